@@ -1,0 +1,48 @@
+# Thin names over real commands. `make serve` and `make test` need only Python >= 3.11 and a package registry.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help serve demo test check format bench clean
+
+help:
+	@echo "make serve   environment, install, start the relay on 127.0.0.1:8765"
+	@echo "make demo    speak a sentence into hello.wav, no server needed"
+	@echo "make test    style, types and the whole test suite"
+	@echo "make check   style and types only"
+	@echo "make bench   the benchmarks behind the published figures"
+
+# Each stamp is made anew when pyproject.toml changes, so that an old environment never hides a new dependency.
+$(VENV)/.run: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[espeak]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(VENV)/.run $@
+
+serve: $(VENV)/.run
+	$(BIN)/relay serve
+
+demo: $(VENV)/.run
+	$(BIN)/relay say "The relay speaks. It streams as it goes." --out hello.wav
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: check
+	$(BIN)/pytest
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,149 @@
+"""What audio is made of, and exact arithmetic on it.
+
+Durations are integers of samples per channel; milliseconds appear only at the edges and are multiplied before they are
+divided, so that 200 ms at 22,050 Hz is 4,410 samples and not 4,400.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from math import gcd
+from typing import Literal
+
+from relay.errors import ClientError, Code
+
+
+class Encoding(StrEnum):
+    """The name of the bytes. The first four are what a client may ask for; all are what a provider may send."""
+
+    PCM_S16LE = "pcm_s16le"
+    PCM_F32LE = "pcm_f32le"
+    MULAW = "mulaw"
+    ALAW = "alaw"
+    PCM_S16BE = "pcm_s16be"
+    PCM_U8 = "pcm_u8"
+    PCM_S24LE = "pcm_s24le"
+    PCM_S32LE = "pcm_s32le"
+
+    @property
+    def sample_width(self) -> int:
+        """Bytes of one sample of one channel."""
+        return _WIDTHS[self]
+
+    @property
+    def silence(self) -> bytes:
+        """One silent sample: 0 for linear PCM; mulaw 0xFF and alaw 0xD5 are the smallest positive values of G.711."""
+        return _SILENCES.get(self, bytes(self.sample_width))
+
+
+_WIDTHS = {
+    Encoding.PCM_S16LE: 2,
+    Encoding.PCM_F32LE: 4,
+    Encoding.MULAW: 1,
+    Encoding.ALAW: 1,
+    Encoding.PCM_S16BE: 2,
+    Encoding.PCM_U8: 1,
+    Encoding.PCM_S24LE: 3,
+    Encoding.PCM_S32LE: 4,
+}
+_SILENCES = {Encoding.MULAW: b"\xff", Encoding.ALAW: b"\xd5", Encoding.PCM_U8: b"\x80"}
+
+OUTPUT_ENCODINGS = (Encoding.PCM_S16LE, Encoding.PCM_F32LE, Encoding.MULAW, Encoding.ALAW)
+OUTPUT_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+OUTPUT_CHANNELS = (1, 2)
+FRAME_MS_MIN, FRAME_MS_MAX = 5, 1000
+
+NATIVE: Literal["native"] = "native"
+Tail = Literal["pad", "short"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioFormat:
+    """Bytes of uncompressed audio: encoding, rate, channels."""
+
+    encoding: Encoding
+    sample_rate_hz: int
+    channels: int = 1
+
+    @property
+    def block_align(self) -> int:
+        """Bytes of one sample instant; no cut may fall inside it."""
+        return self.encoding.sample_width * self.channels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioRequest:
+    """The audio a client asks for. Born valid: an impossible combination raises `invalid_config`, saying what fits.
+
+    With `sample_rate` `"native"` whether `frame_ms` fits is known only when the provider's rate is: see `resolve`.
+    """
+
+    encoding: Encoding = Encoding.PCM_S16LE
+    sample_rate: int | Literal["native"] = 24000
+    channels: int = 1
+    frame_ms: int = 20
+    tail: Tail = "pad"
+    header: bool = False
+
+    def __post_init__(self) -> None:
+        _one_of("audio.encoding", self.encoding, OUTPUT_ENCODINGS)
+        _one_of("audio.sample_rate", self.sample_rate, (*OUTPUT_RATES_HZ, NATIVE))
+        _one_of("audio.channels", self.channels, OUTPUT_CHANNELS)
+        _one_of("audio.tail", self.tail, ("pad", "short"))
+        if not FRAME_MS_MIN <= self.frame_ms <= FRAME_MS_MAX:
+            raise ClientError(
+                Code.INVALID_CONFIG,
+                f"audio.frame_ms is {self.frame_ms}; it must be from {FRAME_MS_MIN} to {FRAME_MS_MAX}",
+            )
+        if self.sample_rate != NATIVE:
+            self.resolve(self.sample_rate)
+
+    def resolve(self, native_rate_hz: int) -> "FrameFormat":
+        """The exact frames of this request, given the provider's own rate. Raises `invalid_config` if none fit."""
+        rate_hz = native_rate_hz if self.sample_rate == NATIVE else self.sample_rate
+        if rate_hz * self.frame_ms % 1000:
+            step_ms = 1000 // gcd(rate_hz, 1000)
+            fitting = range(-(-FRAME_MS_MIN // step_ms) * step_ms, FRAME_MS_MAX + 1, step_ms)
+            advice = (
+                f"frame lengths that fit are the multiples of {step_ms} ms from {fitting[0]} to {fitting[-1]}"
+                if fitting
+                else "no frame length fits this rate"
+            )
+            raise ClientError(
+                Code.INVALID_CONFIG,
+                f"audio.frame_ms {self.frame_ms} at audio.sample_rate {rate_hz} is not a whole number of samples; "
+                f"{advice}",
+            )
+        audio = AudioFormat(encoding=self.encoding, sample_rate_hz=rate_hz, channels=self.channels)
+        return FrameFormat(
+            audio=audio, frame_samples=rate_hz * self.frame_ms // 1000, tail=self.tail, header=self.header
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameFormat:
+    """Frames of one exact size: `frame_samples` per channel of `audio`."""
+
+    audio: AudioFormat
+    frame_samples: int
+    tail: Tail = "pad"
+    header: bool = False
+    frame_bytes: int = field(init=False)
+    frame_ms: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "frame_bytes", self.frame_samples * self.audio.block_align)
+        object.__setattr__(self, "frame_ms", self.frame_samples * 1000 // self.audio.sample_rate_hz)
+
+    def duration_ms(self, samples: int) -> float:
+        """Milliseconds of `samples`, for the edges only."""
+        return samples * 1000 / self.audio.sample_rate_hz
+
+    def samples_in(self, duration_ms: float) -> int:
+        """Whole samples in a duration, rounded down."""
+        return int(duration_ms * self.audio.sample_rate_hz) // 1000
+
+
+def _one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
+    if value not in allowed or isinstance(value, bool):
+        choices = ", ".join(str(choice) for choice in allowed)
+        raise ClientError(Code.INVALID_CONFIG, f"{name} is {value!r}; it must be one of {choices}")

@@ -1,0 +1,58 @@
+"""Encoded audio in any cut -> frames of exact size. This file does not know where the bytes come from or go to."""
+
+from relay.core.formats import FrameFormat
+from relay.core.frames import Frame
+
+
+class Reframer:
+    """A transform from bytes of `form.audio` to frames. Counts are true after every call.
+
+    Every frame is full but the last, which `flush` pads with silence or leaves short as `form.tail` says. A partial
+    sample at the very end (a provider cut inside one) is not audio: it is left out and counted in `stray_bytes`.
+
+    With `form.header` the last frame must say that it is the last, so a frame that is exactly full waits for one
+    more byte, or for `flush`. Without a header nothing waits.
+    """
+
+    def __init__(self, form: FrameFormat) -> None:
+        self._form = form
+        self._carry = bytearray()
+        self._hold_back = 1 if form.header else 0
+        self.frames = 0
+        self.samples = 0
+        self.padding_samples = 0
+        self.stray_bytes = 0
+
+    @property
+    def pending_samples(self) -> int:
+        """Whole samples held until the next frame is full."""
+        return len(self._carry) // self._form.audio.block_align
+
+    def feed(self, piece: bytes) -> list[Frame]:
+        size = self._form.frame_bytes
+        carry = self._carry
+        carry += piece
+        count = (len(carry) - self._hold_back) // size
+        if count <= 0:
+            return []
+        whole = bytes(carry[: count * size])
+        del carry[: count * size]
+        step, pts = self._form.frame_samples, self.samples
+        self.frames += count
+        self.samples += count * step
+        return [Frame(pts + index * step, step, 0, whole[index * size : (index + 1) * size]) for index in range(count)]
+
+    def flush(self) -> list[Frame]:
+        align = self._form.audio.block_align
+        samples, self.stray_bytes = divmod(len(self._carry), align)
+        payload = bytes(self._carry[: samples * align])
+        self._carry.clear()
+        if not samples:
+            return []
+        padding = self._form.frame_samples - samples if self._form.tail == "pad" else 0
+        payload += self._form.audio.encoding.silence * (padding * self._form.audio.channels)
+        frame = Frame(self.samples, samples, padding, payload, last=True)
+        self.frames += 1
+        self.samples += samples
+        self.padding_samples = padding
+        return [frame]
