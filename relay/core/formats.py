@@ -70,6 +70,29 @@ class AudioFormat:
         return self.encoding.sample_width * self.channels
 
 
+class Container(StrEnum):
+    """The packaging around audio. A decoder exists for the first three; the others are known in order to be named."""
+
+    RAW = "raw"
+    WAV = "wav"
+    MP3 = "mp3"
+    OGG = "ogg"
+    FLAC = "flac"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFormat:
+    """What a provider was asked for, or says it sends. A hint: the bytes decide (see `codecs.sniff`).
+
+    `pcm` is the shape of headerless audio and is needed for RAW only. `encoder_delay_samples` is trimmed from the
+    start of an MP3 that carries no tag of its own.
+    """
+
+    container: Container
+    pcm: AudioFormat | None = None
+    encoder_delay_samples: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioRequest:
     """The audio a client asks for. Born valid: an impossible combination raises `invalid_config`, saying what fits.

@@ -13,36 +13,12 @@ word times and typed errors. It opens nothing. The drivers (`http`, `local`, ...
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, Protocol, TypeAlias
 
-from relay.core.formats import AudioFormat
+from relay.core.formats import Container, SourceFormat
 from relay.core.timings import Timings
 from relay.core.transform import Transform
 from relay.errors import ProviderError
-
-
-class Container(StrEnum):
-    """The packaging around audio. A decoder exists for the first three; the others are known in order to be named."""
-
-    RAW = "raw"
-    WAV = "wav"
-    MP3 = "mp3"
-    OGG = "ogg"
-    FLAC = "flac"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceFormat:
-    """What a provider was asked for, or says it sends. A hint: the bytes decide (see `codecs.sniff`).
-
-    `pcm` is the shape of headerless audio and is needed for RAW only. `encoder_delay_samples` is trimmed from the
-    start of an MP3 that carries no tag of its own.
-    """
-
-    container: Container
-    pcm: AudioFormat | None = None
-    encoder_delay_samples: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
