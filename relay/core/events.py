@@ -1,0 +1,267 @@
+"""The vocabulary: commands come in from a client, events go out to it. This file does not know how either looks on
+a wire.
+
+Every message is frozen and keyword-only. A `turn_id` of None in a command means the turn opened last.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from relay.core.formats import AudioRequest, FrameFormat
+from relay.errors import ClientError, Code, RelayError
+
+PacingMode = Literal["fast", "realtime"]
+DEFAULT_LEAD_MS = 200
+MAX_LEAD_MS = 60_000
+MAX_WINDOW_MS = 600_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pacing:
+    """When frames may leave: as soon as they exist, or at most `lead_ms` before they are due to be heard."""
+
+    mode: PacingMode = "fast"
+    lead_ms: int = DEFAULT_LEAD_MS
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("fast", "realtime"):
+            raise ClientError(Code.INVALID_CONFIG, f"pacing.mode is {self.mode!r}; it must be fast or realtime")
+        if not 0 <= self.lead_ms <= MAX_LEAD_MS:
+            raise ClientError(
+                Code.INVALID_CONFIG, f"pacing.lead_ms is {self.lead_ms}; it must be from 0 to {MAX_LEAD_MS}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnRequest:
+    """What a client asks of a turn, as it said it: None and absent keys mean the server's defaults.
+
+    `audio` and `pacing` hold the given fields only; `AudioRequest` and `Pacing` check them once merged.
+    """
+
+    turn_id: str | None = None
+    provider: str | None = None
+    voice: str | None = None
+    model: str | None = None
+    language: str | None = None
+    instructions: str | None = None
+    audio: Mapping[str, Any] = field(default_factory=dict)
+    pacing: Mapping[str, Any] = field(default_factory=dict)
+    window_ms: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+# Commands: what a client may say.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartTurn:
+    request: TurnRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speak:
+    """A whole turn in one message."""
+
+    request: TurnRequest
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppendText:
+    text: str = field(repr=False)
+    turn_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlushText:
+    turn_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndTurn:
+    turn_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelTurn:
+    """Without `turn_id`: every turn not yet finished."""
+
+    turn_id: str | None = None
+    played_samples: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantFlow:
+    ms: int
+    turn_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportPlayback:
+    turn_id: str
+    samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ping:
+    id: str | int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseSession:
+    pass
+
+
+Command: TypeAlias = (
+    StartTurn | Speak | AppendText | FlushText | EndTurn | CancelTurn | GrantFlow | ReportPlayback | Ping | CloseSession
+)
+
+
+# Events: what a client is told.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionDefaults:
+    """What a turn gets that asks for nothing."""
+
+    provider: str
+    voice: str | None = None
+    audio: AudioRequest = field(default_factory=AudioRequest)
+    pacing: Pacing = field(default_factory=Pacing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionLimits:
+    """What one session may do; each bound is a protection of the others."""
+
+    # A message of text is a few hundred bytes; 256 KiB holds the longest turn even as \\uXXXX escapes.
+    max_message_bytes: int = 256 * 1024
+    # About an hour of speech.
+    max_turn_chars: int = 40_000
+    # One being spoken, one ready, a few typed ahead.
+    max_open_turns: int = 8
+    idle_timeout_s: float = 300.0
+    # Text waiting to be spoken above which a client is asked to pause; about two minutes of speech.
+    text_high_water_chars: int = 2000
+    text_low_water_chars: int = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionReady:
+    session_id: str
+    limits: SessionLimits
+    defaults: SessionDefaults
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnStarted:
+    turn_id: str
+    turn_index: int
+    provider: str
+    voice: str
+    model: str | None
+    form: FrameFormat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioStarted:
+    turn_id: str
+    ttfa_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentStarted:
+    """The audio from `start_sample` on speaks `text`."""
+
+    turn_id: str
+    index: int
+    text: str = field(repr=False)
+    start_sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word on the turn's own sample clock."""
+
+    text: str = field(repr=False)
+    start_sample: int
+    end_sample: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WordsTimed:
+    turn_id: str
+    words: tuple[Word, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextPaused:
+    turn_id: str
+    pending_chars: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextResumed:
+    turn_id: str
+    pending_chars: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnDone:
+    turn_id: str
+    frames: int
+    samples: int
+    padding_samples: int
+    duration_ms: float
+    text_chars: int
+    timings: Mapping[str, float | bool | None]
+    provider_ids: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnCancelled:
+    """`text_sent` is the text whose audio had begun to be sent; `samples_played` what the client reported."""
+
+    turn_id: str
+    frames: int
+    samples_sent: int
+    samples_played: int | None
+    text_sent: str = field(repr=False)
+    timings: Mapping[str, float | bool | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """`turn_id` is set when the error ends that turn."""
+
+    error: RelayError
+    turn_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pong:
+    id: str | int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionClosing:
+    reason: str
+    retryable: bool
+
+
+Event: TypeAlias = (
+    SessionReady
+    | TurnStarted
+    | AudioStarted
+    | SegmentStarted
+    | WordsTimed
+    | TextPaused
+    | TextResumed
+    | TurnDone
+    | TurnCancelled
+    | Failed
+    | Pong
+    | SessionClosing
+)
