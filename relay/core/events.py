@@ -114,6 +114,16 @@ class CloseSession:
     pass
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """A message that the protocol could not read. `opens_turn`: it would have opened one, known to its sender by
+    `turn_id`, so that text without a turn id which follows is not meant for an older turn."""
+
+    error: RelayError
+    opens_turn: bool = False
+    turn_id: str | None = None
+
+
 Command: TypeAlias = (
     StartTurn | Speak | AppendText | FlushText | EndTurn | CancelTurn | GrantFlow | ReportPlayback | Ping | CloseSession
 )

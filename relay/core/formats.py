@@ -109,6 +109,7 @@ class AudioRequest:
 
     def __post_init__(self) -> None:
         _one_of("audio.encoding", self.encoding, OUTPUT_ENCODINGS)
+        object.__setattr__(self, "encoding", Encoding(self.encoding))
         _one_of("audio.sample_rate", self.sample_rate, (*OUTPUT_RATES_HZ, NATIVE))
         _one_of("audio.channels", self.channels, OUTPUT_CHANNELS)
         _one_of("audio.tail", self.tail, ("pad", "short"))

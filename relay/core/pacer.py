@@ -14,10 +14,10 @@ AT_ONCE_S = float("-inf")
 class Pacer:
     """The schedule of one turn.
 
-    In `realtime` the frame whose first sample is `pts` leaves no earlier than `start + pts / rate - lead`, `start` being
-    the instant the first frame left. Lateness never adds up, and after a stall the frames that are overdue leave at
-    once, which rebuilds the lead. Only when the listener must have run dry does `start` move: by what it went without,
-    so that no more than the lead is ever sent ahead.
+    In `realtime` the frame whose first sample is `pts` leaves no earlier than `start + pts / rate - lead`, `start`
+    being the instant the first frame left. Lateness never adds up, and after a stall the frames that are overdue leave
+    at once, which rebuilds the lead. Only when the listener must have run dry does `start` move: by what it went
+    without, so that no more than the lead is ever sent ahead.
 
     `not_before_s` is when the listener will have heard what an earlier turn sent: a second turn does not add its lead
     on top of the first one's.

@@ -1,0 +1,1 @@
+"""Wire protocols: pure translators between bytes on a wire and `core.events`, one file each."""
