@@ -125,7 +125,17 @@ class Unreadable:
 
 
 Command: TypeAlias = (
-    StartTurn | Speak | AppendText | FlushText | EndTurn | CancelTurn | GrantFlow | ReportPlayback | Ping | CloseSession
+    StartTurn
+    | Speak
+    | AppendText
+    | FlushText
+    | EndTurn
+    | CancelTurn
+    | GrantFlow
+    | ReportPlayback
+    | Ping
+    | CloseSession
+    | Unreadable
 )
 
 

@@ -32,6 +32,7 @@ from relay.core.events import (
     TextPaused,
     TextResumed,
     TurnRequest,
+    Unreadable,
 )
 from relay.core.formats import AudioRequest
 from relay.errors import ClientError, Code, LimitError, RelayError
@@ -252,6 +253,9 @@ class Session:
                 return [Tell(Pong(id=ping_id))]
             case CloseSession():
                 return [*self.close(), Close()]
+            case Unreadable(error=error, opens_turn=opens, turn_id=turn_id):
+                self._last = None if opens else self._last
+                return [Tell(Failed(error=error, turn_id=None if turn_id in self._turns else turn_id))]
             case CancelTurn(turn_id=None, played_samples=played):
                 return self._cancel_all(played)
             case CancelTurn(turn_id=str(turn_id)) if turn_id not in self._turns:
