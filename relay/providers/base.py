@@ -118,9 +118,11 @@ class HttpRequest:
     """One HTTP exchange, described. `url` is complete and escaped; `secret_headers` never reach a log.
 
     `accept` reads the headers of a 2xx reply; `refuse` turns any other reply (and a 2xx whose body turns out to be an
-    error message) into the error to raise; `unwrap` makes the transform for a body that is not bare audio.
+    error message) into the error to raise; `unwrap` makes the transform for a body that is not bare audio. All three
+    raise ProviderError only. `provider` is the name that the driver's own errors (no connection, stall, cut) carry.
     """
 
+    provider: str
     method: str
     url: str
     headers: Mapping[str, str]
@@ -129,6 +131,9 @@ class HttpRequest:
     accept: Callable[[Mapping[str, str]], ReplyFacts]
     refuse: Callable[[Refusal], ProviderError]
     unwrap: Callable[[], Transform[bytes, Piece]] | None = None
+    # Seconds from request to first byte, where the driver's own patience is too short: a provider that does not
+    # stream answers only when the whole clip is made.
+    first_byte_timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
