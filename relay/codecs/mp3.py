@@ -1,0 +1,168 @@
+"""MP3 bytes in any cut -> mono int16 blocks, each as soon as the last byte of its frame is there.
+
+FFmpeg's decoder through PyAV, one packet a frame, inline: no container is opened, so nothing is probed, buffered or
+read ahead, and no thread is started. Samples are those of libmpg123 to within one step of 16 bits.
+
+Of FFmpeg's two decoders it is the floating-point one: for single frames as dear as the fixed-point one, for a few at a
+time a quarter to two fifths cheaper, and different from libmpg123 in 0.1 % of the samples instead of 24 %.
+"""
+
+import re
+
+import av
+import numpy as np
+from av.audio.codeccontext import AudioCodecContext
+from av.packet import Packet
+from numpy.typing import NDArray
+
+from relay.codecs.base import Block, CorruptAudioError, Samples, TruncatedAudioError, to_int16, to_mono
+from relay.codecs.mp3_frames import FrameHeader, FrameSplitter, Mp3Frame
+from relay.codecs.mp3_info import read_info
+
+# 24 kHz, 64 kbit/s, mono, no CRC; no bits of sound.
+SILENT_FRAME = b"\xff\xf3\x84\xc0" + bytes(188)
+
+
+class Mp3Decoder:
+    """A decoder of layer III, of any version, bit rate and rate; all may change from frame to frame.
+
+    * A block is all that a piece gave at one rate. Two channels become one: their mean.
+    * Tags and information frames are dropped. What an information frame states about the encoder's delay is trimmed
+      from the start; its padding is trimmed from the end if the number of frames is stated too, for then nothing has
+      to be held back. Where none states a delay, `encoder_delay_samples` is trimmed.
+    * A frame that does not decode is silence of its length, so that what follows keeps its time: `broken_frames`.
+    * Bytes that belong to no frame are skipped and counted: `junk_bytes`. The frame after a hole may lack bits that
+      were in the hole; FFmpeg plays what it has.
+    * An unfinished last frame is left out and counted, `truncated_bytes`: encoders are often stopped there, and only
+      the transport knows whether the stream was cut.
+
+    Counts are true after every call but for what the splitter holds. After an error every further call raises it again.
+
+    Memory: one frame beside the piece and its samples, of which there are at most 48 bytes for each byte of MP3. A
+    long piece is decoded whole before anything comes out, at 2,000 to 3,000 times real time.
+    """
+
+    def __init__(self, *, encoder_delay_samples: int = 0) -> None:
+        self._splitter = FrameSplitter()
+        codec = av.CodecContext.create("mp3float", "r")
+        assert isinstance(codec, AudioCodecContext), "mp3float is a decoder of audio"
+        self._codec = codec
+        self._codec.thread_count = 1
+        # Channels interleaved, as in every other stereo source here.
+        self._codec.options = {"request_sample_fmt": "flt"}
+        self._default_delay_samples = encoder_delay_samples
+        self._leave_out = _LeaveOut([(0, encoder_delay_samples)])
+        self.broken_frames = 0
+
+    @property
+    def junk_bytes(self) -> int:
+        return self._splitter.junk_bytes
+
+    @property
+    def truncated_bytes(self) -> int:
+        """Of the frame that the input ended in; known after `flush`."""
+        return self._splitter.truncated_bytes
+
+    def feed(self, piece: bytes) -> list[Block]:
+        """Raises CorruptAudioError when there is nothing but junk, for a time (see MAX_JUNK_RUN_BYTES)."""
+        blocks = self._decode(self._splitter.feed(piece))
+        if self._splitter.gave_up and not blocks:
+            raise self._corrupt()
+        return blocks
+
+    def flush(self) -> list[Block]:
+        """Raises TruncatedAudioError for an input that ended before its first frame did, CorruptAudioError for one
+        that was more junk than MP3."""
+        blocks = self._decode(self._splitter.flush())
+        seen = self._splitter
+        if seen.gave_up or seen.junk_bytes > seen.frame_bytes:
+            raise self._corrupt()
+        if not seen.frames and seen.tag_bytes + seen.truncated_bytes:
+            raise TruncatedAudioError("the input ended before the end of its first MP3 frame")
+        return blocks
+
+    def _decode(self, frames: list[Mp3Frame]) -> list[Block]:
+        blocks: list[Block] = []
+        run: list[Mp3Frame] = []
+        for frame in frames:
+            info = read_info(frame)
+            if run and (info is not None or not _alike(run[0].header, frame.header)):
+                blocks += self._join(run)
+                run = []
+            if info is None:
+                run.append(frame)
+            else:
+                self._leave_out = _LeaveOut(info.silence(self._default_delay_samples))
+        return blocks + self._join(run) if run else blocks
+
+    def _join(self, run: list[Mp3Frame]) -> list[Block]:
+        header = run[0].header
+        samples: Samples = np.concatenate([self._samples(frame) for frame in run])
+        heard = self._leave_out.feed(to_int16(samples if header.channels == 1 else to_mono(samples)))
+        return [Block(heard, header.sample_rate_hz)] if heard.size else []
+
+    def _samples(self, frame: Mp3Frame) -> NDArray[np.float32]:
+        """Channels interleaved. Count and rate are the header's: when they change, FFmpeg still says the old rate."""
+        count = frame.header.samples * frame.header.channels
+        try:
+            decoded = self._codec.decode(Packet(frame.data))
+        except av.FFmpegError:
+            decoded = []
+        if not decoded:
+            self.broken_frames += 1
+            return np.zeros(count, np.float32)
+        return np.frombuffer(memoryview(decoded[0].planes[0]), np.float32, count)
+
+    def _corrupt(self) -> CorruptAudioError:
+        seen = self._splitter
+        where = f"after {seen.frames} MP3 frames" if seen.frames else "before any MP3 frame"
+        return CorruptAudioError(f"{seen.junk_bytes} bytes {where} are not MP3: {looks_like(seen.junk_head)}")
+
+
+def _alike(one: FrameHeader, other: FrameHeader) -> bool:
+    return one.sample_rate_hz == other.sample_rate_hz and one.channels == other.channels
+
+
+class _LeaveOut:
+    """Drops ranges of samples, counted from its making; ranges are in order and do not overlap."""
+
+    def __init__(self, ranges: list[tuple[int, int]]) -> None:
+        self._ranges = [(start, end) for start, end in ranges if start < end]
+        self._at = 0
+
+    def feed(self, samples: NDArray[np.int16]) -> NDArray[np.int16]:
+        if not self._ranges:
+            return samples
+        at, self._at = self._at, self._at + samples.size
+        kept, done = [], 0
+        for start, end in self._ranges:
+            kept.append(samples[done : max(done, start - at)])
+            done = max(done, end - at)
+        kept.append(samples[done:])
+        self._ranges = [(start, end) for start, end in self._ranges if end > self._at]
+        return np.concatenate(kept)
+
+
+_LOOKS = (
+    (rb"RIFF", "a WAV file"),
+    (rb"OggS", "an Ogg file"),
+    (rb"fLaC", "a FLAC file"),
+    (rb"\x1aE\xdf\xa3", "a WebM file"),
+    (rb".{4}ftyp", "an MP4 file"),
+    (rb"(\xef\xbb\xbf)?\s*[{[]", "JSON"),
+    (rb"(\xef\xbb\xbf)?\s*<", "HTML or XML"),
+    (rb"\xff[\xf0\xf1\xf8\xf9]", "AAC"),
+    (rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x00-\x0f]", "MP3 of free format, which is not supported"),
+    (rb"\xff[\xe4-\xe7\xf4-\xf7\xfc-\xff][\x00-\xef]", "MPEG audio of layer I or II"),
+    (rb"\0{8}", "zeros"),
+)
+
+
+def looks_like(head: bytes) -> str:
+    """A guess at what begins with `head`, for an error message. It quotes nothing: a text may be private."""
+    return next((name for mark, name in _LOOKS if re.match(mark, head, re.DOTALL)), "perhaps PCM")
+
+
+def warm_up() -> None:
+    """Pays what the first decoder of a process costs, about 35 ms with the import of this module. For the start."""
+    Mp3Decoder().feed(SILENT_FRAME)
