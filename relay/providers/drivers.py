@@ -1,0 +1,37 @@
+"""Which driver does the I/O of which kind of upstream: the only place that knows all drivers."""
+
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from relay.core.timings import Timings
+from relay.providers.base import HttpRequest, LocalRequest, Reply, Upstream
+from relay.providers.http import HttpDriver
+from relay.providers.local import LocalDriver
+
+
+class Drivers:
+    """All drivers as one. Entering starts them, leaving ends every request, connection and worker they have."""
+
+    def __init__(self) -> None:
+        self.http = HttpDriver()
+        self.local = LocalDriver()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self.http)
+        await self._stack.enter_async_context(self.local)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    def open(self, upstream: Upstream, timings: Timings) -> AbstractAsyncContextManager[Reply]:
+        """See `base.Driver.open`."""
+        match upstream:
+            case HttpRequest():
+                return self.http.open(upstream, timings)
+            case LocalRequest():
+                return self.local.open(upstream, timings)

@@ -1,0 +1,69 @@
+"""Who may connect: long-lived keys for servers, and which pages a browser may connect from."""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from relay.errors import ClientError, Code
+
+_HASHED = re.compile(r"sha256:([0-9a-f]{64})")
+
+
+class Auth:
+    """Checks credentials. Keys are held as SHA-256 only and compared in constant time.
+
+    A key is a random secret of many bits, so a plain hash is enough: there is nothing to guess as with a password.
+    """
+
+    def __init__(self, keys: Sequence[str], allowed_origins: Sequence[str]) -> None:
+        self._digests = [_digest(key) for key in keys]
+        self._origins = frozenset(origin.rstrip("/").lower() for origin in allowed_origins)
+
+    @property
+    def required(self) -> bool:
+        return bool(self._digests)
+
+    def client(self, headers: Mapping[str, str], address: str) -> str:
+        """The name by which a client's limits are kept: its key's fingerprint, or its address. Raises ClientError."""
+        if not self._digests:
+            return address
+        scheme, _, key = headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not key.strip():
+            raise ClientError(Code.UNAUTHORIZED, "no credential; send the header Authorization: Bearer KEY")
+        digest = hashlib.sha256(key.strip().encode()).digest()
+        # All are compared, whichever matches, so that the time tells nothing.
+        matches = [hmac.compare_digest(digest, known) for known in self._digests]
+        if not any(matches):
+            raise ClientError(Code.UNAUTHORIZED, "the key is not one of this relay's keys")
+        return digest.hex()[:16]
+
+    def check_origin(self, headers: Mapping[str, str]) -> None:
+        """Browsers name the page that connects; other clients name none and are not asked. Raises ClientError."""
+        origin = headers.get("Origin")
+        if origin is None:
+            return
+        if not _own_page(origin, headers.get("Host", "")) and origin.rstrip("/").lower() not in self._origins:
+            raise ClientError(
+                Code.FORBIDDEN, "pages of this origin may not connect; add it to server.allowed_origins to let them"
+            )
+
+
+def _own_page(origin: str, host: str) -> bool:
+    """Is it a page of this server? Believed of addresses and localhost only: any other name can be made to point here
+    by whoever owns it (DNS rebinding), so such an origin has to be listed."""
+    page = urlsplit(origin)
+    if page.netloc.lower() != host.lower():
+        return False
+    try:
+        ip_address(page.hostname or "")
+    except ValueError:
+        return page.hostname == "localhost"
+    return True
+
+
+def _digest(key: str) -> bytes:
+    hashed = _HASHED.fullmatch(key)
+    return bytes.fromhex(hashed[1]) if hashed else hashlib.sha256(key.encode()).digest()

@@ -1,0 +1,362 @@
+"""One client's WebSocket: a reader, a writer and its turns in one TaskGroup, running the effects of its session.
+
+The reader never waits for the outbox, or a cancel would stand behind the audio it must drop.
+"""
+
+import asyncio
+import logging
+import socket
+import time
+
+from aiohttp import ClientConnectionResetError, WSMsgType, web
+
+from relay.core.events import Event, Failed, SessionClosing, SessionReady
+from relay.core.frames import Frame
+from relay.core.pacer import AT_ONCE_S
+from relay.core.session import (
+    Close,
+    Effect,
+    EndText,
+    FailTurn,
+    Flush,
+    GiveText,
+    Grant,
+    NotePlayed,
+    OpenTurn,
+    Outcome,
+    Session,
+    StopTurn,
+    Tell,
+)
+from relay.errors import ClientError, Code, LimitError, RelayError
+from relay.protocols import native
+from relay.server.outbox import CloseSocket, Content, End, Outbox, OutboxFull, Urgent, WsPong
+from relay.server.relay import Relay
+from relay.server.turn import Turn
+
+log = logging.getLogger(__name__)
+
+# What may wait in our side of the socket, where a cancel cannot drop it: a third of a second at 24 kHz.
+SOCKET_HIGH_WATER_BYTES = 16 * 1024
+# Linux only: the kernel takes no more than this of unsent bytes, for the same reason.
+TCP_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+# A peer that vanished without a word is noticed after 20 + 3 * 10 s, whether audio flows or not; a peer that is there
+# and does not read answers the kernel's probes, and is the slow-client timeout's business.
+KEEPALIVE = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+# How long a closing handshake may take.
+CLOSE_TIMEOUT_S = 5.0
+# Messages taken from one client before others get their turn of the loop.
+READ_BURST = 32
+
+CLOSE_REASONS = {1007: Code.INVALID_MESSAGE, 1009: Code.INVALID_MESSAGE}
+
+
+class Socket(web.WebSocketResponse):
+    """aiohttp's WebSocket, which names the error code in every close frame (protocol section 1.7)."""
+
+    async def close(self, *, code: int = 1000, message: bytes = b"", drain: bool = True) -> bool:
+        if not message and code in CLOSE_REASONS and not self.closed:
+            too_big = f"the message is longer than limits.max_message_bytes, {self._max_msg_size}"
+            error = ClientError(CLOSE_REASONS[code], "the message is not UTF-8" if code == 1007 else too_big)
+            await self.send_frame(native.send(Failed(error=error)), WSMsgType.TEXT)
+            message = error.code.encode()
+        return await super().close(code=code, message=message, drain=drain)
+
+
+class Connection:
+    """One session from accept to close. `run` returns when the session is over and every task of it has ended."""
+
+    def __init__(self, relay: Relay, session_id: str, client: str) -> None:
+        self.client = client
+        self._relay = relay
+        self._id = session_id
+        self._session = Session(relay.defaults, relay.limits.session, relay.provider_names)
+        self._outbox = Outbox(relay.ticker)
+        self._socket = Socket(
+            timeout=CLOSE_TIMEOUT_S,
+            autoping=False,  # the answer must not make the reader wait
+            compress=False,  # PCM hardly shrinks, and deflate costs 44 KiB a connection
+            max_msg_size=relay.limits.session.max_message_bytes,
+            writer_limit=0,  # ask the transport after every message, not after every 64 KiB
+            protocols=(native.NAME,),
+        )
+        self._turns: dict[str, Turn] = {}
+        self._running: dict[Turn, asyncio.Task[None]] = {}
+        self._order: list[Turn] = []
+        self._tasks: asyncio.TaskGroup | None = None
+        self._playing_until_s = AT_ONCE_S
+        self._last_message_s = time.monotonic()
+        self._sending_since_s: float | None = None
+        self._closing = False
+        self._cut = False
+
+    async def run(self, request: web.Request) -> web.WebSocketResponse:
+        await self._socket.prepare(request)
+        assert request.transport is not None, "it was there to answer the handshake"
+        _tune(request.transport)
+        self._tell(SessionReady(session_id=self._id, limits=self._relay.limits.session, defaults=self._relay.defaults))
+        transport = request.transport
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                writer = self._tasks.create_task(self._write())
+                try:
+                    await self._read()
+                    if self._closing:
+                        # The writer may be in the closing handshake, which is what ended the reading.
+                        await asyncio.wait([writer], timeout=CLOSE_TIMEOUT_S)
+                finally:
+                    writer.cancel()
+                    for task in self._running.values():
+                        task.cancel()
+        finally:
+            for turn in self._turns.values():
+                self._relay.metrics.turn_ended(turn, "disconnected")
+            self._turns.clear()
+            # A peer that does not take what is still in the socket would keep it open for ever.
+            asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, transport.abort)
+        return self._socket
+
+    @property
+    def outbox_peak_ms(self) -> int:
+        """The most audio that was held for this listener."""
+        return self._outbox.peak_ms
+
+    def drain(self) -> None:
+        """Finish what was begun, then close."""
+        self._session.drain()
+        self._close_if_drained()
+
+    def stop(self, error: RelayError) -> None:
+        """End every turn with `error` at once and close."""
+        for turn_id in self._session.live_turns:
+            self._session.settle(turn_id, Outcome.BROKEN)
+            self._fail(turn_id, error)
+        self._shut(1001, error.code, retryable=True)
+
+    def check(self, now_s: float) -> None:
+        """Called about once a second: ends a session that is idle, or whose client has stopped reading for too long."""
+        limits = self._relay.limits
+        idle_s = now_s - self._last_message_s
+        if not self._session.live_turns and idle_s > limits.session.idle_timeout_s:
+            self._shut(1008, Code.IDLE_TIMEOUT, retryable=True)
+        if self._sending_since_s is not None and now_s - self._sending_since_s > limits.slow_client_timeout_s:
+            self._cut_off()
+
+    # In: client -> session -> effects.
+
+    async def _read(self) -> None:
+        burst = 0
+        async for message in self._socket:
+            self._last_message_s = time.monotonic()
+            try:
+                if message.type is WSMsgType.TEXT:
+                    self._apply(self._session.receive(native.receive(message.data)))
+                elif message.type is WSMsgType.PING:
+                    self._outbox.post(WsPong(message.data))
+                elif message.type is WSMsgType.BINARY:
+                    reason = "binary messages are for audio from the relay; send JSON text"
+                    self._tell(Failed(error=ClientError(Code.INVALID_MESSAGE, reason)))
+                    self._shut(1003, Code.INVALID_MESSAGE, retryable=False)
+            except OutboxFull:
+                self._cut_off()
+                return
+            burst += 1
+            if burst % READ_BURST == 0:
+                await asyncio.sleep(0)
+
+    def _apply(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Tell(event):
+                    self._tell(event)
+                case OpenTurn():
+                    self._open(effect)
+                case StopTurn(turn_id):
+                    self._cancel(turn_id)
+                case FailTurn(turn_id, error):
+                    self._fail(turn_id, error)
+                case Close():
+                    self._shut(1000, "", retryable=True)
+                case _:
+                    self._to_turn(effect)
+
+    def _to_turn(self, effect: GiveText | Flush | EndText | Grant | NotePlayed) -> None:
+        turn = self._turns.get(effect.turn_id)
+        if turn is None:  # it failed as it was opened, in the same message
+            return
+        match effect:
+            case GiveText(text=text):
+                turn.append(text)
+            case Flush():
+                turn.flush()
+            case EndText():
+                turn.end_input()
+            case Grant(ms=ms):
+                turn.grant(ms)
+            case NotePlayed(samples=samples):
+                turn.samples_played = samples
+
+    def _open(self, opened: OpenTurn) -> None:
+        turn_id = opened.turn_id
+        try:
+            turn = Turn(
+                self._relay.settings(opened),
+                self._outbox,
+                on_taken=lambda chars: self._apply(self._session.taken(turn_id, chars)),
+                playing_until_s=lambda: self._playing_until_s,
+            )
+        except RelayError as error:
+            self._session.settle(turn_id, Outcome.BROKEN)
+            self._relay.metrics.turn_refused(opened.provider, error.code)
+            self._tell(Failed(error=error, turn_id=turn_id))
+            return
+        self._relay.metrics.turn_opened()
+        if turn.form is not None:
+            self._tell(turn.started(turn.form))
+        assert self._tasks is not None, "messages are read inside the task group"
+        self._turns[turn_id] = turn
+        self._order.append(turn)
+        self._order[0].go.set()
+        task = self._tasks.create_task(turn.run())
+        self._running[turn] = task
+        task.add_done_callback(lambda _: self._passed(turn))
+
+    def _passed(self, turn: Turn) -> None:
+        """The turn has put its last frame into the outbox, or was cancelled: the next one may be spoken."""
+        del self._running[turn]
+        self._order.remove(turn)
+        if self._order:
+            self._order[0].go.set()
+
+    def _cancel(self, turn_id: str) -> None:
+        turn = self._stop(turn_id)
+        self._playing_until_s = AT_ONCE_S  # a listener that interrupts also forgets what it holds
+        self._relay.metrics.turn_ended(turn, "cancelled")
+        self._tell(turn.cancelled())
+        self._close_if_drained()
+
+    def _fail(self, turn_id: str, error: RelayError) -> None:
+        turn = self._stop(turn_id)
+        self._relay.metrics.turn_ended(turn, error.code)
+        self._tell(Failed(error=error, turn_id=turn_id))
+        self._close_if_drained()
+
+    def _stop(self, turn_id: str) -> Turn:
+        """From here on not one frame of the turn is sent, and its provider's work ends."""
+        turn = self._turns.pop(turn_id)
+        if task := self._running.get(turn):
+            task.cancel()
+        self._outbox.drop(turn)
+        return turn
+
+    # Out: outbox -> socket.
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                item = await self._outbox.get()
+                if isinstance(item, tuple):
+                    turn, content = item
+                    assert isinstance(turn, Turn), "a connection's outbox holds its own turns"
+                    await self._send_content(turn, content)
+                elif isinstance(item, CloseSocket):
+                    await self._socket.close(code=item.code, message=item.reason.encode())
+                    return
+                else:
+                    await self._send_urgent(item)
+        except (ClientConnectionResetError, ConnectionError):
+            # The client is gone; the reader is told so by the socket.
+            await self._socket.close()
+
+    async def _send_urgent(self, item: Urgent) -> None:
+        if isinstance(item, WsPong):
+            await self._send(item.payload, WSMsgType.PONG)
+        else:
+            assert not isinstance(item, CloseSocket)
+            await self._send(native.send(item), WSMsgType.TEXT)
+
+    async def _send_content(self, turn: Turn, content: Content) -> None:
+        if type(content) is Frame:
+            await self._send_frame(turn, content)
+        elif type(content) is End:
+            await self._send_end(turn, content)
+        else:
+            assert not isinstance(content, Frame | End)
+            await self._send(native.send(content), WSMsgType.TEXT)
+
+    async def _send_frame(self, turn: Turn, frame: Frame) -> None:
+        if turn.frames_sent == 0:
+            await self._send(native.send(turn.begin_audio()), WSMsgType.TEXT)
+            if turn.settings.turn_id not in self._turns:
+                return  # cancelled while the socket was full
+        turn.sent(frame)
+        await self._send(turn.message(frame), WSMsgType.BINARY)
+
+    async def _send_end(self, turn: Turn, end: End) -> None:
+        turn_id = turn.settings.turn_id
+        self._playing_until_s = turn.playout_end_s
+        settled = self._session.settle(turn_id, Outcome.SPOKEN if end.error is None else Outcome.BROKEN)
+        assert settled, "a turn that was stopped has nothing left in the outbox"
+        del self._turns[turn_id]
+        event: Event = Failed(error=end.error, turn_id=turn_id) if end.error else turn.done()
+        self._relay.metrics.turn_ended(turn, end.error.code if end.error else "done")
+        await self._send(native.send(event), WSMsgType.TEXT)
+        self._close_if_drained()
+
+    async def _send(self, message: bytes, kind: WSMsgType) -> None:
+        self._sending_since_s = time.monotonic()
+        await self._socket.send_frame(message, kind)
+        self._sending_since_s = None
+
+    def _tell(self, event: Event) -> None:
+        self._outbox.post(event)
+
+    # The end.
+
+    def _close_if_drained(self) -> None:
+        if self._relay.draining and not self._session.live_turns:
+            self._shut(1001, Code.SHUTTING_DOWN, retryable=True)
+
+    def _shut(self, code: int, reason: str, *, retryable: bool) -> None:
+        """Says why, then closes, once everything said before it has been sent."""
+        if self._closing:
+            return
+        self._closing = True
+        self._apply(self._session.close())
+        if reason:
+            self._outbox.post(SessionClosing(reason=reason, retryable=retryable))
+        self._outbox.post(CloseSocket(code, reason))
+
+    def _cut_off(self) -> None:
+        """The client does not read, so nothing can be said to it: close as well as that can be done."""
+        if self._cut:
+            return
+        self._cut = self._closing = True
+        for turn_id in self._session.live_turns:
+            self._session.settle(turn_id, Outcome.BROKEN)
+            self._relay.metrics.turn_ended(self._stop(turn_id), Code.SLOW_CLIENT)
+        log.info("client does not read, closing", extra={"session": self._id, "code": Code.SLOW_CLIENT})
+        assert self._tasks is not None
+        self._tasks.create_task(self._close_unread())
+
+    async def _close_unread(self) -> None:
+        error = LimitError(Code.SLOW_CLIENT, "the client has stopped reading")
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._socket.close(code=1008, message=error.code.encode(), drain=False)
+        except (TimeoutError, ConnectionError):
+            log.debug("no closing handshake", extra={"session": self._id})
+
+
+def _tune(transport: asyncio.Transport) -> None:
+    """Little in the socket, where it cannot be dropped; and a vanished peer is noticed."""
+    transport.set_write_buffer_limits(high=SOCKET_HIGH_WATER_BYTES)
+    sock = transport.get_extra_info("socket")
+    if sock is None:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEPALIVE.items():
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    if TCP_NOTSENT_LOWAT is not None:
+        sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, SOCKET_HIGH_WATER_BYTES)

@@ -1,0 +1,147 @@
+"""The HTTP routes, and the one place where an error becomes a status and a body."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from secrets import token_hex
+
+import msgspec
+from aiohttp import web
+
+from relay.errors import ClientError, Code, InternalError, LimitError, RelayError
+from relay.protocols import native
+from relay.server.auth import Auth
+from relay.server.connection import Connection
+from relay.server.http_speech import speech
+from relay.server.relay import Relay, unusable
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+JSON = "application/json"
+# What a client that came while the relay drains is told to wait: another process usually listens by then.
+DRAINING_RETRY_AFTER_S = 5
+
+
+class Routes:
+    """Handlers over one relay. `connections` are the sessions now open, for draining and for the sweep."""
+
+    def __init__(self, relay: Relay, auth: Auth) -> None:
+        self._relay = relay
+        self._auth = auth
+        self.connections: set[Connection] = set()
+        self.requests = 0
+
+    def table(self) -> list[web.RouteDef]:
+        return [
+            web.get("/v1/stream", self.stream),
+            web.post("/v1/speech", self.speech),
+            web.get("/v1/providers", self.providers),
+            web.get("/v1/voices", self.voices),
+            web.get("/healthz", self.healthz),
+            web.get("/readyz", self.readyz),
+            web.get("/metrics", self.metrics),
+        ]
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """The WebSocket. Refusals happen here, before the upgrade, as HTTP errors."""
+        try:
+            client = self._admit(request)
+            if request.headers.get("Upgrade", "").lower() != "websocket":
+                raise ClientError(Code.INVALID_MESSAGE, "/v1/stream is a WebSocket; connect with ws:// or wss://")
+            self._relay.places.take(client)
+        except RelayError as error:
+            self._relay.metrics.session_refused(error.code)
+            raise
+        connection = Connection(self._relay, f"s-{token_hex(8)}", client)
+        self.connections.add(connection)
+        self._relay.metrics.session_opened()
+        try:
+            return await connection.run(request)
+        finally:
+            self.connections.discard(connection)
+            self._relay.places.give_back(client)
+            self._relay.metrics.session_closed(connection.outbox_peak_ms)
+
+    async def speech(self, request: web.Request) -> web.StreamResponse:
+        client = self._admit(request)
+        self._relay.places.take(client)
+        self.requests += 1
+        try:
+            return await speech(self._relay, request)
+        finally:
+            self.requests -= 1
+            self._relay.places.give_back(client)
+
+    async def providers(self, request: web.Request) -> web.Response:
+        self._admit(request)
+        usable = [
+            {"name": name, "usable": True, "default": name == self._relay.defaults.provider}
+            | {"capabilities": asdict(provider.capabilities)}
+            for name, provider in self._relay.providers.items()
+        ]
+        missing = [
+            {"name": name, "usable": False, "reason": reason} for name, reason in unusable(self._relay.config).items()
+        ]
+        return _json({"providers": usable + missing})
+
+    async def voices(self, request: web.Request) -> web.Response:
+        self._admit(request)
+        found = await self._relay.voices(request.query.get("provider"), request.query.get("language"))
+        return _json(
+            {"voices": [{"provider": name, **asdict(voice)} for name, voices in found.items() for voice in voices]}
+        )
+
+    async def healthz(self, request: web.Request) -> web.Response:
+        return _json({"status": "ok"})
+
+    async def readyz(self, request: web.Request) -> web.Response:
+        if self._relay.draining:
+            raise _draining()
+        return _json({"status": "ready"})
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        return web.Response(body=self._relay.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+    def _admit(self, request: web.Request) -> str:
+        """Who asks. Raises RelayError for who may not."""
+        self._auth.check_origin(request.headers)
+        client = self._auth.client(request.headers, request.remote or "unknown")
+        if self._relay.draining:
+            raise _draining()
+        return client
+
+
+@web.middleware
+async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every refusal has the error body of the protocol."""
+    try:
+        return await handler(request)
+    except RelayError as error:
+        return _refusal(error)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        message = f"{request.method} {request.path}: {error.reason}"
+        return _refusal(ClientError(Code.INVALID_MESSAGE, message), error.status)
+    except Exception:
+        log.exception("request failed by a bug", extra={"reason": request.path})
+        return _refusal(InternalError())
+
+
+def _refusal(error: RelayError, status: int | None = None) -> web.Response:
+    headers = {"Content-Type": JSON}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+    if error.code is Code.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return web.Response(status=status or error.code.http_status, body=native.http_error(error), headers=headers)
+
+
+def _draining() -> LimitError:
+    return LimitError(Code.SHUTTING_DOWN, "the relay is shutting down", retry_after_s=DRAINING_RETRY_AFTER_S)
+
+
+def _json(value: object) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), headers={"Content-Type": JSON})

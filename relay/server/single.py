@@ -1,0 +1,83 @@
+"""One turn without a session: what `POST /v1/speech` and `relay say` speak with."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from types import TracebackType
+from typing import Self
+
+from relay.core.events import AppendText, Command, EndTurn, Event, Failed, StartTurn, TurnRequest
+from relay.core.frames import Frame
+from relay.core.session import Effect, EndText, FailTurn, GiveText, OpenTurn, Session, Tell
+from relay.server.outbox import End, Outbox
+from relay.server.relay import Relay
+from relay.server.turn import Turn
+
+
+class SingleTurn:
+    """Runs one turn while its context is entered; leaving early cancels it and closes the provider's side.
+
+    Text limits and settings are those of a session. Raises RelayError where a session would answer `error`.
+    """
+
+    def __init__(self, relay: Relay, request: TurnRequest) -> None:
+        self._relay = relay
+        self._session = Session(relay.defaults, relay.limits.session, relay.provider_names)
+        self._outbox = Outbox(relay.ticker)
+        self._task: asyncio.Task[None] | None = None
+        self._end = "disconnected"
+        [opened] = self._checked(StartTurn(request=request))
+        assert isinstance(opened, OpenTurn), "starting a turn opens one"
+        self._id = opened.turn_id
+        self.turn = Turn(relay.settings(opened), self._outbox, on_taken=self._taken)
+        self.turn.go.set()
+
+    async def __aenter__(self) -> Self:
+        self._relay.metrics.turn_opened()
+        self._task = asyncio.create_task(self.turn.run())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        self._relay.metrics.turn_ended(self.turn, self._end)
+
+    def append(self, text: str) -> None:
+        for effect in self._checked(AppendText(text=text)):
+            if isinstance(effect, GiveText):
+                self.turn.append(effect.text)
+
+    def end_input(self) -> None:
+        for effect in self._checked(EndTurn()):
+            assert isinstance(effect, EndText)
+            self.turn.end_input()
+
+    async def contents(self) -> AsyncGenerator[Frame | Event, None]:
+        """Frames and events in order, each when it may leave. Raises the turn's RelayError after the good audio."""
+        while True:
+            item = await self._outbox.get()
+            assert isinstance(item, tuple), "nobody posts to the outbox of a single turn"
+            _, content = item
+            if isinstance(content, End):
+                self._end = content.error.code if content.error else "done"
+                if content.error:
+                    raise content.error
+                return
+            if isinstance(content, Frame):
+                if self.turn.frames_sent == 0:
+                    yield self.turn.begin_audio()
+                self.turn.sent(content)
+            yield content
+
+    def _checked(self, command: Command) -> list[Effect]:
+        effects = self._session.receive(command)
+        for effect in effects:
+            match effect:
+                case Tell(Failed(error=error)) | FailTurn(error=error):
+                    raise error
+        return effects
+
+    def _taken(self, chars: int) -> None:
+        self._session.taken(self._id, chars)

@@ -1,0 +1,362 @@
+"""One turn: its text becomes segments, their audio becomes frames in the outbox, in order."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from relay.core.chunker import TextChunker, speakable
+from relay.core.events import (
+    AudioStarted,
+    Pacing,
+    SegmentStarted,
+    TurnCancelled,
+    TurnDone,
+    TurnStarted,
+    Word,
+    WordsTimed,
+)
+from relay.core.formats import NATIVE, AudioRequest, FrameFormat
+from relay.core.frames import Frame, pack_header
+from relay.core.pacer import AT_ONCE_S, Pacer
+from relay.core.timings import Stage, Timings
+from relay.errors import InternalError, RelayError
+from relay.providers.base import Driver, Provider, Reply, Speech, WordTime
+from relay.server.outbox import Content, End, Outbox
+from relay.server.synthesis import TurnAudio, decoded
+from relay.server.text import TurnText
+
+log = logging.getLogger(__name__)
+
+# The segment being spoken and the one after it, whose request is under way so that no gap stands between the two. Each
+# costs a place in the provider's concurrency limit, and text spoken for nothing when the turn is cancelled.
+OPEN_SEGMENTS = 2
+
+# What `turn.started` says of a native turn that ended before any audio told its rate.
+UNKNOWN_NATIVE_RATE_HZ = 24000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnSettings:
+    """Everything that was decided about a turn when it was opened."""
+
+    turn_id: str
+    index: int
+    audio: AudioRequest
+    pacing: Pacing
+    window_ms: int | None
+    provider: Provider
+    driver: Driver
+    speech: Speech
+
+
+@dataclass(slots=True)
+class _Spoken:
+    """A segment whose audio starts at `start_sample`, for telling how far the listener came."""
+
+    start_sample: int
+    text: str
+    words: list[Word] = field(default_factory=list)
+
+
+class Turn:
+    """Runs as one task, which its owner awaits and may cancel at any instant: cancelling closes the provider's side.
+
+    `go` is set by the owner when the turn may be spoken: turns of a session are spoken one after the other, while the
+    next one's request is already under way. The owner sends what the turn puts into the outbox and tells it so by
+    `frame_message` and `sent`.
+    """
+
+    def __init__(
+        self,
+        settings: TurnSettings,
+        outbox: Outbox,
+        *,
+        on_taken: Callable[[int], None],
+        playing_until_s: Callable[[], float] = lambda: AT_ONCE_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.settings = settings
+        self.go = asyncio.Event()
+        self.timings = Timings()
+        self.provider_ids: dict[str, str] = {}
+        self.frames_sent = 0
+        self.samples_sent = 0
+        self.padding_sent = 0
+        self.samples_played: int | None = None
+        self._outbox = outbox
+        self._clock = clock
+        self._playing_until_s = playing_until_s
+        chunker = TextChunker(max_chars=settings.provider.capabilities.max_segment_chars)
+        self._text = TurnText(chunker, on_taken=on_taken, clock=clock)
+        self._spoken: list[_Spoken] = []
+        self._granted_ms = 0
+        self._form: FrameFormat | None = None
+        self._audio: TurnAudio | None = None
+        self._pacer: Pacer | None = None
+        if settings.audio.sample_rate != NATIVE:
+            self._form = settings.audio.resolve(settings.audio.sample_rate)
+
+    # What the client says.
+
+    def append(self, text: str) -> None:
+        self.timings.mark(Stage.TEXT, self._clock())
+        self._text.append(text)
+
+    def flush(self) -> None:
+        self._text.flush()
+
+    def end_input(self) -> None:
+        self._text.end_input()
+
+    def grant(self, ms: int) -> None:
+        """More credit, which may let a waiting frame leave."""
+        if self._pacer is None:
+            self._granted_ms += ms
+        else:
+            self._pacer.grant(ms)
+        self._outbox.nudge()
+
+    # What is made of it.
+
+    async def run(self) -> None:
+        """Speaks until all text is spoken or something fails; the last thing put into the outbox is an End."""
+        error: RelayError | None = None
+        try:
+            await self._speak_all()
+        except* RelayError as group:
+            error = _first(group)
+        except* Exception:
+            log.exception("turn failed by a bug", extra={"provider": self.settings.provider.name})
+            error = InternalError()
+        await self.go.wait()
+        # A turn without text still says what its format would have been; a turn that failed before its audio does not.
+        announced = self._announce() if error is None else []
+        last = self._audio.flush() if self._audio else []
+        await self._outbox.put(self, [*announced, *last, End(error)])
+
+    async def _speak_all(self) -> None:
+        slots = asyncio.Semaphore(OPEN_SEGMENTS)
+        before = asyncio.Event()
+        before.set()
+        index = 0
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                await slots.acquire()
+                text = await self._text.next()
+                if text is None:
+                    return
+                after = asyncio.Event()
+                tasks.create_task(self._speak(index, text, before, after, slots))
+                before = after
+                index += 1
+
+    async def _speak(
+        self, index: int, text: str, before: asyncio.Event, after: asyncio.Event, slots: asyncio.Semaphore
+    ) -> None:
+        """Speaks one segment when the one before it has been; opens the provider's side at once."""
+        settings = self.settings
+        # The report of a turn is about its first audio: later segments have timings of their own.
+        timings = self.timings if index == 0 else Timings()
+        if not speakable(text):
+            await before.wait()
+            await self._put([*self._announce(), self._begin(index, text)])
+        else:
+            try:
+                upstream = settings.provider.request(settings.speech, text)
+                async with settings.driver.open(upstream, timings) as reply:
+                    await before.wait()
+                    await self.go.wait()
+                    await self._carry(reply, index, text)
+            except RelayError:
+                # What was being spoken before it is delivered first.
+                await before.wait()
+                raise
+        after.set()
+        slots.release()
+
+    async def _carry(self, reply: Reply, index: int, text: str) -> None:
+        name = self.settings.provider.name
+        self.provider_ids.update(reply.facts.ids)
+        begun = False
+        words: list[WordTime] = []
+        async with aclosing(decoded(reply, name)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, WordTime):
+                    words.append(piece)
+                    continue
+                contents: list[Content] = []
+                if not begun:
+                    begun = True
+                    self.timings.mark(Stage.FIRST_SAMPLE, self._clock())
+                    contents += [*self._announce(piece[0].sample_rate_hz), self._begin(index, text)]
+                if words:
+                    contents.append(self._timed(words))
+                    words = []
+                assert self._audio is not None
+                await self._put([*contents, *self._audio.feed(piece)])
+        if words:
+            await self._put([self._timed(words)])
+        self.timings.mark(Stage.LAST_BYTE, self._clock())
+
+    async def _put(self, contents: list[Content]) -> None:
+        await self.go.wait()
+        await self._outbox.put(self, contents)
+
+    def _announce(self, native_rate_hz: int = UNKNOWN_NATIVE_RATE_HZ) -> list[Content]:
+        """Fixes the format when it is first needed; for a native turn only then `turn.started` can be told."""
+        if self._audio is not None:
+            return []
+        late = self._form is None
+        form = self._form = self._form or self.settings.audio.resolve(native_rate_hz)
+        self._audio = TurnAudio(form)
+        self._pacer = Pacer(
+            self.settings.pacing, form, window_ms=self.settings.window_ms, not_before_s=self._playing_until_s()
+        )
+        self._pacer.grant(self._granted_ms)
+        return [self.started(form)] if late else []
+
+    def _begin(self, index: int, text: str) -> SegmentStarted:
+        assert self._audio is not None
+        position = self._audio.position
+        self._spoken.append(_Spoken(position, text))
+        for earlier, later in pairwise(self._spoken):
+            if later.start_sample <= self.samples_sent:
+                earlier.words.clear()  # all of it was sent: no cancel will ask for its words
+        return SegmentStarted(turn_id=self.settings.turn_id, index=index, text=text, start_sample=position)
+
+    def _timed(self, words: list[WordTime]) -> WordsTimed:
+        """Times within a segment -> samples of the turn."""
+        assert self._form is not None
+        rate_hz, segment = self._form.audio.sample_rate_hz, self._spoken[-1]
+        start = segment.start_sample
+        timed = tuple(
+            Word(word.text, start + round(word.start_s * rate_hz), start + round(word.end_s * rate_hz))
+            for word in words
+        )
+        segment.words.extend(timed)
+        return WordsTimed(turn_id=self.settings.turn_id, words=timed)
+
+    # What the owner asks while it sends, and the metrics at the end.
+
+    @property
+    def provider_name(self) -> str:
+        return self.settings.provider.name
+
+    @property
+    def text_chars(self) -> int:
+        """Characters of text given so far."""
+        return self._text.chars
+
+    @property
+    def sent_ms(self) -> float:
+        """Milliseconds of speech sent so far."""
+        return self._form.duration_ms(self.samples_sent) if self._form else 0.0
+
+    @property
+    def form(self) -> FrameFormat | None:
+        """The exact frames; None while a native turn has no audio yet."""
+        return self._form
+
+    @property
+    def frame_ms(self) -> int:
+        return self.settings.audio.frame_ms
+
+    @property
+    def playout_end_s(self) -> float:
+        """When a listener that plays at once will have heard all that was sent."""
+        return self._pacer.playout_end_s if self._pacer else AT_ONCE_S
+
+    def ready_s(self, pts: int) -> float:
+        """The instant from which the frame at `pts` may leave."""
+        assert self._pacer is not None, "a frame exists, so its format does"
+        return self._pacer.ready_s(pts)
+
+    def started(self, form: FrameFormat) -> TurnStarted:
+        settings = self.settings
+        return TurnStarted(
+            turn_id=settings.turn_id,
+            turn_index=settings.index,
+            provider=settings.provider.name,
+            voice=settings.speech.voice,
+            model=settings.speech.model,
+            form=form,
+        )
+
+    def begin_audio(self) -> AudioStarted:
+        """To be sent right before the first frame: fixes the instant of first audio."""
+        now_s = self._clock()
+        self.timings.mark(Stage.FIRST_FRAME, now_s)
+        return AudioStarted(turn_id=self.settings.turn_id, ttfa_ms=self.timings.ttfa_ms or 0.0)
+
+    def message(self, frame: Frame) -> bytes:
+        """The binary message of a frame."""
+        if self.settings.audio.header:
+            return pack_header(frame, self.settings.index) + frame.payload
+        return frame.payload
+
+    def sent(self, frame: Frame) -> None:
+        """The frame was handed to the socket."""
+        assert self._pacer is not None, "a frame exists, so its format does"
+        now_s = self._clock()
+        self.frames_sent += 1
+        self.samples_sent += frame.samples
+        self.padding_sent += frame.padding
+        self.timings.mark(Stage.LAST_FRAME, now_s)
+        self._pacer.sent(frame.pts, now_s)
+
+    # How it ends.
+
+    def done(self) -> TurnDone:
+        return TurnDone(
+            turn_id=self.settings.turn_id,
+            frames=self.frames_sent,
+            samples=self.samples_sent,
+            padding_samples=self.padding_sent,
+            duration_ms=round(self.sent_ms, 3),
+            text_chars=self.text_chars,
+            timings=self.report(),
+            provider_ids=self.provider_ids,
+        )
+
+    def cancelled(self) -> TurnCancelled:
+        return TurnCancelled(
+            turn_id=self.settings.turn_id,
+            frames=self.frames_sent,
+            samples_sent=self.samples_sent,
+            samples_played=self.samples_played,
+            text_sent=self.text_until(self.samples_sent),
+            timings=self.report(),
+        )
+
+    def report(self) -> dict[str, float | bool | None]:
+        """The turn's timings so far."""
+        self.timings.leading_silence_ms = self._audio.leading_silence_ms if self._audio else None
+        return self.timings.report()
+
+    def text_until(self, sample: int) -> str:
+        """The text whose audio begins before `sample`; to the word where the provider gave word times."""
+        heard = [segment for segment in self._spoken if segment.start_sample < sample]
+        if not heard:
+            return ""
+        last = heard[-1]
+        return "".join(segment.text for segment in heard[:-1]) + _words_until(last, sample)
+
+
+def _words_until(segment: _Spoken, sample: int) -> str:
+    end = 0
+    for word in segment.words:
+        if word.start_sample >= sample:
+            return segment.text[:end]
+        at = segment.text.find(word.text, end)
+        end = at + len(word.text) if at >= 0 else end
+    return segment.text
+
+
+def _first(group: BaseExceptionGroup[RelayError]) -> RelayError:
+    for error in group.exceptions:
+        return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    raise AssertionError("an exception group is never empty")
