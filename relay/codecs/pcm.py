@@ -1,0 +1,72 @@
+"""Linear PCM: bytes of each encoding <-> samples.
+
+Integers of up to 16 bits become int16, wider ones and floats float32; every conversion but that of s32 is exact.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relay.codecs.base import Samples, to_float32, to_int16
+from relay.core.formats import Encoding
+
+_S16LE, _S16BE, _S32LE, _F32LE = np.dtype("<i2"), np.dtype(">i2"), np.dtype("<i4"), np.dtype("<f4")
+_S32_STEP = np.float32(2**-31)
+_SILENCE, _FULL = np.float32(0), np.float32(1)
+
+
+def _from_s16le(data: bytes) -> Samples:
+    # A view of the provider's own bytes on a little-endian host: nothing is copied.
+    return np.frombuffer(data, _S16LE).astype(np.int16, copy=False)
+
+
+def _from_s16be(data: bytes) -> Samples:
+    return np.frombuffer(data, _S16BE).astype(np.int16)
+
+
+def _from_u8(data: bytes) -> Samples:
+    # Offset binary: 0x80 is silence.
+    return (np.frombuffer(data, np.uint8).astype(np.int16) - 128) << 8
+
+
+def _from_s24le(data: bytes) -> Samples:
+    wide = np.zeros((len(data) // 3, 4), np.uint8)
+    wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
+    return _from_s32le(wide.tobytes())
+
+
+def _from_s32le(data: bytes) -> Samples:
+    return np.frombuffer(data, _S32LE).astype(np.float32) * _S32_STEP
+
+
+def _from_f32le(data: bytes) -> Samples:
+    samples = np.frombuffer(data, _F32LE).astype(np.float32, copy=False)
+    # Both comparisons are false for NaN, so this one look finds everything that is not within -1..1.
+    if samples.min() >= -_FULL and samples.max() <= _FULL:
+        return samples
+    # One NaN would poison a resampler's whole window: it becomes silence, and what is too loud becomes the loudest.
+    return np.where(np.isnan(samples), _SILENCE, samples).clip(-_FULL, _FULL)
+
+
+def _to_s16le(samples: Samples) -> NDArray[Any]:
+    return to_int16(samples).astype(_S16LE, copy=False)
+
+
+def _to_f32le(samples: Samples) -> NDArray[Any]:
+    return to_float32(samples).astype(_F32LE, copy=False)
+
+
+DECODE: Mapping[Encoding, Callable[[bytes], Samples]] = {
+    Encoding.PCM_S16LE: _from_s16le,
+    Encoding.PCM_S16BE: _from_s16be,
+    Encoding.PCM_U8: _from_u8,
+    Encoding.PCM_S24LE: _from_s24le,
+    Encoding.PCM_S32LE: _from_s32le,
+    Encoding.PCM_F32LE: _from_f32le,
+}
+ENCODE: Mapping[Encoding, Callable[[Samples], NDArray[Any]]] = {
+    Encoding.PCM_S16LE: _to_s16le,
+    Encoding.PCM_F32LE: _to_f32le,
+}
