@@ -1,0 +1,157 @@
+"""What the relay tells: one frozen class per message of `relay.v1` that a caller may see.
+
+Positions and counts are samples per channel, from the start of the turn; times are milliseconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from relay_client.frames import AudioFormat, Frame
+
+__all__ = [
+    "AudioStarted",
+    "Event",
+    "Limits",
+    "SessionClosing",
+    "SessionReady",
+    "TextPaused",
+    "TextResumed",
+    "TextSegment",
+    "TextWords",
+    "Timings",
+    "TurnCancelled",
+    "TurnDone",
+    "TurnStarted",
+    "Word",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the relay allows one session."""
+
+    max_message_bytes: int
+    max_turn_chars: int
+    max_open_turns: int
+    idle_timeout_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionReady:
+    """The relay's first message. `defaults` holds provider, voice, audio and pacing as they stand on the wire."""
+
+    session_id: str
+    limits: Limits
+    defaults: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionClosing:
+    """The relay is about to close the session; `retryable`: a new session may be opened."""
+
+    reason: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnStarted:
+    turn_id: str
+    turn_index: int
+    provider: str
+    voice: str
+    model: str | None
+    audio: AudioFormat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioStarted:
+    """The next frame is the turn's first. `ttfa_ms` is the relay's own measure, from first text to first frame."""
+
+    turn_id: str
+    ttfa_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextSegment:
+    """The audio from `start_sample` on speaks `text`."""
+
+    turn_id: str
+    index: int
+    text: str = field(repr=False)
+    start_sample: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    text: str = field(repr=False)
+    start_sample: int
+    end_sample: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextWords:
+    turn_id: str
+    words: tuple[Word, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextPaused:
+    """The relay has more text than it can speak soon and asks for no more."""
+
+    turn_id: str
+    pending_chars: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextResumed:
+    turn_id: str
+    pending_chars: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """Milliseconds after the turn's first text reached the relay; None where it did not happen."""
+
+    request_sent: float | None = None
+    response_headers: float | None = None
+    first_byte: float | None = None
+    first_sample: float | None = None
+    first_frame: float | None = None
+    last_byte: float | None = None
+    last_frame: float | None = None
+    ttfa_ms: float | None = None
+    leading_silence_ms: float | None = None
+    ttfs_ms: float | None = None
+    relay_ms: float | None = None
+    connection_reused: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnDone:
+    """All of the text was spoken and all of its audio sent. `samples` counts speech, `padding_samples` does not."""
+
+    turn_id: str
+    frames: int
+    samples: int
+    padding_samples: int
+    duration_ms: float
+    text_chars: int
+    timings: Timings
+    provider_ids: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnCancelled:
+    """The turn was stopped. `text_sent` is the text whose audio had begun to be sent."""
+
+    turn_id: str
+    frames: int
+    samples_sent: int
+    samples_played: int | None
+    text_sent: str = field(repr=False)
+    timings: Timings
+
+
+Event: TypeAlias = Frame | TurnStarted | AudioStarted | TextSegment | TextWords | TextPaused | TextResumed
+"""What `Turn.events` gives, in the order in which the relay sent it."""
