@@ -342,9 +342,8 @@ class Session:
         self._check_length(len(text))
         opened = self._open(request)
         turn = self._turns[opened.turn_id]
-        given = self._give(opened.turn_id, turn, text)
         turn.state = TURN_TABLE[turn.state][EndTurn]
-        return [opened, *given, EndText(opened.turn_id)]
+        return [opened, *self._give(opened.turn_id, turn, text), EndText(opened.turn_id)]
 
     def _give(self, turn_id: str, turn: _Turn, text: str) -> list[Effect]:
         if not text:

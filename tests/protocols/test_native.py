@@ -1,0 +1,168 @@
+"""The native protocol against its goldens, and against nonsense."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.core import events
+from relay.core.formats import AudioRequest, Encoding
+from relay.errors import ClientError, Code, ProviderError, ProviderFault
+from relay.protocols import native
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "native"
+
+
+def lines(name: str) -> list[Any]:
+    return [json.loads(line) for line in (GOLDEN / name).read_text().splitlines()]
+
+
+CLIENT = lines("client.jsonl")
+VALID = [line for line in CLIENT if "message" in line]
+INVALID = [line for line in CLIENT if "says" in line]
+EVENTS: list[events.Event] = [
+    events.SessionReady(
+        session_id="s-1", limits=events.SessionLimits(), defaults=events.SessionDefaults(provider="espeak")
+    ),
+    events.TurnStarted(
+        turn_id="a",
+        turn_index=2,
+        provider="breeze",
+        voice="v",
+        model="m",
+        form=AudioRequest(encoding=Encoding.MULAW, sample_rate=8000, tail="short", header=True).resolve(8000),
+    ),
+    events.TurnStarted(
+        turn_id="a", turn_index=0, provider="espeak", voice="v", model=None, form=AudioRequest().resolve(24000)
+    ),
+    events.AudioStarted(turn_id="a", ttfa_ms=12.5),
+    events.SegmentStarted(turn_id="a", index=1, text="Hello. ", start_sample=4800),
+    events.WordsTimed(turn_id="a", words=(events.Word("Hello", 0, 900),)),
+    events.TextPaused(turn_id="a", pending_chars=2001),
+    events.TextResumed(turn_id="a", pending_chars=900),
+    events.TurnDone(
+        turn_id="a",
+        frames=2,
+        samples=700,
+        padding_samples=260,
+        duration_ms=29.167,
+        text_chars=5,
+        timings={"ttfa_ms": 1.5, "relay_ms": None},
+        provider_ids={"history_item_id": "h"},
+    ),
+    events.TurnCancelled(turn_id="a", frames=1, samples_sent=480, samples_played=240, text_sent="Hel", timings={}),
+    events.TurnCancelled(turn_id="a", frames=0, samples_sent=0, samples_played=None, text_sent="", timings={}),
+    events.Failed(error=ClientError(Code.INVALID_CONFIG, "no")),
+    events.Failed(
+        turn_id="a",
+        error=ProviderError(
+            Code.PROVIDER_RATE_LIMITED,
+            "busy",
+            retry_after_s=2.5,
+            provider=ProviderFault(name="breeze", status=429, code="RATE_LIMITED", message="slow down", request_id="r"),
+        ),
+    ),
+    events.Failed(turn_id="a", error=ProviderError(Code.PROVIDER_CUT, "cut", provider=ProviderFault(name="breeze"))),
+    events.Pong(id=3),
+    events.Pong(),
+    events.SessionClosing(reason="shutting_down", retryable=True),
+]
+
+
+@pytest.mark.parametrize("line", VALID, ids=lambda line: json.dumps(line["message"])[:60])
+def test_what_a_client_may_say(line: dict[str, Any]) -> None:
+    command = native.receive(json.dumps(line["message"]))
+    assert type(command).__name__ == line["command"]
+    fields = {name: value for name, value in line["message"].items() if name != "type"}
+    target: Any = getattr(command, "request", command)
+    for name in set(fields) - {"audio", "pacing", "flow", "options"}:
+        assert getattr(target if hasattr(target, name) else command, name) == fields[name]
+    for name in {"audio", "pacing", "options"} & set(fields):
+        assert getattr(target, name) == (fields[name] or {})
+    if fields.get("flow"):
+        assert target.window_ms == fields["flow"]["window_ms"]
+
+
+@pytest.mark.parametrize("line", INVALID, ids=lambda line: json.dumps(line.get("twin", line.get("text")))[:60])
+def test_what_a_client_may_not_say(line: dict[str, Any]) -> None:
+    command = native.receive(line["text"] if "text" in line else json.dumps(line["twin"]))
+    assert isinstance(command, events.Unreadable)
+    assert command.error.code is Code.INVALID_MESSAGE
+    for words in line["says"]:
+        assert words in command.error.message
+
+
+def test_an_unreadable_start_is_known_by_its_turn_id() -> None:
+    command = native.receive('{"type":"speak","turn_id":"a","text":5}')
+    assert isinstance(command, events.Unreadable)
+    assert (command.opens_turn, command.turn_id) == (True, "a")
+    other = native.receive('{"type":"text.append","turn_id":"a","text":5}')
+    assert isinstance(other, events.Unreadable)
+    assert (other.opens_turn, other.turn_id) == (False, None)
+
+
+@pytest.mark.parametrize(("event", "golden"), list(zip(EVENTS, lines("server.jsonl"), strict=True)))
+def test_what_the_relay_says(event: events.Event, golden: dict[str, Any]) -> None:
+    assert json.loads(native.send(event)) == golden
+
+
+def test_every_event_has_a_golden() -> None:
+    assert {type(event) for event in EVENTS} == set(events.Event.__args__)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_can_break_it(data: bytes) -> None:
+    native.receive(data)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=8),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["type", "text", "a"]), inner),
+        max_leaves=8,
+    )
+)
+def test_no_json_can_break_it(value: Any) -> None:
+    native.receive(json.dumps(value))
+    native.receive(json.dumps({"type": "speak", "text": value, "audio": value}))
+
+
+def test_deep_nesting_is_an_error_of_the_message() -> None:
+    assert isinstance(native.receive("[" * 100_000), events.Unreadable)
+
+
+def test_an_error_never_quotes_the_text() -> None:
+    command = native.receive('{"type":"speak","text":["a secret"],"voice":"v"}')
+    assert isinstance(command, events.Unreadable)
+    assert "secret" not in command.error.message
+
+
+def test_the_speech_body_is_a_speak_with_a_container() -> None:
+    body = native.receive_speech(b'{"text":"Hi","container":"wav","voice":"v","audio":{"frame_ms":40}}')
+    assert (body.text, body.container, body.request().voice) == ("Hi", "wav", "v")
+    assert body.request().audio == {"frame_ms": 40}
+    assert native.receive_speech(b'{"text":"Hi"}').container == "raw"
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "not JSON"),
+        (b'{"text":"\xff"}', "not JSON"),
+        (b"{}", "text"),
+        (b'{"text":"a","container":"ogg"}', "container"),
+        (b'{"text":"a","contaner":"wav"}', "container"),
+    ],
+)
+def test_bad_speech_bodies(body: bytes, says: str) -> None:
+    with pytest.raises(ClientError, match=says) as caught:
+        native.receive_speech(body)
+    assert caught.value.code is Code.INVALID_MESSAGE
+
+
+def test_the_error_body_over_http() -> None:
+    body = json.loads(native.http_error(ClientError(Code.UNAUTHORIZED, "no key")))
+    assert body == {"error": {"code": "unauthorized", "message": "no key", "retryable": False}}
