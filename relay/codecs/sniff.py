@@ -41,6 +41,10 @@ _MP3_FRAME: _Pattern = [
     [byte for byte in range(0x10, 0xF0) if byte & 0x0C != 0x0C],
 ]
 
+_MAGICS_WITH_FRAMES = (*_MAGICS, (Container.MP3, _MP3_FRAME))
+# Input that ends inside a longer magic, but after so many bytes of it, was going to be that.
+_TELLING_BYTES = 4
+
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _WHITE_SPACE = b" \t\r\n"
 _NO_WHITE_SPACE = dict.fromkeys(_WHITE_SPACE)
@@ -122,19 +126,24 @@ class SniffingDecoder:
     def _recognise(self, *, ended: bool) -> Container | None:
         """The container of the head; None when it takes more bytes to tell, or when it is text."""
         head, hints = self._head, self._hints
-        mp3_expected = Container.MP3 in hints or hints.asked is Container.WAV
-        magics = (*_MAGICS, (Container.MP3, _MP3_FRAME)) if mp3_expected else _MAGICS
-        fits = [(_fit(head, pattern), container) for container, pattern in magics]
-        for fit, container in fits:
-            if fit:
+        undecided = False
+        for container, pattern in _MAGICS_WITH_FRAMES if self._mp3_expected else _MAGICS:
+            fit = _fit(head, pattern)
+            if fit or (fit is None and ended and len(head) >= _TELLING_BYTES):
                 return container
+            undecided |= fit is None
         text = _text_kind(head[:_TEXT_BYTES], any_text=hints.said_text or Container.RAW not in hints)
-        if text and (ended or len(head) >= _TEXT_BYTES):
+        if text and (len(head) >= _TEXT_BYTES or (ended and not undecided)):
             self._text = text
             return None
-        if not ended and (text or any(fit is None for fit, _ in fits)):
+        if (text or undecided) and not ended:
             return None
         return Container.MP3 if self._two_mp3_frames() else self._fallback()
+
+    @property
+    def _mp3_expected(self) -> bool:
+        """Whether one frame header is enough: headerless audio may well begin like one."""
+        return Container.MP3 in self._hints or self._hints.asked is not Container.RAW
 
     def _two_mp3_frames(self) -> bool:
         """Whether the head begins with two MP3 frame headers, one a frame after the other, that agree."""
