@@ -73,6 +73,16 @@ class LogConfig(Struct, forbid_unknown_fields=True, frozen=True):
     format: Literal["text", "json"] = "text"
 
 
+class HttpConfig(Struct, forbid_unknown_fields=True, frozen=True):
+    """Patience with providers; `providers.http_settings` has the reasons of the values."""
+
+    connect_timeout_s: float = 5.0
+    first_byte_timeout_s: float = 10.0
+    stall_timeout_s: float = 10.0
+    open_timeout_s: float = 20.0
+    retries: int = 2
+
+
 class ProviderConfig(Struct, forbid_unknown_fields=True, frozen=True):
     api_key: str | None = None
     base_url: str | None = None
@@ -81,10 +91,6 @@ class ProviderConfig(Struct, forbid_unknown_fields=True, frozen=True):
     language: str | None = None
     # The provider's own settings, under its own field names.
     options: dict[str, Any] = field(default_factory=dict)
-    # A provider that is slow to answer needs more patience; see the drivers for the reasons of the defaults.
-    connect_timeout_s: float | None = None
-    first_byte_timeout_s: float | None = None
-    stall_timeout_s: float | None = None
 
     def __repr__(self) -> str:
         key = "set" if self.api_key else "not set"
@@ -95,6 +101,7 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     server: ServerConfig = field(default_factory=ServerConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     defaults: DefaultsConfig = field(default_factory=DefaultsConfig)
+    http: HttpConfig = field(default_factory=HttpConfig)
     log: LogConfig = field(default_factory=LogConfig)
     providers: dict[str, ProviderConfig] = field(default_factory=dict)
 
@@ -104,6 +111,7 @@ _SECTIONS: dict[str, type[Struct]] = {
     "server": ServerConfig,
     "limits": LimitsConfig,
     "defaults": DefaultsConfig,
+    "http": HttpConfig,
     "log": LogConfig,
 }
 _PROVIDER_KEYS = ("api_key", "base_url", "voice", "model", "language")

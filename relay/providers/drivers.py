@@ -7,14 +7,15 @@ from typing import Self
 from relay.core.timings import Timings
 from relay.providers.base import HttpRequest, LocalRequest, Reply, Upstream
 from relay.providers.http import HttpDriver
+from relay.providers.http_settings import HttpSettings
 from relay.providers.local import LocalDriver
 
 
 class Drivers:
     """All drivers as one. Entering starts them, leaving ends every request, connection and worker they have."""
 
-    def __init__(self) -> None:
-        self.http = HttpDriver()
+    def __init__(self, http: HttpSettings) -> None:
+        self.http = HttpDriver(http)
         self.local = LocalDriver()
         self._stack = AsyncExitStack()
 

@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
+
 from relay.config import Config, ConfigError, ProviderConfig
 from relay.core.events import Pacing, SessionDefaults, SessionLimits
 from relay.core.formats import NATIVE, AudioRequest, Encoding
@@ -10,9 +12,10 @@ from relay.core.session import OpenTurn
 from relay.core.timings import Timings
 from relay.errors import ClientError, Code, ProviderError, ProviderFault, RelayError
 from relay.metrics import Metrics
-from relay.providers import PROVIDERS
 from relay.providers.base import Provider, ProviderSettings, Voice, VoiceQuery, Wanted
+from relay.providers.catalog import PROVIDERS
 from relay.providers.drivers import Drivers
+from relay.providers.http_settings import HttpSettings
 from relay.server.limits import Limits, Places
 from relay.server.ticker import Ticker
 from relay.server.turn import TurnSettings
@@ -34,7 +37,7 @@ class Relay:
         self.places = Places(self.limits)
         self.defaults = _defaults(config)
         self.providers = _usable(config)
-        self.drivers = Drivers()
+        self.drivers = Drivers(_patience(config))
         if self.defaults.provider not in self.providers:
             raise ConfigError(
                 f"defaults.provider is {self.defaults.provider!r}; "
@@ -155,6 +158,13 @@ def _settings(config: ProviderConfig) -> ProviderSettings:
         language=config.language,
         options=config.options,
     )
+
+
+def _patience(config: Config) -> HttpSettings:
+    try:
+        return HttpSettings(**msgspec.structs.asdict(config.http))
+    except ValueError as error:
+        raise ConfigError(f"http.{error}") from error
 
 
 def _limits(config: Config) -> Limits:

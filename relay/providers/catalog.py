@@ -1,0 +1,15 @@
+"""The providers, by the name a client uses. One line each; a new one is picked up everywhere from here.
+
+Not in the package's `__init__`, which every worker process of a local provider imports as it starts.
+"""
+
+from collections.abc import Callable
+
+from relay.providers.base import Provider, ProviderSettings
+from relay.providers.breeze import Breeze
+from relay.providers.espeak import Espeak
+
+PROVIDERS: dict[str, Callable[[ProviderSettings], Provider]] = {
+    "espeak": Espeak,
+    "breeze": Breeze,
+}
