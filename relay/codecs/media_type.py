@@ -72,9 +72,9 @@ def read_media_type(content_type: str | None, asked: AudioFormat | None) -> Medi
 def _shape(name: str, parameters: dict[str, str], asked: AudioFormat | None) -> AudioFormat | None:
     named = _ENCODED.get(name) or _ENCODING_NAMES.get(_first(parameters, _ENCODING))
     encoding = named or (asked.encoding if asked else Encoding.PCM_S16LE)
-    # A name that differs from what was asked for, such as audio/basic for PCM, brings its own rate with it.
-    agreed = asked if asked and (asked.encoding is encoding or name not in _ENCODED) else None
     usual_rate_hz = _TELEPHONY_RATE_HZ if encoding in (Encoding.MULAW, Encoding.ALAW) else 0
+    # audio/basic for PCM that was asked for is another thing altogether: it brings its own rate and channel.
+    agreed = asked if asked and (asked.encoding is encoding or name in _BARE or not usual_rate_hz) else None
     rate_hz = _number(parameters, _RATE) or (agreed.sample_rate_hz if agreed else usual_rate_hz)
     channels = _number(parameters, _CHANNELS) or (agreed.channels if agreed else 1)
     return AudioFormat(encoding=encoding, sample_rate_hz=rate_hz, channels=channels) if rate_hz else None

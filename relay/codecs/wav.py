@@ -211,7 +211,7 @@ def _another(source: _Source, size: int | None) -> _Reading[bytes]:
     for _ in range(_CHUNKS_MAX):
         chunk = yield from source.upto(_CHUNK.size)
         if len(chunk) < _CHUNK.size:
-            return b""
+            return chunk if chunk.startswith(b"RIFF") else b""
         name, size = _CHUNK.unpack(chunk)
         if name == b"RIFF" and b"WAVE".startswith(form := (yield from source.upto(4))):
             return chunk + form
