@@ -9,7 +9,6 @@
         print(turn.summary.samples)
 """
 
-from relay_client.connect import ConnectOptions, backoff, connect, connect_with_retries
 from relay_client.errors import (
     ConnectError,
     ConnectionLostError,
@@ -41,6 +40,7 @@ from relay_client.events import (
 )
 from relay_client.frames import AudioFormat, Frame
 from relay_client.handshake import DEFAULT_URL
+from relay_client.opening import ConnectOptions, backoff, connect, connect_with_retries
 from relay_client.options import Audio, Encoding, Flow, Pacing, TurnOptions
 from relay_client.session import Session
 from relay_client.sinks import RawSink, Sink, SpeakerSink, WavSink, play

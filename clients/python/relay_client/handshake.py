@@ -51,7 +51,7 @@ async def open_session(
     open_timeout_s: float = OPEN_TIMEOUT_S,
     held_audio_ms: int = HELD_AUDIO_MS,
 ) -> Session:
-    """A session that the caller has to close. Arguments and errors are those of `connect.connect`."""
+    """A session that the caller has to close. Arguments and errors are those of `opening.connect`."""
     hold = Hold(held_audio_ms)
     settings = _settings(url, key, token, ssl)
     try:

@@ -1,7 +1,7 @@
 """How much the session keeps for its caller, over all turns: the place where its reader waits.
 
 This file does not know turns or sockets. The bound holds for audio that has left the socket; behind it stand only
-websockets' queue (see `connect.MAX_QUEUE`) and the kernel's socket buffers, then the relay waits.
+websockets' queue (see `handshake.MAX_QUEUE`) and the kernel's socket buffers, then the relay waits.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
 """Sessions as context managers, and trying again with a bound."""
 
-import asyncio
 import random
 import ssl as ssl_module
+from asyncio import sleep
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import TypedDict, Unpack
@@ -80,7 +80,7 @@ async def connect_with_retries(
             delay_s, asked_s = next(delays, None), error.retry_after_s or 0.0
             if not error.retryable or delay_s is None or asked_s > MAX_RETRY_AFTER_S:
                 raise
-        await asyncio.sleep(max(delay_s, asked_s))
+        await sleep(max(delay_s, asked_s))
     try:
         yield session
     finally:
