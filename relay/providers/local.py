@@ -208,8 +208,8 @@ class Pool:
             self._processes.discard(process)
             if process in self._idle:
                 self._idle.remove(process)
-            if not process.completed:
-                # It never worked: nobody is helped by trying again and again until somebody wants a worker.
+            if not process.begun:
+                # It did not live to do anything: to start another and another helps nobody until one is wanted.
                 await self._until_wanted()
 
     async def _until_wanted(self) -> None:

@@ -85,7 +85,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         self._request = 0
         self._reply: LocalReply | None = None
         self._ending = False
-        self.completed = 0
+        self.begun = 0
         self._ready: asyncio.Future[ProviderError | None] = self._loop.create_future()
         self.gone: asyncio.Future[None] = self._loop.create_future()
 
@@ -125,7 +125,8 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         if not self.alive:
             reply.fail(self._lost("died"))
             return 0
-        self._request, self._reply = self.completed + 1, reply
+        self.begun += 1
+        self._request, self._reply = self.begun, reply
         self._within(self._timeouts.job_s, Code.PROVIDER_TIMEOUT, "has not finished the request within {} s")
         self._write(pack(Kind.JOB, self._request, json.dumps(dict(job)).encode()))
         timings.connection_reused = True
@@ -246,7 +247,6 @@ class WorkerProcess(asyncio.SubprocessProtocol):
     def _finish(self) -> None:
         self._cancel_deadline()
         self._request, self._reply = 0, None
-        self.completed += 1
         self._on_free(self)
 
     def _failure(self, payload: bytes) -> ProviderError:
