@@ -187,7 +187,7 @@ class HttpDriver:
         except _ConnectedError:
             return
         except TimeoutError:
-            late = Meaning(Code.PROVIDER_UNAVAILABLE, f"did not take a connection within {timeout_s:.3g} s")
+            late = Meaning(Code.PROVIDER_UNAVAILABLE, f"did not take a connection within {timeout_s:g} s")
             raise border.error(late) from None
 
     @property

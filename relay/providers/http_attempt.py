@@ -70,7 +70,7 @@ class Attempt:
                     raise
         except TimeoutError:
             code = Code.PROVIDER_UNAVAILABLE if self._phase is _Phase.CONNECTION else Code.PROVIDER_TIMEOUT
-            raise self._border.error(Meaning(code, f"{self._phase} {self._allowed_s:.3g} s")) from None
+            raise self._border.error(Meaning(code, f"{self._phase} {round(self._allowed_s, 2):g} s")) from None
 
     def met_stale_connection(self, error: ProviderError) -> bool:
         """Whether it failed on a pooled connection, before any answer, as one fails that was closed while idle."""

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from relay.core.formats import AudioFormat, Encoding
 from relay.testing.audio import UNKNOWN_SIZE, riff_chunk, speech_like, wav
-from relay.testing.script import Cut, Drip, Framing, Raw, Repeat, Script, Send, Stall, Status, pieces
+from relay.testing.script import Cut, Drip, Framing, Pause, Raw, Repeat, Script, Send, Stall, Status, pieces
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "cut_length_rst": lambda clip: (_ok(clip, len(clip.data)), *_sent(_half(clip)), Cut(reset=True)),
     "cut_until_close_rst": lambda clip: (_ok(clip, "close"), *_sent(_half(clip)), Cut(reset=True)),
     "cut_inside_chunk": lambda clip: (_ok(clip), Send(_half(clip)), Raw(b"100\r\nshort"), Cut()),
-    "broken_chunk_size": lambda clip: (_ok(clip), Send(_half(clip)), Raw(b"no size\r\n"), Stall()),
+    "broken_chunk_size": lambda clip: (_ok(clip), Send(_half(clip)), Pause(0.05), Raw(b"no size\r\n"), Stall()),
     "cut_after_headers": lambda clip: (_ok(clip), Cut()),
     "early_close": lambda _clip: (Cut(),),
     "early_reset": lambda _clip: (Cut(reset=True),),
