@@ -252,6 +252,13 @@ def test_int16_and_float32_of_the_same_audio_give_the_same_bits() -> None:
     assert np.array_equal(resampled(samples, 44100, 16000), resampled(as_float, 44100, 16000))
 
 
+def test_float_input_is_rounded_to_24_bits() -> None:
+    fine = (noise(2000) / 2**15 / 1000).astype(np.float32)
+    rounded = (np.rint(fine * 2**23) / 2**23).astype(np.float32)
+    assert not np.array_equal(fine, rounded)
+    assert np.array_equal(resampled(fine, 24000, 16000), resampled(rounded, 24000, 16000))
+
+
 def test_input_is_left_as_it_was() -> None:
     for dtype in (np.int16, np.float32):
         samples = noise(1000, dtype)
