@@ -20,8 +20,9 @@ class Drivers:
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        await self._stack.enter_async_context(self.http)
-        await self._stack.enter_async_context(self.local)
+        for driver in (self.http, self.local):
+            self._stack.push_async_callback(driver.close)
+            await driver.start()
         return self
 
     async def __aexit__(
