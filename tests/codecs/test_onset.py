@@ -145,6 +145,22 @@ def test_a_click_is_no_speech(at: int, length: int) -> None:
     assert onset_ms(samples) == 200
 
 
+def test_the_threshold_is_50_dbfs() -> None:
+    """103.6 steps of s16. A square wave has the smallest range for its spread."""
+    square = np.tile(np.array([1, -1], np.int16), 50 * MS)
+    assert onset_ms(square * np.int16(103)) is None
+    assert onset_ms(square * np.int16(104)) == 0
+
+
+@pytest.mark.parametrize(("fifth", "expected"), [(22, 3), (23, None)])
+def test_five_loud_hops_within_20_ms(fifth: int, expected: float | None) -> None:
+    """The 20 that begin with hop 3 end with hop 22."""
+    samples = silence(60 * MS)
+    for hop in (3, 7, 11, 15, fifth):
+        samples[hop * MS] = 2**15 - 1
+    assert onset_ms(samples) == expected
+
+
 def test_clicks_far_apart_never_add_up() -> None:
     samples = silence(2000 * MS)
     samples[:: 10 * MS] = 2**15 - 1
