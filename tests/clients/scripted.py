@@ -59,7 +59,7 @@ def frames_of(samples: int, *, turn_index: int = 0) -> Iterator[bytes]:
 async def until(condition: Callable[[], bool]) -> None:
     """Gives the other tasks turns until it holds, for what no event tells."""
     async with asyncio.timeout(STEP_S):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0)
 
 
