@@ -57,11 +57,12 @@ class SampleDecoder:
     def feed(self, piece: bytes) -> list[Block]:
         data = self._carry + piece if self._carry else piece
         odd = len(data) % self._align
-        whole = data[: len(data) - odd] if odd else data
-        self._carry = data[len(data) - odd :] if odd else b""
-        if not whole:
+        self._carry = data[-odd:] if odd else b""
+        if odd:
+            data = data[:-odd]
+        if not data:
             return []
-        samples = self._decode(whole)
+        samples = self._decode(data)
         return [Block(to_mono(samples) if self._stereo else samples, self._sample_rate_hz)]
 
     def flush(self) -> list[Block]:
@@ -89,7 +90,7 @@ class SampleEncoder:
 def to_mono(samples: Samples) -> Samples:
     """The mean of left and right. For int16 exact, a half rounded to the even neighbour: as `rint`, without a bias."""
     left, right = samples[0::2], samples[1::2]
-    if samples.dtype == np.int16:
+    if samples.dtype == _INT16:
         total = np.add(left, right, dtype=np.int32)
         total += total >> 1 & 1
         return (total >> 1).astype(np.int16)
@@ -98,21 +99,23 @@ def to_mono(samples: Samples) -> Samples:
 
 def to_int16(samples: Samples) -> NDArray[np.int16]:
     """int16 unchanged; float32 times 32768, rounded half to even, clipped. Undoes `to_float32` exactly."""
-    if samples.dtype == np.int16:
+    if samples.dtype == _INT16:
         return samples  # type: ignore[return-value]
     scaled = samples * _FULL_SCALE
     np.rint(scaled, out=scaled)
     np.minimum(scaled, _INT16_MAX, out=scaled)
     np.maximum(scaled, _INT16_MIN, out=scaled)
-    return scaled.astype(np.int16)
+    return scaled.astype(_INT16)
 
 
 def to_float32(samples: Samples) -> NDArray[np.float32]:
     """float32 unchanged; int16 divided by 32768, which loses nothing."""
-    if samples.dtype == np.float32:
+    if samples.dtype == _FLOAT32:
         return samples  # type: ignore[return-value]
     return np.multiply(samples, _ONE_STEP, dtype=np.float32)
 
 
-_HALF, _FULL_SCALE, _ONE_STEP = np.float32(0.5), np.float32(32768), np.float32(1 / 32768)
-_INT16_MIN, _INT16_MAX = np.float32(-32768), np.float32(32767)
+# Made once, the numbers as arrays of one: making them at every call would cost as much as the work on a frame.
+_INT16, _FLOAT32 = np.dtype(np.int16), np.dtype(np.float32)
+_HALF, _FULL_SCALE, _ONE_STEP = (np.array(number, np.float32) for number in (0.5, 32768, 1 / 32768))
+_INT16_MIN, _INT16_MAX = (np.array(number, np.float32) for number in (-32768, 32767))

@@ -137,7 +137,7 @@ class _LeaveOut:
         kept, done = [], 0
         for start, end in self._ranges:
             kept.append(samples[done : max(done, start - at)])
-            done = max(done, end - at)
+            done = end - at
         kept.append(samples[done:])
         self._ranges = [(start, end) for start, end in self._ranges if end > self._at]
         return np.concatenate(kept)

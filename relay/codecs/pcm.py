@@ -13,17 +13,18 @@ from relay.codecs.base import Samples, to_float32, to_int16
 from relay.core.formats import Encoding
 
 _S16LE, _S16BE, _S32LE, _F32LE = np.dtype("<i2"), np.dtype(">i2"), np.dtype("<i4"), np.dtype("<f4")
+_INT16, _FLOAT32 = np.dtype(np.int16), np.dtype(np.float32)
 _S32_STEP = np.float32(2**-31)
-_SILENCE, _FULL = np.float32(0), np.float32(1)
+_SILENCE = np.float32(0)
 
 
 def _from_s16le(data: bytes) -> Samples:
     # A view of the provider's own bytes on a little-endian host: nothing is copied.
-    return np.frombuffer(data, _S16LE).astype(np.int16, copy=False)
+    return np.frombuffer(data, _S16LE).astype(_INT16, copy=False)
 
 
 def _from_s16be(data: bytes) -> Samples:
-    return np.frombuffer(data, _S16BE).astype(np.int16)
+    return np.frombuffer(data, _S16BE).astype(_INT16)
 
 
 def _from_u8(data: bytes) -> Samples:
@@ -38,16 +39,16 @@ def _from_s24le(data: bytes) -> Samples:
 
 
 def _from_s32le(data: bytes) -> Samples:
-    return np.frombuffer(data, _S32LE).astype(np.float32) * _S32_STEP
+    return np.frombuffer(data, _S32LE).astype(_FLOAT32) * _S32_STEP
 
 
 def _from_f32le(data: bytes) -> Samples:
-    samples = np.frombuffer(data, _F32LE).astype(np.float32, copy=False)
-    # Both comparisons are false for NaN, so this one look finds everything that is not within -1..1.
-    if samples.min() >= -_FULL and samples.max() <= _FULL:
+    samples = np.frombuffer(data, _F32LE).astype(_FLOAT32, copy=False)
+    # The greatest of anything and NaN is NaN, which is not <= 1: one look finds all that is not within -1..1.
+    if np.abs(samples).max() <= 1:
         return samples
     # One NaN would poison a resampler's whole window: it becomes silence, and what is too loud becomes the loudest.
-    return np.where(np.isnan(samples), _SILENCE, samples).clip(-_FULL, _FULL)
+    return np.where(np.isnan(samples), _SILENCE, samples).clip(-1, 1)
 
 
 def _to_s16le(samples: Samples) -> NDArray[Any]:

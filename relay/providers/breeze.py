@@ -227,7 +227,7 @@ class Breeze:
         if code is None and vendor_code and vendor_code.startswith("AUTH_"):
             code = Code.PROVIDER_AUTH  # AUTH_ADMIN_* and whatever follows
         if code is Code.VOICE_NOT_FOUND and not sent:
-            code = Code.PROVIDER_UNAVAILABLE  # no voice was asked for: the route itself is missing
+            code = Code.PROVIDER_REJECTED  # nothing was to be spoken, so no voice was named: the route is missing
         return faults.refused(
             self.name,
             refusal,

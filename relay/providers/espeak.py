@@ -1,4 +1,4 @@
-"""eSpeak NG: the built-in voice. No key, no network, 140 voices, word times; needs the extra `speech-relay[espeak]`.
+"""eSpeak NG: the built-in voice. No key, no network, 138 voices, word times; needs the extra `speech-relay[espeak]`.
 
 Plain text only: markup is spoken as it is written. Facts about the library were measured with espeak-ng 1.52.0 as
 espeakng-loader 0.2.4 ships it. This file does not know how a worker talks to the library.
@@ -30,15 +30,15 @@ OPTIONS: Mapping[str, tuple[int, int, int]] = {
     "word_gap": (0, 0, 50),
 }
 
-# Every language tag of the library's voices; each is also the name of the voice that speaks it best.
+# Every language tag of the voices that can speak; each is also the name of the voice that speaks it best.
 LANGUAGES = tuple(
     """
     af am an ar as az ba be bg bn bpy bs ca ca-ba ca-nw ca-va chr chr-us-qaaa-x-west cmn cmn-latn-pinyin cs cv cy da de
     el en en-029 en-gb en-gb-scotland en-gb-x-gbclan en-gb-x-gbcwmd en-gb-x-rp en-shaw en-us en-us-nyc eo es es-419
-    es-mx et eu fa fa-latn fi fo fr fr-be fr-ch fr-fr ga gd gn grc gu hak haw hbs he hi hr ht hu hy hy-arevela
-    hy-arevmda hyw ia id io is it ja jbo ka kaa kk kl kn ko kok ku ky la lb lfn lt ltg lv mi mk ml mr ms mt mto my nb
+    es-mx et eu fa fa-latn fi fr fr-be fr-ch fr-fr ga gd gn grc gu hak haw hbs he hi hr ht hu hy hy-arevela
+    hy-arevmda hyw ia id io is it ja jbo ka kk kl kn ko kok ku ky la lb lfn lt ltg lv mi mk ml mr ms mt mto my nb
     nci ne nl no nog om or pa pap piqd pl pt pt-br pt-pt py qdb qu quc qya ro ru ru-cl ru-lv sd shn si sjn sk sl smj sq
-    sr sv sw ta te th ti tk tn tr tt ug uk ur uz vi vi-vn-x-central vi-vn-x-south xex yue zh zh-cmn zh-yue
+    sr sv sw ta te th ti tk tn tr tt ug uk ur uz vi vi-vn-x-central vi-vn-x-south yue zh zh-cmn zh-yue
     """.split()  # noqa: SIM905 - a table for people
 )
 # Tags that mean one of these languages under another name, or another one than their first subtag says.

@@ -14,6 +14,7 @@ import json
 from collections import deque
 from collections.abc import Callable
 from ctypes import POINTER, c_char, c_char_p, c_int, c_short, c_size_t, c_ubyte, c_uint, c_void_p
+from pathlib import Path
 from typing import Any
 
 from relay.providers.espeak_words import WordTimes
@@ -77,6 +78,7 @@ class Library:
             c_char_p, c_size_t, c_uint, c_int, c_uint, c_uint, POINTER(c_uint), c_void_p,
         )  # fmt: skip
         self._library = library
+        self._data_path = Path(data_path)
         rate_hz = library.espeak_Initialize(
             _AUDIO_OUTPUT_SYNCHRONOUS, _CHUNK_MS, data_path.encode(), _INITIALIZE_DONT_EXIT
         )
@@ -99,14 +101,13 @@ class Library:
     ) -> None:
         """Gives `take` each chunk of s16 samples with its word events (index from 0, sample), until it returns False.
 
-        `voice` is an identifier of `voices`, perhaps with `+variant`.
+        `voice` is an identifier of `voices`, perhaps with `+variant`; `text` is `sayable`.
         """
         status = self._library.espeak_SetVoiceByName(voice.encode())
         # The library keeps parameters from one utterance to the next, so all of them are set for each.
         for option, parameter in _PARAMETERS.items():
             status = status or self._library.espeak_SetParameter(parameter, options[option], 0)
-        # A NUL ends the text for the library, half a surrogate pair has no UTF-8; both keep their place.
-        utf8 = text.replace("\0", " ").encode("utf-8", "replace")
+        utf8 = text.encode()
         flags = _CHARS_UTF8 | (_ENDPAUSE if end_pause else 0)
         self._take, self._surprise = take, None
         status = status or self._library.espeak_Synth(
@@ -117,8 +118,26 @@ class Library:
         if status:
             raise RuntimeError(f"eSpeak NG returned status {status}")
 
-    def voices(self, language: bytes | None = None) -> list[dict[str, Any]]:
-        """The installed voices; with the language `variant`, what may follow a `+`."""
+    def voices(self) -> list[dict[str, Any]]:
+        """The voices that can speak. Some are listed without their dictionary (fo, kaa, xex), and say nothing."""
+        return [voice for voice in self._listed() if self._has_dictionary(voice)]
+
+    def variants(self) -> list[dict[str, Any]]:
+        """What may follow the `+` of a voice."""
+        return self._listed(b"variant")
+
+    def _has_dictionary(self, voice: dict[str, Any]) -> bool:
+        """A voice uses the dictionary of its language, or names one in its file."""
+        if any((self._data_path / f"{tag.partition('-')[0].lower()}_dict").exists() for _, tag in voice["languages"]):
+            return True
+        try:
+            lines = (self._data_path / "lang" / voice["id"]).read_text("utf-8", "replace").splitlines()
+        except OSError:
+            return True  # kept elsewhere by another version: nothing speaks against the voice
+        named = (line.split()[1] for line in lines if line.startswith("dictionary "))
+        return any((self._data_path / f"{name}_dict").exists() for name in named)
+
+    def _listed(self, language: bytes | None = None) -> list[dict[str, Any]]:
         wanted = None
         if language is not None:
             wanted = ctypes.byref(_Voice(languages=ctypes.cast(c_char_p(language), POINTER(c_char))))
@@ -164,6 +183,11 @@ def _languages(packed: Any) -> list[tuple[int, str]]:
         languages.append((packed[at][0], tag.decode()))
         at += len(tag) + 2
     return languages
+
+
+def sayable(text: str) -> str:
+    """`text` as the library can take it, in as many characters. A NUL would end it; half a surrogate has no UTF-8."""
+    return text.replace("\0", " ").encode("utf-8", "replace").decode()
 
 
 class VoiceNames:
@@ -260,14 +284,14 @@ def prepare() -> Callable[[Job], None]:
         ) from error
     library = Library(espeakng_loader.get_library_path(), espeakng_loader.get_data_path())
     voices = library.voices()
-    names = VoiceNames(voices, library.voices(b"variant"))
+    names = VoiceNames(voices, library.variants())
 
     def perform(job: Job) -> None:
         match job.wanted:
             case {"do": "voices"}:
                 job.give(json.dumps(voices).encode())
             case {"do": "speak", "text": text, "voice": voice, "options": options, "end_pause": end_pause}:
-                identifier = names.find(voice)
+                identifier, text = names.find(voice), sayable(text)
                 job.head(library.sample_rate_hz)
                 utterance = Utterance(job, text, library.sample_rate_hz)
                 library.speak(text, identifier, options, end_pause, utterance.take)

@@ -178,9 +178,10 @@ class WorkerProcess(asyncio.SubprocessProtocol):
             self._condemn(Code.PROVIDER_UNAVAILABLE, "sent what is no message")
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        # A worker without its pipes is of no use, and would live on. One that is ending may take its time.
-        if not self._ending and self._transport is not None and self._transport.get_returncode() is None:
-            self.kill()
+        # A worker that dies closes its pipes, and is gone a moment later; one that closes them and lives on is no use.
+        # To kill at once would race with its own death, and lose the status that tells of what it died.
+        if not self._ending:
+            self._within(self._timeouts.stop_s, Code.PROVIDER_UNAVAILABLE, "closed its pipes and lives on after {} s")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The process has ended and everything it wrote has been read."""

@@ -40,9 +40,9 @@ class SingleTurn:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._task is not None
+        self._relay.metrics.turn_ended(self.turn, self._end)
         self._task.cancel()
         await asyncio.wait([self._task])
-        self._relay.metrics.turn_ended(self.turn, self._end)
 
     def append(self, text: str) -> None:
         for effect in self._checked(AppendText(text=text)):

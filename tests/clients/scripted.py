@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -117,6 +118,11 @@ class Peer:
         await self.speaking(turn_id)
         await self.send(*frames_of(samples, turn_index=turn_index))
         await self.done(turn_id, samples)
+
+    def narrow(self) -> None:
+        """So that it is the client that bounds what is under way, and not a few MB of the system's."""
+        wire: socket.socket = self.connection.transport.get_extra_info("socket")
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
 
     async def closed(self) -> None:
         """Waits until the client has closed the session."""

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -242,7 +241,7 @@ async def test_leaving_the_session_ends_turns_and_text_sources() -> None:
         await relay.speaking(turn_id)
         await relay.send(*frames_of(320))
         await relay.closed()
-        assert relay.connection.close_code == 1000
+        assert relay.connection.protocol.close_code == 1000
 
     before = asyncio.all_tasks()
     async with scripted_relay(script) as url:
@@ -271,8 +270,7 @@ async def test_what_the_body_raises_comes_out_as_it_is() -> None:
 
 async def pour(relay: Peer, turn_id: str, frames: int) -> int:
     """Sends until the client has not taken anything for 0.2 s; how many frames that were."""
-    # So that it is the client that bounds what is under way, and not a few MB of the system's.
-    relay.connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+    relay.narrow()
     await relay.started(turn_id)
     await relay.speaking(turn_id)
     sent = 0
@@ -359,7 +357,7 @@ async def test_a_relay_that_breaks_the_contract_ends_the_session(name: str) -> N
         if name == "audio before turn.started":
             await relay.send(header(0) + bytes(320))
         await relay.closed()
-        assert relay.connection.close_code == 1002
+        assert relay.connection.protocol.close_code == 1002
 
     async with scripted_relay(script) as url, connect(url) as session:
         turn = await session.speak("Hello.")

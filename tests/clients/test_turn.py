@@ -291,6 +291,7 @@ async def test_cancel_of_a_turn_that_is_never_read() -> None:
         turn_id = (await relay.expect("speak"))["turn_id"]
         await relay.started(turn_id)
         await relay.speaking(turn_id)
+        relay.narrow()
         sent = 0
         frames = frames_of(160 * 20_000)
 

@@ -274,6 +274,13 @@ def test_what_an_information_frame_states() -> None:
     assert info == Info(audio_samples=63 * 1152, delay_samples=576, padding_samples=63 * 1152 - 576 - 70640)
 
 
+def test_a_count_of_zero_is_none() -> None:
+    (frame, *_) = FrameSplitter().feed(with_info(MP3["info_44k"], FRAME_COUNT, bytes(4)))
+    info = read_info(frame)
+    assert info is not None
+    assert (info.audio_samples, info.delay_samples) == (None, 576)
+
+
 @pytest.mark.parametrize(
     ("info", "silence"),
     [
@@ -414,10 +421,17 @@ def test_a_lot_of_it_is_not_waited_for(data: bytes, kind: str) -> None:
 def test_good_sound_before_a_lot_of_junk_is_delivered_first(cut: Cut) -> None:
     decoder = Mp3Decoder()
     blocks: list[Block] = []
-    with pytest.raises(CorruptAudioError, match=f"^{MAX_JUNK_RUN_BYTES} bytes after 69 MP3 frames .*: a WAV file$"):
-        for piece in [*cut(BARE + b"RIFF" + bytes(MAX_JUNK_RUN_BYTES) + BARE), b""]:
+    with pytest.raises(CorruptAudioError, match=f"^{MAX_JUNK_RUN_BYTES} bytes after 138 MP3 frames .*: a WAV file$"):
+        for piece in [*cut(BARE * 2 + b"RIFF" + bytes(MAX_JUNK_RUN_BYTES) + BARE), b""]:
             blocks += decoder.feed(piece)
-    np.testing.assert_array_equal(joined(blocks), decode(BARE))
+    np.testing.assert_array_equal(joined(blocks), decode(BARE * 2))
+
+
+def test_giving_up_at_the_very_end_is_an_error_too() -> None:
+    decoder = Mp3Decoder()
+    np.testing.assert_array_equal(joined(decoder.feed(BARE * 2 + bytes(MAX_JUNK_RUN_BYTES))), decode(BARE * 2))
+    with pytest.raises(CorruptAudioError, match="zeros"):
+        decoder.flush()
 
 
 def test_a_first_frame_that_was_none_does_not_pass_for_mp3() -> None:

@@ -234,6 +234,27 @@ def test_after_junk_frames_come_at_their_last_byte_again() -> None:
     assert len(splitter.feed(BARE[3 * FRAME_BYTES - 1 : 3 * FRAME_BYTES])) == 1
 
 
+@pytest.mark.parametrize("four", [MONO_24K, MONO_44K, b"\xff\xfb\x90\x0a", b"\xff\xe2\xe6\xff"])
+def test_a_pair_of_frames_is_found_in_junk(four: bytes) -> None:
+    assert bodies(split([b"junk" + frame(four) * 2 + b"junk"])[0]) == [frame(four)] * 2
+
+
+@pytest.mark.parametrize("tag", [id3v2(frame() * 2), apev2(frame() * 2, header=True)])
+def test_a_tag_inside_junk_is_skipped_and_believed(tag: bytes) -> None:
+    frames, splitter = split([b"junk" + tag + frame() + b"junk"])
+    assert bodies(frames) == [frame()]
+    assert (splitter.tag_bytes, splitter.junk_bytes) == (len(tag), 8)
+
+
+def test_runs_of_junk_are_counted_apart() -> None:
+    run = b"x" * (MAX_JUNK_RUN_BYTES - 1)
+    frames, splitter = split([(run + frame() * 2) * 3, b"OggS"])
+    assert len(frames) == 6
+    assert splitter.junk_bytes == 3 * len(run) + 4
+    assert not splitter.gave_up
+    assert splitter.junk_head == b"OggS"
+
+
 @pytest.mark.parametrize(
     "follower",
     [

@@ -57,6 +57,14 @@ def hang(job: Job, first: list[str]) -> None:
         signal.pause()
 
 
+def hang_up(job: Job, first: list[str]) -> None:
+    """Gives `first`, then closes its end of the pipe and lives on."""
+    give(job, first)
+    os.close(job._line._sink_fd)
+    while True:
+        signal.pause()
+
+
 def linger(job: Job, first: list[str]) -> None:
     """Gives `first`, then nothing until it is stopped, as it should be."""
     give(job, first)
@@ -90,7 +98,20 @@ def look_around(job: Job) -> None:
 
 DEEDS: dict[str, Callable[..., None]] = {
     deed.__name__: deed
-    for deed in (give, tell_words, refuse, surprise, die, hang, linger, flood, say, say_of_another, look_around)
+    for deed in (
+        give,
+        tell_words,
+        refuse,
+        surprise,
+        die,
+        hang,
+        hang_up,
+        linger,
+        flood,
+        say,
+        say_of_another,
+        look_around,
+    )
 }
 
 if __name__ == "__main__":

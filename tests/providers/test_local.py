@@ -213,6 +213,17 @@ async def test_no_message_at_all_is_unavailable_after_two_workers(two: LocalDriv
     assert not before & {process.pid for process in pool_of(two)._processes}
 
 
+async def test_a_worker_that_hangs_up_and_lives_on_is_ended(one: LocalDriver) -> None:
+    pid = await pid_of_worker(one)
+    good: list[Piece] = []
+    error = await refusal(one, job("hang_up", first=["good"]), good)
+    assert good == [b"good"]
+    assert error.code is Code.PROVIDER_CUT
+    assert "closed its pipes" in error.message
+    assert await pid_of_worker(one) != pid
+    assert not exists(pid)
+
+
 async def test_a_message_about_another_request_reaches_nobody(one: LocalDriver) -> None:
     good: list[Piece] = []
     error = await refusal(one, job("say_of_another", first=["mine"]), good)

@@ -18,7 +18,7 @@ from websockets.typing import Subprotocol
 from relay_client.errors import ConnectError, ConnectionLostError, HandshakeError, ProtocolError
 from relay_client.events import SessionClosing, SessionReady
 from relay_client.hold import HELD_AUDIO_MS, Hold
-from relay_client.session import CLOSE_TIMEOUT_S, Session
+from relay_client.session import CLOSE_TIMEOUT_S, Session, close_of
 from relay_client.wire import PROTOCOL, ErrorReport, parse, read_error
 
 __all__ = ["DEFAULT_URL", "OPEN_TIMEOUT_S", "open_session"]
@@ -122,7 +122,7 @@ async def _first_message(websocket: ClientConnection) -> SessionReady:
     try:
         message = await websocket.recv()
     except ConnectionClosed as closed:
-        code, reason = websocket.close_code, websocket.close_reason or ""
+        code, reason = close_of(closed)
         raise ConnectionLostError(
             f"the relay closed the session before it was ready: {code} {reason}".rstrip(),
             close_code=code,

@@ -33,6 +33,9 @@ _MAX_CHAR_BYTES, _ENVELOPE_BYTES = 6, 1024
 # relay remembers as many.
 REMEMBERED_IDS = 1024
 
+# What stands for "no close frame came" (RFC 6455, 7.1.5).
+NO_CLOSE = 1006
+
 _LOG = logging.getLogger("relay_client")
 
 
@@ -166,7 +169,7 @@ class Session:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await self._websocket.send(text)
         except ConnectionClosed as closed:
-            raise self._lost() from closed
+            raise self._lost(closed) from closed
         except TimeoutError:
             self._websocket.transport.abort()
             raise ConnectionLostError(f"the relay has read nothing for {SEND_TIMEOUT_S:g} s") from None
@@ -179,7 +182,7 @@ class Session:
                 self._receive(await self._next_message())
                 await self._hold.room()
         except ConnectionClosed as closed:
-            failure = self._lost()
+            failure = self._lost(closed)
             failure.__cause__ = closed
         except RelayClientError as error:
             failure = error
@@ -265,18 +268,22 @@ class Session:
         self._turns.clear()
         self._speaking = None
 
-    def _lost(self) -> ConnectionLostError:
-        code, reason = self._websocket.close_code, self._websocket.close_reason or ""
+    def _lost(self, closed: ConnectionClosed) -> ConnectionLostError:
+        code, reason = close_of(closed)
         if self.closing is not None:
             reason = reason or self.closing.reason
-        # 1006 is what the WebSocket API calls "no close frame came" (RFC 6455, 7.1.5).
-        said = f"closed it with {code} {reason}".rstrip() if code not in (None, 1006) else "is gone without a close"
+        said = "is gone without a close" if code == NO_CLOSE else f"closed it with {code} {reason}".rstrip()
         return ConnectionLostError(
             f"the session is over: the relay {said}",
             close_code=code,
             close_reason=reason,
             retryable=self.closing.retryable if self.closing is not None else None,
         )
+
+
+def close_of(closed: ConnectionClosed) -> tuple[int, str]:
+    """Code and reason of the relay's close frame."""
+    return (closed.rcvd.code, closed.rcvd.reason) if closed.rcvd is not None else (NO_CLOSE, "")
 
 
 def _turn_error(report: ErrorReport, turn_id: str) -> TurnError:

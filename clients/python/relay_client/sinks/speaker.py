@@ -1,6 +1,7 @@
 """Sound on this machine: the sounddevice package, or else a player that is on the PATH."""
 
 import asyncio
+import contextlib
 import importlib
 import shutil
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -158,8 +159,10 @@ class _Player:
         self._name = name
         self._process = process
         self._stdin = process.stdin
-        # The pipe itself is buffer enough: wait until a frame is in it.
-        self._stdin.transport.set_write_buffer_limits(high=0)
+        # The pipe itself is buffer enough: wait until a frame is in it. A player that has ended already is told by
+        # the first write; uvloop refuses even this.
+        with contextlib.suppress(RuntimeError):
+            self._stdin.transport.set_write_buffer_limits(high=0)
 
     async def write(self, data: bytes) -> None:
         try:
