@@ -19,7 +19,7 @@ from relay.providers.base import Refusal
 QUOTE_CHARS = 300
 # Longest run of characters that a quotation may share with a secret by chance. Keys and sentences share no more.
 SHARED_RUN_CHARS = 8
-# A wait longer than a day is a date in the wrong century, or no answer at all.
+# A longer wait than a day is a date in the wrong century; it means "not now" all the same.
 LONGEST_RETRY_AFTER_S = 86_400.0
 
 _REDACTED = "[redacted]"
@@ -54,20 +54,20 @@ def code_for_status(status: int) -> tuple[Code, bool]:
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds that `Retry-After` asks for (RFC 9110, 10.2.3: seconds or a date); None where it says nothing usable.
+    """Seconds that `Retry-After` asks for (RFC 9110, 10.2.3: seconds or a date), a day at most; None if it says none.
 
     A date is read against the reply's own `Date`, so that neither a clock nor agreement between clocks is needed.
     Fractions of a second are not in the RFC, but are sent.
     """
     value = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
         wait_s = float(value)
     else:
         until, now = _http_date(value), _http_date(headers.get("date", ""))
         if until is None or now is None:
             return None
         wait_s = max(0.0, (until - now).total_seconds())
-    return wait_s if wait_s <= LONGEST_RETRY_AFTER_S else None
+    return min(wait_s, LONGEST_RETRY_AFTER_S)
 
 
 def request_id(headers: Mapping[str, str]) -> str | None:

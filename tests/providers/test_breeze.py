@@ -1,0 +1,401 @@
+"""The Breeze adapter: golden exchanges on the wire, each with an invalid twin, and the vendor's whole error table.
+
+A golden's `invalid` part replaces keys of its `valid` one, and must end in an error.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import pytest
+
+from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
+from relay.core.timings import Timings
+from relay.errors import ClientError, Code, ProviderError, ProviderFault
+from relay.providers.base import HttpRequest, ProviderSettings, Refusal, ReplyFacts, VoiceQuery, Wanted
+from relay.providers.breeze import BASE_URL, MAX_TEXT_CHARS, Breeze
+from relay.providers.http import HttpDriver, HttpSettings
+from relay.testing.fake_provider import FakeProvider, FakeRequest, in_turn
+from relay.testing.script import Script, Send, Status
+
+KEY = "brz_test"
+GOLDEN = Path(__file__).parent.parent / "golden" / "breeze"
+Golden = dict[str, Any]
+EXCHANGES = sorted(path.stem for path in GOLDEN.glob("*.json") if path.stem != "voices")
+
+
+def golden(name: str) -> Golden:
+    return cast("Golden", json.loads((GOLDEN / f"{name}.json").read_text()))
+
+
+def breeze(base_url: str | None = None, **settings: Any) -> Breeze:
+    return Breeze(ProviderSettings(**({"api_key": KEY, "base_url": base_url} | settings)))
+
+
+def script(reply: Golden) -> Script:
+    if "json" in reply:
+        body = json.dumps(reply["json"]).encode()
+    else:
+        body = bytes.fromhex(reply["hex"]) if "hex" in reply else reply["text"].encode()
+    status = Status(reply["status"], reply["headers"], len(body))
+    return (status, Send(body)) if body else (status,)
+
+
+def facts(expected: Golden) -> ReplyFacts:
+    pcm = expected["pcm"]
+    shape = AudioFormat(**(pcm | {"encoding": Encoding(pcm["encoding"])})) if pcm else None
+    return ReplyFacts(source=SourceFormat(container=Container(expected["container"]), pcm=shape), ids=expected["ids"])
+
+
+def check_request(sent: FakeRequest, expected: Golden) -> None:
+    assert (sent.method, sent.path, sent.query) == (expected["method"], expected["path"], expected["query"])
+    assert {name: sent.headers.get(name) for name in expected["headers"]} == expected["headers"]
+    if "body" in expected:
+        assert sent.json() == expected["body"]
+    else:
+        assert sent.body == b""
+
+
+def check_error(error: ProviderError, expected: Golden) -> None:
+    assert (error.code, error.retryable) == (expected["code"], expected["retryable"])
+    assert error.retry_after_s == expected.get("retry_after_s")
+    if "provider" in expected:
+        assert error.provider == ProviderFault(**expected["provider"])
+    for said in expected["says"]:
+        assert said in error.message
+
+
+async def play(case: Golden) -> None:
+    """Sends the case's request to a fake that gives the case's reply, and checks what either side gets."""
+    async with FakeProvider(script(case["reply"])) as fake:
+        provider = breeze(fake.url, **case.get("settings", {}))
+        request = provider.request(provider.resolve(Wanted(**case["wanted"])), case["text"])
+        driver = HttpDriver(HttpSettings(retries=0))
+        await driver.start()
+        try:
+            if expected := case.get("error"):
+                with pytest.raises(ProviderError) as caught:
+                    async with driver.open(request, Timings()):
+                        pass
+                check_error(caught.value, expected)
+                said = f"{caught.value.message} {caught.value.provider}"
+                assert KEY not in said
+                assert case["text"] not in said
+            else:
+                async with driver.open(request, Timings()) as reply:
+                    body = b"".join([piece async for piece in reply if isinstance(piece, bytes)])
+                    assert reply.facts == facts(case["facts"])
+                    if "hex" in case["reply"]:
+                        assert body.hex() == case["reply"]["hex"]
+                    if expected := case.get("body_error"):
+                        check_error(reply.refuse(body), expected)
+        finally:
+            await driver.close()
+        check_request(fake.exchanges[0].request, case["request"])
+
+
+@pytest.mark.parametrize("name", EXCHANGES)
+async def test_golden_exchange(name: str) -> None:
+    await play(golden(name)["valid"])
+
+
+@pytest.mark.parametrize("name", EXCHANGES)
+async def test_invalid_twin(name: str) -> None:
+    both = golden(name)
+    invalid = both["invalid"]
+    assert invalid.pop("differs")
+    assert both["origin"]
+    if says := invalid.pop("refused", None):
+        case = both["valid"] | invalid
+        with pytest.raises(ClientError) as caught:
+            breeze(**case.get("settings", {})).resolve(Wanted(**case["wanted"]))
+        assert caught.value.code is Code.INVALID_CONFIG
+        for said in says:
+            assert said in caught.value.message
+        return
+    assert "error" in invalid or "body_error" in invalid, "a twin ends in an error"
+    await play(both["valid"] | invalid)
+
+
+# The error table of the vendor's pages and SDK: status, code, ours, whether another try may help.
+ERRORS = [
+    (400, "BAD_REQUEST", Code.PROVIDER_REJECTED, False),
+    (401, "AUTH_REQUIRED", Code.PROVIDER_AUTH, False),
+    (401, "AUTH_INVALID_SESSION", Code.PROVIDER_AUTH, False),
+    (401, "AUTH_SESSION_EXPIRED", Code.PROVIDER_AUTH, False),
+    (401, "AUTH_USER_UNAVAILABLE", Code.PROVIDER_AUTH, False),
+    (500, "AUTH_CONFIG_MISSING", Code.PROVIDER_AUTH, False),
+    (403, "AUTH_ADMIN_REQUIRED", Code.PROVIDER_AUTH, False),
+    (402, "BILLING_INSUFFICIENT_CREDITS", Code.PROVIDER_AUTH, False),
+    (403, "FORBIDDEN", Code.PROVIDER_AUTH, False),
+    (404, "RESOURCE_NOT_FOUND", Code.VOICE_NOT_FOUND, False),
+    (409, "CONFLICT", Code.PROVIDER_REJECTED, False),
+    (422, "VALIDATION_ERROR", Code.PROVIDER_REJECTED, False),
+    (425, "GENERATION_NOT_READY", Code.PROVIDER_UNAVAILABLE, True),
+    (429, "GENERATION_CONCURRENCY_EXCEEDED", Code.PROVIDER_RATE_LIMITED, True),
+    (429, "RATE_LIMITED", Code.PROVIDER_RATE_LIMITED, True),
+    (502, "UPSTREAM_GENERATION_ERROR", Code.PROVIDER_UNAVAILABLE, True),
+    (503, "GENERATION_CAPACITY_EXCEEDED", Code.PROVIDER_UNAVAILABLE, True),
+    (504, "UPSTREAM_TIMEOUT", Code.PROVIDER_TIMEOUT, True),
+    (502, "GENERATION_FAILED", Code.PROVIDER_UNAVAILABLE, True),
+    (502, "GENERATION_TIMEOUT", Code.PROVIDER_TIMEOUT, True),
+    (502, "GENERATION_INVALID_RESPONSE", Code.PROVIDER_UNAVAILABLE, True),
+    (502, "UPSTREAM_BILLING_ERROR", Code.PROVIDER_UNAVAILABLE, False),
+    (502, "UPSTREAM_GENERATION_SERVICE_ERROR", Code.PROVIDER_UNAVAILABLE, True),
+    (502, "UPSTREAM_ASSET_STORAGE_ERROR", Code.PROVIDER_UNAVAILABLE, True),
+    (503, "LLM_CONFIG_NOT_FOUND", Code.PROVIDER_UNAVAILABLE, False),
+    (500, "INTERNAL_ERROR", Code.PROVIDER_UNAVAILABLE, True),
+    (504, "DISPATCH_TIMEOUT", Code.PROVIDER_TIMEOUT, True),
+    (500, "GENERATION_INTERRUPTED", Code.PROVIDER_UNAVAILABLE, True),
+    # What nobody has documented goes by its status.
+    (418, "TEAPOT", Code.PROVIDER_REJECTED, False),
+    (500, "TEAPOT", Code.PROVIDER_UNAVAILABLE, True),
+]
+
+
+def request_of(text: str = "Hello there", **wanted: Any) -> HttpRequest:
+    provider = breeze()
+    return provider.request(provider.resolve(Wanted(**({"voice": "voc_1"} | wanted))), text)
+
+
+@pytest.mark.parametrize(("status", "code", "ours", "retryable"), ERRORS)
+def test_every_documented_error(status: int, code: str, ours: Code, retryable: bool) -> None:
+    body = json.dumps({"ok": False, "code": code, "detail": "Because.", "error": "Because."}).encode()
+    error = request_of().refuse(Refusal(status=status, headers={"retry-after": "7"}, body=body))
+    assert (error.code, error.retryable, error.retry_after_s) == (ours, retryable, 7.0)
+    assert error.message == f"breeze answered {status} {code}: Because."
+    assert error.provider == ProviderFault(name="breeze", status=status, code=code, message="Because.")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[1]",
+        b'"RATE_LIMITED"',
+        b'{"code": 7, "detail": {"a": 1}, "error": null}',
+        b'{"code": "RATE_LIM',
+        b"\xff\xfe\x00",
+        b"[" * 60_000,
+        b"<html>" * 10_000,
+    ],
+)
+def test_a_body_of_any_kind_is_a_bounded_error(body: bytes) -> None:
+    error = request_of().refuse(Refusal(status=429, headers={}, body=body))
+    assert (error.code, error.retryable, error.provider.code) == (Code.PROVIDER_RATE_LIMITED, True, None)
+    assert len(error.message) < 400
+    assert error.message.isprintable()
+
+
+@pytest.mark.parametrize("where", ["code", "detail", "error"])
+def test_neither_key_nor_text_nor_instructions_come_back(where: str) -> None:
+    text, instructions = "The patient's name is Ada.", "whisper as if in church"
+    said = f"key {KEY}, text {text!r}, began {text[:14]!r}, directions {instructions}"
+    body = json.dumps({where: said}).encode()
+    error = request_of(text, instructions=instructions).refuse(Refusal(status=422, headers={}, body=body))
+    for secret in (KEY, text, "patient's name", "as if in church"):
+        assert secret not in f"{error.message} {error.provider}"
+
+
+def test_the_key_is_in_no_representation() -> None:
+    request = request_of()
+    assert request.secret_headers == {"xi-api-key": KEY}
+    assert KEY not in f"{request.url} {request.headers} {request.body!r}"
+    assert KEY not in repr(ProviderSettings(api_key=KEY))
+
+
+# Settings
+
+
+@pytest.mark.parametrize(("field", "low", "high"), [("guidance_scale", 1, 10), ("speed", 0.5, 2), ("volume", 0.01, 2)])
+def test_ranges_include_their_ends(field: str, low: float, high: float) -> None:
+    for value in (low, high):
+        sent = json.loads(request_of(options={"voice_settings": {field: value}}).body or b"")
+        assert sent["voice_settings"] == {field: value}
+    wrong: tuple[Any, ...] = (low - 0.001, high + 0.001, float("nan"), float("inf"), True, "1", [1])
+    for value in wrong:
+        with pytest.raises(ClientError, match=rf"options\.voice_settings\.{field} is .* from {low:g} to {high:g}$"):
+            request_of(options={"voice_settings": {field: value}})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "says"),
+    [
+        ({"options": {"voice_settings": [1]}}, "options.voice_settings is [1]; it must be an object"),
+        ({"options": {"voice_settings": {"pitch": 1}}}, "has no field 'pitch'; it has use_speaker_boost"),
+        ({"options": {"enable_logging": "no"}}, "options.enable_logging is 'no'; it must be true or false"),
+        ({"options": {"output_format": 1}}, "options.output_format is 1; it must be one of pcm, mp3, wav"),
+        ({"options": {"model_id": "m"}}, "model, language and instructions are fields of their own"),
+        ({"model": "m" * 121}, "model has 121 characters; it must have 1 to 120"),
+        ({"voice": "v" * 201}, "voice has 201 characters"),
+        ({"voice": "."}, "voice is '.'"),
+        ({"language": "e"}, "language is 'e'"),
+        ({"language": "en-" + "x" * 14}, "language is"),
+        ({"instructions": "i" * 1001}, "instructions has 1001 characters; it must have 1 to 1000"),
+    ],
+)
+def test_what_is_refused_says_why(wanted: dict[str, Any], says: str) -> None:
+    with pytest.raises(ClientError) as caught:
+        request_of(**wanted)
+    assert caught.value.code is Code.INVALID_CONFIG
+    assert says in caught.value.message
+
+
+def test_null_is_as_good_as_absent() -> None:
+    options = {"output_format": None, "enable_logging": None, "voice_settings": {"speed": None}}
+    request = request_of(options=options, instructions="", model="")
+    assert json.loads(request.body or b"") == {"text": "Hello there"}
+    assert request.url.endswith("/stream?output_format=pcm")
+    assert request_of(options={"voice_settings": None}).body == request.body
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"base_url": "ftp://host"}, "breeze.base_url is 'ftp://host'"),
+        ({"base_url": "api.breeze.blue"}, "it must be like https://"),
+        ({"base_url": "https://api.breeze.blue?key=1"}, "must not hold a query"),
+        ({"base_url": "https://me:pw@api.breeze.blue"}, "must not hold"),
+        ({"base_url": "https://api.breeze.blue:port"}, "breeze.base_url is not a URL"),
+        ({"api_key": "brz_a\nb"}, "breeze.api_key"),
+        ({"api_key": ""}, "breeze.api_key"),
+        ({"options": {"speed": 1}}, "breeze.options has no field 'speed'"),
+        ({"options": {"voice_settings": {"speed": 9}}}, "breeze.options.voice_settings.speed is 9"),
+    ],
+)
+def test_an_operators_mistake_is_found_at_the_start(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ClientError) as caught:
+        breeze(**settings)
+    assert says in caught.value.message
+    assert "brz_a" not in caught.value.message
+
+
+def test_without_a_key_nothing_is_spoken() -> None:
+    with pytest.raises(ClientError, match="BREEZE_API_KEY"):
+        breeze(api_key=None).resolve(Wanted(voice="voc_1"))
+
+
+def test_addresses() -> None:
+    assert request_of().url == f"{BASE_URL}/v1/text-to-speech/voc_1/stream?output_format=pcm"
+    provider = breeze("http://gateway.internal:8080/breeze//")
+    request = provider.request(provider.resolve(Wanted(voice="voc_1")), "Hi")
+    assert urlsplit(request.url).path == "/breeze/v1/text-to-speech/voc_1/stream"
+
+
+def test_the_longest_text_and_any_character() -> None:
+    assert Breeze.capabilities.max_segment_chars == MAX_TEXT_CHARS == 1000
+    text = "\ud800\u0000 مرحبا 🙂".ljust(MAX_TEXT_CHARS, "x")
+    assert json.loads(request_of(text).body or b"")["text"] == text
+    with pytest.raises(AssertionError):
+        request_of("x" * (MAX_TEXT_CHARS + 1))
+
+
+def test_what_is_resolved_names_voice_and_model() -> None:
+    speech = breeze(model="breeze-tts-2").resolve(Wanted(voice="voc_1"))
+    assert (speech.voice, speech.model) == ("voc_1", "breeze-tts-2")
+    assert breeze(model="breeze-tts-2").resolve(Wanted(voice="voc_1", model="bluebell-v1-en")).model == "bluebell-v1-en"
+
+
+@pytest.mark.parametrize(
+    ("headers", "encoding"),
+    [
+        ({"x-breeze-sample-width-bytes": "1"}, Encoding.PCM_U8),
+        ({"x-breeze-sample-width-bytes": "3"}, Encoding.PCM_S24LE),
+        ({"x-breeze-audio-codec": "f32le"}, Encoding.PCM_F32LE),
+        ({"x-breeze-audio-codec": "PCM_F32LE", "x-breeze-sample-width-bytes": "4"}, Encoding.PCM_F32LE),
+        ({"x-breeze-audio-codec": "unheard of"}, Encoding.PCM_S16LE),
+        ({}, Encoding.PCM_S16LE),
+    ],
+)
+def test_shape_headers(headers: dict[str, str], encoding: Encoding) -> None:
+    assert request_of().accept(headers).source == SourceFormat(
+        container=Container.RAW, pcm=AudioFormat(encoding=encoding, sample_rate_hz=24000)
+    )
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-breeze-sample-rate": "0"},
+        {"x-breeze-sample-rate": "384001"},
+        {"x-breeze-sample-rate": "24000.0"},
+        {"x-breeze-sample-rate": "٢٤٠٠٠"},
+        {"x-breeze-channels": "-1"},
+        {"x-breeze-channels": "9"},
+        {"x-breeze-sample-width-bytes": "5"},
+    ],
+)
+def test_a_shape_that_cannot_be_is_no_audio(headers: dict[str, str]) -> None:
+    with pytest.raises(ProviderError) as caught:
+        request_of().accept(headers)
+    assert caught.value.code is Code.BAD_AUDIO
+    assert next(iter(headers)) in caught.value.message
+
+
+# Voices
+
+
+async def test_voices_golden() -> None:
+    valid = golden("voices")["valid"]
+    pages = [script({"status": 200, "headers": {}, "json": page}) for page in valid["pages"]]
+    driver = HttpDriver()
+    await driver.start()
+    try:
+        async with FakeProvider(in_turn(*pages)) as fake:
+            voices, query = [], breeze(fake.url).voices()
+            following: VoiceQuery | None = query
+            while following:
+                assert isinstance(following.request, HttpRequest)
+                page, following = following.parse(await driver.fetch(following.request))
+                voices += page
+            check_request(fake.exchanges[0].request, valid["request"])
+            check_request(fake.exchanges[1].request, valid["request"] | {"query": valid["next_query"]})
+            assert len(fake.exchanges) == 2
+    finally:
+        await driver.close()
+    listed = [
+        {
+            "id": voice.id,
+            "name": voice.name,
+            "languages": list(voice.languages),
+            "gender": voice.gender,
+            "description": voice.description,
+        }
+        for voice in voices
+    ]
+    assert listed == valid["voices"]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b'{"voices": null}'])
+def test_a_list_of_voices_that_is_none(body: bytes) -> None:
+    with pytest.raises(ProviderError, match="voices") as caught:
+        breeze().voices().parse(body)
+    assert not caught.value.retryable
+
+
+def test_the_twin_of_the_voices() -> None:
+    invalid = golden("voices")["invalid"]
+    with pytest.raises(ProviderError) as caught:
+        breeze().voices().parse(json.dumps(invalid["pages"][0]).encode())
+    check_error(caught.value, invalid["error"])
+
+
+def test_pages_without_end_end() -> None:
+    body = json.dumps({"voices": [{"voice_id": "voc_1", "name": "Again"}], "has_more": True}).encode()
+    query: VoiceQuery | None = breeze().voices()
+    pages = 0
+    while query:
+        voices, query = query.parse(body)
+        assert len(voices) == 1
+        pages += 1
+    assert pages == 40
+    assert breeze().voices().parse(b'{"voices": [], "has_more": true}') == ([], None)
+
+
+def test_a_missing_voices_route_is_not_a_missing_voice() -> None:
+    request = breeze().voices().request
+    assert isinstance(request, HttpRequest)
+    error = request.refuse(Refusal(status=404, headers={}, body=b'{"code": "RESOURCE_NOT_FOUND"}'))
+    assert (error.code, error.retryable) == (Code.PROVIDER_REJECTED, False)
