@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, cast
 
 import pytest
 import soundfile
+import uvloop
 from relay_client import (
     AudioFormat,
     Frame,
@@ -481,15 +482,21 @@ async def test_a_player_that_fails_is_a_sink_error(no_device: Path) -> None:
         await write_all(SpeakerSink(), form, cut(form, speech(form, 160)))
 
 
-async def test_a_player_that_stops_is_a_sink_error(no_device: Path) -> None:
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_a_player_that_stops_is_a_sink_error(run: Any, no_device: Path) -> None:
+    """The two loops say differently that a pipe is closed."""
     player(no_device / "bin", "aplay", "exit 0")
     form = audio()
-    sink = SpeakerSink()
-    await sink.start(form)
-    with pytest.raises(SinkError, match="has stopped playing"):
-        for frame in cut(form, speech(form, 160 * 1000)):
-            await sink.write(frame)
-    await sink.abort()
+
+    async def listen() -> None:
+        sink = SpeakerSink()
+        await sink.start(form)
+        with pytest.raises(SinkError, match="has stopped playing"):
+            for frame in cut(form, speech(form, 160 * 1000)):
+                await sink.write(frame)
+        await sink.abort()
+
+    run(listen())
 
 
 async def test_a_player_that_hangs_is_stopped(no_device: Path, monkeypatch: pytest.MonkeyPatch) -> None:

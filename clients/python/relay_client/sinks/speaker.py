@@ -165,6 +165,8 @@ class _Player:
             self._stdin.transport.set_write_buffer_limits(high=0)
 
     async def write(self, data: bytes) -> None:
+        if self._stdin.is_closing():
+            raise SinkError(f"{self._name} has stopped playing")
         try:
             self._stdin.write(data)
             await self._stdin.drain()
