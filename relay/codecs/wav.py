@@ -215,12 +215,10 @@ def _another(source: _Source, size: int | None) -> _Reading[bytes]:
         name, size = _CHUNK.unpack(chunk)
         if name == b"RIFF" and b"WAVE".startswith(form := (yield from source.upto(4))):
             return chunk + form
-        if not _is_name(name):
-            break
         yield from source.skip(size)
         yield from source.skip_pad(size)
     while (yield from source.some()):
-        pass  # nothing that a WAV may end with; whatever it is, it is not sound
+        pass  # whatever it is, nobody said that it was sound
     return b""
 
 

@@ -79,6 +79,7 @@ def test_the_shape_of_headerless_audio_when_nothing_was_asked_for(content_type: 
         (form(Encoding.PCM_F32LE, 24000), "audio/pcm;encoding=s16le", form(Encoding.PCM_S16LE, 24000)),
         (form(Encoding.PCM_S16LE, 24000), "audio/pcm;channels=2", form(Encoding.PCM_S16LE, 24000, 2)),
         (form(Encoding.PCM_S16LE, 24000), "audio/pcm;encoding=klingon", form(Encoding.PCM_S16LE, 24000)),
+        (form(Encoding.PCM_S16LE, 24000), "audio/pcm;encoding=mulaw", form(Encoding.MULAW, 24000)),
         # Another encoding than was asked for comes with a rate of its own.
         (form(Encoding.PCM_S16LE, 24000, 2), "audio/basic", form(Encoding.MULAW, 8000)),
     ],

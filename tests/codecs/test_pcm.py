@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from relay.codecs import encoder_for, sample_decoder
 from relay.codecs.base import Block, CorruptAudioError, SampleDecoder, Samples, to_float32, to_int16, to_mono
 from relay.core.formats import AudioFormat, Encoding
-from tests.cuts import CUTS, Cut, cuts_of, run
+from tests.cuts import CUTS, cuts_of, run
 
 RATE_HZ = 24000
 ALL_INT16 = np.arange(-32768, 32768).astype(np.int16)
@@ -83,16 +83,16 @@ class TestDecoding:
         assert samples.dtype == expected.dtype
         np.testing.assert_array_equal(samples, expected)
 
-    @pytest.mark.parametrize("cut", CUTS)
     @pytest.mark.parametrize("channels", [1, 2])
     @pytest.mark.parametrize("encoding", Encoding)
-    def test_every_cut_gives_the_same_samples(self, encoding: Encoding, channels: int, cut: Cut) -> None:
+    def test_every_cut_gives_the_same_samples(self, encoding: Encoding, channels: int) -> None:
         data = bytes_of(encoding, 700, channels)
         whole = decode(encoding, data, channels)
         assert len(whole) == 700
-        cut_up = joined(run(sample_decoder(form_of(encoding, channels)), cut(data)))
-        assert cut_up.dtype == whole.dtype
-        np.testing.assert_array_equal(cut_up, whole)
+        for cut in CUTS:
+            cut_up = joined(run(sample_decoder(form_of(encoding, channels)), cut(data)))
+            assert cut_up.dtype == whole.dtype
+            np.testing.assert_array_equal(cut_up, whole, err_msg=cut.__name__)
 
     @given(data=st.data(), encoding=st.sampled_from(Encoding), channels=st.integers(1, 2), audio=st.binary(max_size=64))
     def test_samples_come_as_soon_as_their_last_byte(

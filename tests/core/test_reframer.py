@@ -56,12 +56,10 @@ FORMS = [
 
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("form", FORMS, ids=name_of)
-@pytest.mark.parametrize(
-    "samples", [0, 1, FRAME_SAMPLES - 1, FRAME_SAMPLES, FRAME_SAMPLES + 1, 5 * FRAME_SAMPLES, 1234]
-)
-def test_every_cut_gives_the_same_frames(cut: Cut, form: FrameFormat, samples: int) -> None:
-    audio = noise(samples * form.audio.block_align)
-    assert run(Reframer(form), cut(audio)) == expected(audio, form)
+def test_every_cut_gives_the_same_frames(cut: Cut, form: FrameFormat) -> None:
+    for samples in (0, 1, FRAME_SAMPLES - 1, FRAME_SAMPLES, FRAME_SAMPLES + 1, 5 * FRAME_SAMPLES, 1234):
+        audio = noise(samples * form.audio.block_align)
+        assert run(Reframer(form), cut(audio)) == expected(audio, form), samples
 
 
 @given(data=st.data(), samples=st.integers(0, 5 * FRAME_SAMPLES), form=st.sampled_from(FORMS))
