@@ -54,7 +54,8 @@ class WavDecoder:
     and nothing can tell a chunk or a second header from them.
 
     `payload_decoder` raises CorruptAudioError for a format it refuses. `flush` raises TruncatedAudioError when the
-    input ended inside a chunk. A fault that follows good samples in one piece is raised by the next call.
+    input ended inside a chunk. A fault that follows good samples in one piece is raised by the next call, and after an
+    error every further call raises it again.
     """
 
     def __init__(self, payload_decoder: Callable[[AudioFormat], Decoder]) -> None:
@@ -69,9 +70,9 @@ class WavDecoder:
         try:
             next(self._reading)
         except CorruptAudioError as fault:
+            self._fault = fault
             if not self._blocks:
                 raise
-            self._fault = fault
         return self._take_blocks()
 
     def flush(self) -> list[Block]:

@@ -312,6 +312,12 @@ class TestDisorder:
             with pytest.raises(CorruptAudioError, match=message):
                 run(decoder(), cut(wav))
 
+    def test_after_an_error_every_call_raises_it(self) -> None:
+        wav = decoder()
+        for call in (lambda: wav.feed(riff(data(PCM))), lambda: wav.feed(PCM), wav.flush):
+            with pytest.raises(CorruptAudioError, match="samples come before their format"):
+                call()
+
     def test_a_header_made_by_hand_may_have_its_sums_wrong(self) -> None:
         header = chunk(b"fmt ", struct.pack("<HHIIHH", 1, 1, 24000, 0, 16, 16))
         assert played(riff(header, data(PCM))) == SAMPLES
