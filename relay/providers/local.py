@@ -30,9 +30,6 @@ WORKERS = 2
 MAX_WAITING = 256
 # The same bound in time, for when the workers are slow or have to be replaced again and again.
 QUEUE_TIMEOUT_S = 10.0
-# After a worker could not start, requests are refused for so long before another start is tried: what is missing will
-# not appear in between, and a start costs 50 ms of a core.
-RETRY_START_AFTER_S = 1.0
 # Patience at the end: for a worker to notice that its input has ended, then for the kernel to have killed it.
 END_TIMEOUT_S = 1.0
 KILL_TIMEOUT_S = 1.0
@@ -127,10 +124,10 @@ class Pool:
         # Bounded by `max_waiting` (and the few that are tried again). Each is given a worker or a reason.
         self._waiting: deque[asyncio.Future[WorkerProcess | ProviderError]] = deque()
         self._wanted = asyncio.Event()
+        self._closed = asyncio.Event()
         self._processes: set[WorkerProcess] = set()
         self._failure: ProviderError | None = None
         self._failed_at_s = 0.0
-        self._closing = False
         # One keeper for each place in the pool; `close` awaits them.
         self._keepers = [
             asyncio.create_task(self._keep(), name=f"keep a {self.provider} worker") for _ in range(workers)
@@ -138,11 +135,11 @@ class Pool:
 
     async def worker(self, *, ahead: bool = False) -> WorkerProcess:
         """A free worker, for exactly one `begin`. First come, first served, but for the one that comes `ahead`."""
-        if self._closing:
+        if self._closed.is_set():
             raise _shutting_down(self.provider)
         if self._idle and not self._waiting:
             return self._idle.pop()
-        if self._failure is not None and time.monotonic() < self._failed_at_s + RETRY_START_AFTER_S:
+        if self._failure is not None and time.monotonic() < self._failed_at_s + self._timeouts.retry_start_s:
             raise _again(self._failure)
         if len(self._waiting) >= self._max_waiting and not ahead:
             raise ProviderError(
@@ -180,7 +177,7 @@ class Pool:
 
     async def close(self) -> None:
         """Ends the processes: by the end of their input, then by force. Returns when nothing of them is left."""
-        self._closing = True
+        self._closed.set()
         self._wanted.set()
         self._refuse_all(_shutting_down(self.provider))
         for process in self._processes:
@@ -198,7 +195,7 @@ class Pool:
 
     async def _keep(self) -> None:
         """Keeps one place filled. The next process is started when the last one is gone, and is likely to do better."""
-        while not self._closing:
+        while not self._closed.is_set():
             process = WorkerProcess(self._module, self.provider, self._timeouts, self._free)
             self._processes.add(process)
             failure = await process.start()
@@ -208,14 +205,21 @@ class Pool:
             self._processes.discard(process)
             if process in self._idle:
                 self._idle.remove(process)
+            if failure is not None:
+                await self._pause()
             if not process.begun:
                 # It did not live to do anything: to start another and another helps nobody until one is wanted.
                 await self._until_wanted()
 
+    async def _pause(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._timeouts.retry_start_s):
+                await self._closed.wait()
+
     async def _until_wanted(self) -> None:
-        """Ends at the next request, or at `close`."""
+        """Ends when a request waits, or at `close`."""
         self._wanted.clear()
-        if not self._waiting and not self._closing:
+        if not self._waiting and not self._closed.is_set():
             await self._wanted.wait()
 
     def _free(self, worker: WorkerProcess) -> None:

@@ -37,7 +37,7 @@ _KEPT_PREFIXES = ("LC_", "PYTHON")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerTimeouts:
-    """How long a worker may take, in seconds."""
+    """How long a worker may take, in seconds, and how long after a failure none is tried."""
 
     # A start takes 0.05 s; much longer on a machine that starts everything at once.
     start_s: float = 10.0
@@ -45,6 +45,9 @@ class WorkerTimeouts:
     job_s: float = 5.0
     # From a STOP to the END. A worker looks for stops at every chunk, in less than a millisecond of work.
     stop_s: float = 2.0
+    # From a start that failed to the next in its place; while there is no other worker, requests are refused meanwhile.
+    # What is missing will not appear any sooner, and a start costs 50 ms of a core.
+    retry_start_s: float = 1.0
 
 
 class WorkerLostError(ProviderError):
@@ -224,6 +227,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
                 error = self._failure(payload)
                 self._fail(error)
                 if isinstance(error, WorkerLostError):
+                    _log.warning("%s worker %s gave up: %s", self._provider, self.pid, error.message)
                     self._end_input()
                 else:
                     self._finish()
@@ -234,7 +238,9 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         if self._ready.done() or kind not in (Kind.READY, Kind.FAILED):
             raise WireError("a message about no request")
         if kind is Kind.FAILED:
-            self._settle(self._failure(payload))
+            failure = self._failure(payload)
+            _log.warning("%s worker %s cannot work: %s", self._provider, self.pid, failure.message)
+            self._settle(failure)
             self._end_input()
             return
         self._cancel_deadline()

@@ -65,8 +65,12 @@ async def two(shared_two: LocalDriver) -> AsyncIterator[LocalDriver]:
 
 async def whole_again(driver: LocalDriver, workers: int) -> None:
     """All workers idle, nobody in line: whatever a test did, nothing is lost or left over."""
-    await until(lambda: len(pool_of(driver)._idle) == workers)
-    assert not pool_of(driver)._waiting
+    pool = pool_of(driver)
+    assert not pool._waiting
+    async with asyncio.timeout(5):
+        for worker in [await pool.worker() for _ in range(workers)]:
+            pool._free(worker)
+    assert len(pool._idle) == len(pool._processes) == workers
 
 
 # ── what a reply is ──────────────────────────────────────────────────────────
@@ -423,8 +427,8 @@ async def test_start_waits_for_nobody_and_the_first_request_waits_for_the_start(
 
 DIARIST = """
 import pathlib, sys
-diary = pathlib.Path({diary!r})
-diary.write_text((diary.read_text() if diary.exists() else "") + "x")
+with open({diary!r}, "a") as diary:
+    diary.write("x")
 if pathlib.Path({repaired!r}).exists():
     from tests.providers.fake_worker import prepare
 else:
@@ -436,23 +440,25 @@ serve(prepare)
 """
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 async def test_a_worker_that_cannot_work_says_why_and_is_asked_again_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     diary, repaired = tmp_path / "starts", tmp_path / "repaired"
     source = DIARIST.format(diary=str(diary), repaired=str(repaired))
     module = module_in(tmp_path, "sick_worker", source, monkeypatch)
     request = job("give", module=module, pieces=["well"])
-    async with LocalDriver(workers=1) as driver:
+    async with LocalDriver(workers=workers, timeouts=WorkerTimeouts(retry_start_s=0.3)) as driver:
         for _ in range(5):
             error = await refusal(driver, request)
             assert error.code is Code.PROVIDER_UNAVAILABLE
             assert error.message == "something is missing: pip install it"
             assert error.retryable
-        assert diary.read_text() == "x", "one start tells for all of them"
+        assert diary.read_text() == "x" * workers, "a start of each tells for all requests"
         repaired.touch()
-        monkeypatch.setattr(local, "RETRY_START_AFTER_S", 0.0)
+        driver._pools[module]._failed_at_s = 0.0  # long ago, for requests; the next start still takes its time
         assert await take(driver, request) == [b"well"]
+        assert diary.read_text().startswith("x" * (workers + 1))
 
 
 @pytest.mark.parametrize(
@@ -467,7 +473,7 @@ async def test_a_start_that_fails_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, reason: str
 ) -> None:
     module = module_in(tmp_path, "bad_worker", source, monkeypatch)
-    async with LocalDriver(workers=2) as driver:
+    async with LocalDriver([module], workers=2) as driver:
         error = await refusal(driver, job("give", module=module, pieces=[]))
         assert error.code is Code.PROVIDER_UNAVAILABLE
         assert reason in error.message

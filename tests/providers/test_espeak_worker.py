@@ -1,0 +1,159 @@
+"""The worker's own parts: which voice a name means, what of an utterance leaves when, and what goes over the pipe."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from relay.errors import Code
+from relay.providers.base import ProviderSettings, Wanted
+from relay.providers.espeak import WORKER_MODULE, Espeak
+from relay.providers.espeak_worker import Utterance, VoiceNames
+from relay.providers.local_wire import Kind, Unpacker, pack
+from relay.providers.local_worker import RefusedError
+
+
+def listed(identifier: str, *languages: tuple[int, str]) -> dict[str, Any]:
+    return {"id": identifier, "name": "any", "languages": list(languages), "gender": None}
+
+
+class TestVoiceNames:
+    names = VoiceNames(
+        [
+            listed("roa/fr-BE", (5, "fr-be"), (8, "fr")),
+            listed("roa/fr", (5, "fr-fr"), (5, "fr")),
+            listed("iro/chr", (5, "chr-US-Qaaa-x-west")),
+            listed("sit/cmn", (5, "cmn"), (5, "zh")),
+            listed("sit/cmn-Latn-pinyin", (5, "cmn-latn-pinyin"), (5, "zh")),
+            listed("odd/zh-odd", (5, "roa/fr")),
+        ],
+        [listed("!v/f3"), listed("!v/Mr serious")],
+    )
+
+    @pytest.mark.parametrize(
+        ("name", "found"),
+        [
+            ("roa/fr-BE", "roa/fr-BE"),
+            ("ROA/FR-be", "roa/fr-BE"),
+            ("fr", "roa/fr"),  # the better priority
+            ("zh", "sit/cmn"),  # the first of equals
+            ("chr", "iro/chr"),
+            ("CHR-us-qaaa-X-west", "iro/chr"),
+            ("roa/fr", "roa/fr"),  # an identifier before anything else
+            ("fr+F3", "roa/fr+f3"),
+            ("fr+mr serious", "roa/fr+Mr serious"),
+        ],
+    )
+    def test_finds(self, name: str, found: str) -> None:
+        assert self.names.find(name) == found
+
+    @pytest.mark.parametrize("name", ["", "f", "sit", "fr+", "fr+f", "+f3", "fr +f3"])
+    def test_refuses(self, name: str) -> None:
+        with pytest.raises(RefusedError) as caught:
+            self.names.find(name)
+        assert caught.value.code == Code.VOICE_NOT_FOUND.value
+
+
+class Outgoing:
+    """Stands in for a Job: what leaves, and when it is flushed."""
+
+    def __init__(self) -> None:
+        self.given: list[Any] = []
+        self.flushes = 0
+        self.called_off = False
+
+    def give(self, piece: bytes) -> None:
+        self.given.append(len(piece) // 2)
+
+    def word(self, text: str, start_s: float, end_s: float) -> None:
+        self.given.append((text, start_s, end_s))
+
+    def flush(self) -> None:
+        self.flushes += 1
+
+    def stopped(self) -> bool:
+        return self.called_off
+
+
+def chunk(samples: int = 10) -> bytes:
+    return bytes(samples * 2)
+
+
+class TestUtterance:
+    def utterance(self, text: str = "one two three") -> tuple[Utterance, Outgoing]:
+        outgoing = Outgoing()
+        return Utterance(outgoing, text, 10), outgoing  # type: ignore[arg-type]
+
+    def test_the_first_chunk_leaves_at_once_and_later_ones_when_their_words_have_ended(self) -> None:
+        utterance, outgoing = self.utterance()
+        utterance.take(chunk(), [(0, 0)])
+        assert (outgoing.given, outgoing.flushes) == ([10], 1)
+        utterance.take(chunk(), [])  # no word begins in it
+        assert (outgoing.given, outgoing.flushes) == ([10, 10], 2)
+        utterance.take(chunk(), [(4, 25)])  # ends "one", begins "two"
+        utterance.take(chunk(), [])
+        assert (outgoing.given[2:], outgoing.flushes) == ([("one", 0.0, 2.5)], 2)
+        utterance.take(chunk(), [(8, 45)])  # ends "two": what it was held for may leave
+        assert (outgoing.given[3:], outgoing.flushes) == ([("two", 2.5, 4.5), 10, 10], 3)
+        utterance.finish()
+        assert outgoing.given[6:] == [("three", 4.5, 5.0), 10]
+
+    def test_a_word_that_may_have_begun_holds_its_chunk_as_well(self) -> None:
+        utterance, outgoing = self.utterance("a b c")
+        utterance.take(chunk(), [(0, 0)])
+        utterance.take(chunk(), [(1, 12)])  # on the space: is it "b" already?
+        assert outgoing.given == [10]
+        utterance.take(chunk(), [(4, 25)])  # it was
+        assert outgoing.given[1:] == [("a", 0.0, 1.2), ("b", 1.2, 2.5), 10]
+
+    def test_no_more_is_wanted_once_it_is_called_off(self) -> None:
+        utterance, outgoing = self.utterance()
+        assert utterance.take(chunk(), [])
+        outgoing.called_off = True
+        assert not utterance.take(chunk(), [])
+
+
+def test_the_first_chunk_is_written_with_its_head_before_the_rest() -> None:
+    provider = Espeak(ProviderSettings())
+    job = provider.request(provider.resolve(Wanted()), "A short sentence.").job
+    with subprocess.Popen(
+        [sys.executable, "-m", WORKER_MODULE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    ) as worker:
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        worker.stdin.write(pack(Kind.JOB, 7, json.dumps(dict(job)).encode()))
+        unpacker = Unpacker()
+        messages: list[tuple[Kind, int, bytes]] = []
+        while not messages or messages[-1][0] is not Kind.END:
+            messages += unpacker.feed(worker.stdout.read(65536))
+        worker.stdin.close()
+        assert worker.wait(5) == 0
+    assert [(kind, request) for kind, request, _ in messages[:3]] == [
+        (Kind.READY, 0),
+        (Kind.HEAD, 7),
+        (Kind.BYTES, 7),
+    ]
+    assert json.loads(messages[1][2]) == {"sample_rate_hz": 22050}
+    assert {request for _, request, _ in messages[1:]} == {7}
+
+
+def loaded_by_the_worker() -> set[str]:
+    """Modules that a worker has imported when it is ready to look for the library."""
+    source = f"import sys, {WORKER_MODULE}; print(*sys.modules)"
+    return set(
+        subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True).stdout.split()
+    )
+
+
+def test_a_worker_imports_no_more_than_it_needs() -> None:
+    loaded = loaded_by_the_worker()
+    assert not loaded & {"asyncio", "dataclasses", "logging", "numpy", "msgspec", "aiohttp", "inspect"}
+    assert {name for name in loaded if name.startswith("relay.")} == {
+        "relay.providers",
+        "relay.providers.espeak_words",
+        "relay.providers.espeak_worker",
+        "relay.providers.local_wire",
+        "relay.providers.local_worker",
+    }
