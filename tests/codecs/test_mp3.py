@@ -421,7 +421,7 @@ def test_a_lot_of_it_is_not_waited_for(data: bytes, kind: str) -> None:
 def test_good_sound_before_a_lot_of_junk_is_delivered_first(cut: Cut) -> None:
     decoder = Mp3Decoder()
     blocks: list[Block] = []
-    with pytest.raises(CorruptAudioError, match=f"^{MAX_JUNK_RUN_BYTES} bytes after 138 MP3 frames .*: a WAV file$"):
+    with pytest.raises(CorruptAudioError, match=f"^{MAX_JUNK_RUN_BYTES} bytes among 138 MP3 frames .*: a WAV file$"):
         for piece in [*cut(BARE * 2 + b"RIFF" + bytes(MAX_JUNK_RUN_BYTES) + BARE), b""]:
             blocks += decoder.feed(piece)
     np.testing.assert_array_equal(joined(blocks), decode(BARE * 2))
@@ -438,7 +438,7 @@ def test_a_first_frame_that_was_none_does_not_pass_for_mp3() -> None:
     """PCM may happen to begin like a frame; that one is believed, but not what follows."""
     decoder = Mp3Decoder()
     decoder.feed(b"\xff\xf3\x84\xc0" + noise(4000))
-    with pytest.raises(CorruptAudioError, match="after 1 MP3 frame"):
+    with pytest.raises(CorruptAudioError, match="among 1 MP3 frame"):
         decoder.flush()
 
 
