@@ -51,6 +51,8 @@ OUTPUT_ENCODINGS = (Encoding.PCM_S16LE, Encoding.PCM_F32LE, Encoding.MULAW, Enco
 OUTPUT_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 OUTPUT_CHANNELS = (1, 2)
 FRAME_MS_MIN, FRAME_MS_MAX = 5, 1000
+# The frame header counts padding in 16 bits.
+MAX_PADDING_SAMPLES = 0xFFFF
 
 NATIVE: Literal["native"] = "native"
 Tail = Literal["pad", "short"]
@@ -127,15 +129,17 @@ class AudioRequest:
         if rate_hz * self.frame_ms % 1000:
             step_ms = 1000 // gcd(rate_hz, 1000)
             fitting = range(-(-FRAME_MS_MIN // step_ms) * step_ms, FRAME_MS_MAX + 1, step_ms)
-            advice = (
-                f"frame lengths that fit are the multiples of {step_ms} ms from {fitting[0]} to {fitting[-1]}"
-                if fitting
-                else "no frame length fits this rate"
-            )
+            advice = f"frame lengths that fit are the multiples of {step_ms} ms from {fitting[0]} to {fitting[-1]}"
             raise ClientError(
                 Code.INVALID_CONFIG,
                 f"audio.frame_ms {self.frame_ms} at audio.sample_rate {rate_hz} is not a whole number of samples; "
                 f"{advice}",
+            )
+        if self.header and rate_hz * self.frame_ms // 1000 > MAX_PADDING_SAMPLES:
+            raise ClientError(
+                Code.INVALID_CONFIG,
+                f"audio.frame_ms {self.frame_ms} at audio.sample_rate {rate_hz} is more than the {MAX_PADDING_SAMPLES} "
+                "samples whose padding a frame header can count; ask for shorter frames, or none of audio.header",
             )
         audio = AudioFormat(encoding=self.encoding, sample_rate_hz=rate_hz, channels=self.channels)
         return FrameFormat(

@@ -11,13 +11,13 @@ class Reframer:
     sample at the very end (a provider cut inside one) is not audio: it is left out and counted in `stray_bytes`.
 
     With `form.header` the last frame must say that it is the last, so a frame that is exactly full waits for one
-    more byte, or for `flush`. Without a header nothing waits.
+    more sample, or for `flush`. Without a header nothing waits.
     """
 
     def __init__(self, form: FrameFormat) -> None:
         self._form = form
         self._carry = bytearray()
-        self._hold_back = 1 if form.header else 0
+        self._hold_back = form.audio.block_align if form.header else 0
         self.frames = 0
         self.samples = 0
         self.padding_samples = 0

@@ -45,4 +45,6 @@ class Chain(Generic[In, Out]):
 
 
 def _through(stage: Transform[Any, Any], pieces: list[Any]) -> list[Any]:
+    if len(pieces) == 1:  # as nearly always
+        return list(stage.feed(pieces[0]))
     return [out for piece in pieces for out in stage.feed(piece)]

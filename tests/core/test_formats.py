@@ -154,3 +154,10 @@ def test_samples_in_is_the_floor_for_whole_milliseconds(rate_hz: int, duration_m
 
 def _frames_at(rate_hz: int) -> FrameFormat:
     return FrameFormat(audio=AudioFormat(encoding=Encoding.PCM_S16LE, sample_rate_hz=rate_hz), frame_samples=441)
+
+
+def test_a_frame_whose_padding_a_header_could_not_count_is_refused() -> None:
+    request = AudioRequest(sample_rate="native", frame_ms=1000, header=True)
+    with pytest.raises(ClientError, match="shorter frames"):
+        request.resolve(96_000)
+    assert request.resolve(48_000).frame_samples == 48_000

@@ -137,3 +137,12 @@ def test_nothing_but_a_partial_sample_is_no_frame() -> None:
     reframer = Reframer(form_of())
     assert run(reframer, [b"\1"]) == []
     assert (reframer.frames, reframer.stray_bytes) == (0, 1)
+
+
+def test_a_partial_sample_at_the_end_does_not_hide_the_last_frame() -> None:
+    """With a header a frame waits for the next whole sample: less than one never makes another frame."""
+    form = form_of(header=True)
+    reframer = Reframer(form)
+    assert reframer.feed(bytes(form.frame_bytes + 1)) == []
+    [frame] = reframer.flush()
+    assert (frame.last, frame.padding, reframer.stray_bytes) == (True, 0, 1)

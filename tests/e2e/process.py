@@ -1,0 +1,86 @@
+"""A relay as people run it: a process of its own, found by what it prints."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+READY = re.compile(r"Listening on http://127\.0\.0\.1:(\d+)")
+PATIENCE_S = 20.0
+
+
+@dataclass
+class Process:
+    """`said` is what it wrote to standard error so far, by line."""
+
+    process: asyncio.subprocess.Process
+    port: int = 0
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/v1/stream"
+
+    async def ready(self) -> None:
+        assert self.process.stderr is not None
+        async with asyncio.timeout(PATIENCE_S):
+            while line := (await self.process.stderr.readline()).decode():
+                self.said.append(line)
+                if found := READY.search(line):
+                    self.port = int(found[1])
+                    return
+        raise AssertionError("".join(self.said))
+
+    def terminate(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+
+    async def exit_status(self) -> int:
+        assert self.process.stderr is not None
+        async with asyncio.timeout(PATIENCE_S):
+            self.said += (await self.process.stderr.read()).decode().splitlines(keepends=True)
+            return await self.process.wait()
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Warnings are errors there too, and nothing of this shell's configuration is used."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("RELAY_", "BREEZE_"))}
+    return {**kept, "PYTHONWARNINGS": "error", **settings}
+
+
+@asynccontextmanager
+async def relay_process(*arguments: str, **settings: str) -> AsyncIterator[Process]:
+    process = Process(
+        await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "relay", "serve", "--port", "0", *arguments),
+            env=environment(**settings),
+            stderr=asyncio.subprocess.PIPE,
+        )
+    )
+    try:
+        await process.ready()
+        yield process
+    finally:
+        if process.process.returncode is None:
+            process.process.kill()
+            await process.exit_status()
+
+
+async def run_relay(*arguments: str, stdin: bytes | None = None, **settings: str) -> tuple[int, bytes, str]:
+    """`relay ARGUMENTS` to its end: exit status, standard output, standard error."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "relay", *arguments),
+        env=environment(**settings),
+        stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(PATIENCE_S):
+        out, err = await process.communicate(stdin)
+    assert process.returncode is not None
+    return process.returncode, out, err.decode()

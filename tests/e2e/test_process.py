@@ -1,0 +1,159 @@
+"""The relay as a process: start, speak, drain, exit. Real speech, no key, no network."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+import relay_client
+from websockets.asyncio.client import connect as ws_connect
+from websockets.exceptions import InvalidStatus
+
+from relay.testing.fake_provider import FakeProvider
+from relay.testing.scenarios import PCM_CLIP
+from relay.testing.script import Send, Stall, Status
+from tests.e2e.process import relay_process, run_relay
+
+
+async def test_serve_speak_and_stop(tmp_path: Path) -> None:
+    async with relay_process() as relay:
+        status, _, said = await run_relay(
+            "say", "The relay speaks. It streams as it goes.", "--url", relay.url, "--out", str(tmp_path / "hello.wav")
+        )
+        assert (status, "TTFA" in said, "frames of 960 bytes" in said) == (0, True, True), said
+        import soundfile
+
+        samples, rate = soundfile.read(tmp_path / "hello.wav")
+        assert rate == 24000
+        assert samples.ndim == 1
+        assert 1.5 < len(samples) / rate < 8
+        assert abs(samples).max() > 0.05
+        relay.terminate()
+        assert await relay.exit_status() == 0, "".join(relay.said)
+    text = "".join(relay.said)
+    assert "Warning" not in text
+    assert "Traceback" not in text
+
+
+async def test_sigterm_while_speaking_lets_the_turn_finish_and_refuses_new_sessions() -> None:
+    script = (Status(200, {"content-type": "audio/pcm"}), Send(PCM_CLIP.data[:1000]), Stall(), Send(PCM_CLIP.data[1000:]))
+    async with FakeProvider(script) as fake:
+        settings = {"BREEZE_API_KEY": "brz_test", "BREEZE_BASE_URL": fake.url, "BREEZE_VOICE": "voc_1"}
+        async with relay_process(**settings) as relay, relay_client.connect(relay.url) as session:
+            turn = await session.speak("Hello.", provider="breeze")
+            frames = [await anext(turn)]
+            async with relay_client.connect(relay.url) as idle:
+                relay.terminate()
+                with pytest.raises(InvalidStatus) as refused:
+                    while True:  # the signal takes a moment to arrive
+                        async with ws_connect(relay.url):
+                            await asyncio.sleep(0.01)
+                assert refused.value.response.status_code == 503
+                assert refused.value.response.headers["Retry-After"]
+                with pytest.raises(relay_client.RelayClientError):
+                    await (await idle.speak("Too late.")).append("x")
+            fake.release()
+            frames += [frame async for frame in turn]
+            assert b"".join(frame.payload for frame in frames)[: len(PCM_CLIP.data)] == PCM_CLIP.data
+            assert turn.summary.samples == len(PCM_CLIP.data) // 2
+            assert await relay.exit_status() == 0, "".join(relay.said)
+    assert "Traceback" not in "".join(relay.said)
+
+
+async def test_a_turn_that_takes_longer_than_the_drain_ends_with_an_error() -> None:
+    script = (Status(200, {"content-type": "audio/pcm"}), Send(PCM_CLIP.data[:1000]), Stall())
+    async with FakeProvider(script) as fake:
+        settings = {"BREEZE_API_KEY": "brz_test", "BREEZE_BASE_URL": fake.url, "BREEZE_VOICE": "voc_1"}
+        async with relay_process(RELAY_SERVER_DRAIN_TIMEOUT_S="0.2", **settings) as relay:
+            async with relay_client.connect(relay.url) as session:
+                turn = await session.speak("Hello.", provider="breeze")
+                await anext(turn)
+                relay.terminate()
+                with pytest.raises(relay_client.TurnError) as ended:
+                    async for _ in turn:
+                        pass
+                assert ended.value.code == "shutting_down"
+                assert ended.value.retryable
+            assert await relay.exit_status() == 0, "".join(relay.said)
+
+
+async def test_the_whole_turn_leaves_no_process_behind() -> None:
+    async with relay_process() as relay:
+        await run_relay("say", "Hello.", "--url", relay.url, "--out", "-")
+        children = Path(f"/proc/{relay.process.pid}/task/{relay.process.pid}/children").read_text().split()
+        assert children, "the built-in provider speaks in processes of its own"
+        relay.terminate()
+        assert await relay.exit_status() == 0
+    for child in children:
+        assert not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text()
+
+
+async def test_say_speaks_before_standard_input_ends() -> None:
+    """Raw frames come out while the pipe is still open."""
+    read_end, write_end = os.pipe()
+    process = await asyncio.create_subprocess_exec(
+        *(os.sys.executable, "-m", "relay", "say", "-", "--out", "-"),  # type: ignore[attr-defined]
+        stdin=read_end,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    os.close(read_end)
+    os.write(write_end, b"This sentence is already whole. And this one ")
+    assert process.stdout is not None
+    async with asyncio.timeout(20):
+        first = await process.stdout.readexactly(960)
+        os.write(write_end, b"ends here.")
+        os.close(write_end)
+        rest, said = await process.communicate()
+    assert process.returncode == 0, said
+    assert first
+    assert len(rest) > 24000
+    assert b"TTFA" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (("say", "Hello.", "--out", "-", "--voice", "klingon-9"), 1, "klingon-9"),
+        (("say", "Hello.", "--out", "-", "--sample-rate", "many"), 2, "--sample-rate"),
+        (("say", "Hello.", "--out", "-", "--encoding", "opus"), 2, "pcm_s16le"),
+        (("say", "Hello.", "--out", "-", "--frame-ms", "1"), 1, "frame_ms"),
+        (("say", "Hello.", "--out", "-", "--url", "ws://127.0.0.1:9/v1/stream"), 1, "127.0.0.1"),
+        (("say", "Hello.", "--out", "/nowhere/at/all.wav"), 1, "/nowhere/at/all.wav"),
+        (("say",), 2, "TEXT"),
+        (("serve", "--host", "0.0.0.0"), 1, "RELAY_SERVER_KEYS"),
+        (("serve", "--config", "/nowhere/relay.toml"), 1, "no such file"),
+        (("nonsense",), 2, "nonsense"),
+    ],
+)
+async def test_what_goes_wrong_is_one_clear_line(arguments: tuple[str, ...], status: int, says: str) -> None:
+    got, _, said = await run_relay(*arguments)
+    assert got == status, said
+    assert says in said
+    assert "Traceback" not in said
+
+
+async def test_lists_and_checks() -> None:
+    status, out, _ = await run_relay("voices", "--language", "de")
+    assert status == 0
+    assert b"espeak" in out
+    status, out, _ = await run_relay("providers")
+    assert (status, b"BREEZE_API_KEY" in out) == (0, True)
+    status, out, said = await run_relay("check")
+    assert (status, b"espeak: ok" in out) == (0, True), said
+    status, out, _ = await run_relay("check", BREEZE_API_KEY="brz_secret", BREEZE_BASE_URL="http://127.0.0.1:9")
+    assert (status, b"provider_unavailable" in out, b"brz_secret" in out) == (1, True, False)
+
+
+async def test_help_teaches() -> None:
+    for command in ((), ("serve",), ("say",), ("voices",), ("providers",), ("check",)):
+        status, out, _ = await run_relay(*command, "--help")
+        assert status == 0
+        assert len(out) > 200
+
+
+async def test_a_port_in_use_is_named() -> None:
+    async with relay_process() as relay:
+        status, _, said = await run_relay("serve", "--port", str(relay.port))
+    assert status == 1
+    assert str(relay.port) in said
