@@ -84,6 +84,11 @@ class TextChunker:
             raise ValueError(f"max_chars is {max_chars}; it must be at least 1")
         self._max_chars = max_chars
         self._policy = policy
+        self._waits_s = {
+            Ending.SENTENCE: policy.sentence_after_s,
+            Ending.UNFINISHED: policy.flush_after_s,
+            Ending.NUMBER: policy.number_after_s,
+        }
         self._find_ends = find_ends
         self._arrived: list[str] = []  # appended, not yet looked at
         self._text = ""  # the rest of the text, behind a little of what was taken already; positions are in here
@@ -247,16 +252,9 @@ class TextChunker:
         """Where to cut text that has stopped coming, if it has for long enough; sets the deadline."""
         if self._deadline_s is None or now_s < self._deadline_s:
             return None
-        start, policy = self._taken, self._policy
+        start = self._taken
         looks = ending(self._text, start, stop)
-        due_s = (
-            self._last_append_s
-            + {
-                Ending.SENTENCE: policy.sentence_after_s,
-                Ending.NUMBER: policy.number_after_s,
-                Ending.UNFINISHED: policy.flush_after_s,
-            }[looks]
-        )
+        due_s = self._last_append_s + self._waits_s[looks]
         self._deadline_s = due_s if now_s < due_s else None
         if self._deadline_s is not None:
             return None

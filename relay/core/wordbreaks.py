@@ -30,8 +30,8 @@ def forced_cut(text: str, start: int, bound: int) -> int:
     """The best cut of text that must be cut after `start`, at `bound` (inside `text`) at the latest.
 
     A clause end, else a space between words, both in the last three quarters, or else the piece would be a stump;
-    else between two ideographs; else at any space; else inside a word, but never inside a character unless that one
-    character is longer than the bound.
+    else between two ideographs; else at any space, be it the one that the text begins with; else inside a word, but
+    never inside a character unless that one character is longer than the bound.
     """
     worthwhile = start + (bound - start) // 4
     clause = max(_clause_ends(text, start, bound), default=start)
@@ -49,6 +49,9 @@ def forced_cut(text: str, start: int, bound: int) -> int:
     any_space = next((at for at in backwards if text[at].isspace() and not text[at - 1].isspace()), start)
     if any_space > start:
         return any_space
+    word = next((at for at in range(start, bound) if not text[at].isspace()), start)
+    if word > start and not glued(text, word, start):
+        return word
     return next((at for at in backwards if not glued(text, at, start)), bound)
 
 

@@ -116,8 +116,8 @@ def test_no_cut_is_inside_a_word_a_number_or_a_character(
     for segment in speak(cut(text, sizes), max_chars=max_chars, policy=policy)[:-1]:
         start, at = at, at + len(segment)
         before, after = text[at - 1], text[at]
-        unbroken = not any(map(str.isspace, segment.strip()))
-        alone = unbroken and len(segment) >= min(max_chars, policy.longest_chars // 3)
+        run = text[start:].split(maxsplit=1)[0]
+        alone = segment.strip() in run and len(run) > min(max_chars, policy.longest_chars // 3)
         if glued(text, at, start):
             assert alone or before in "。」؟।，" or before.isspace(), "an accent behind an end that could not wait"
         word = after.isalnum() and (before.isalnum() or before in "'’@_")
@@ -129,8 +129,9 @@ def test_no_cut_is_inside_a_word_a_number_or_a_character(
 
 @given(texts, st.lists(st.integers(1, 9)), policies)
 def test_unspeakable_segments_come_only_last(text: str, sizes: list[int], policy: ChunkPolicy) -> None:
-    unspeakable = [segment for segment in speak(cut(text, sizes), policy=policy)[:-1] if not speakable(segment)]
-    assert all(len(segment) >= policy.longest_chars // 3 for segment in unspeakable)
+    """Or where what is speakable does not fit beside them."""
+    for segment, following in pairwise(speak(cut(text, sizes), policy=policy)):
+        assert speakable(segment) or len(segment + following) > policy.longest_chars // 3
 
 
 # --- sentences ---------------------------------------------------------------------------------------------------
@@ -237,6 +238,13 @@ def test_a_short_first_sentence_is_joined_with_what_is_there() -> None:
 def test_no_clause_ends_inside_a_number(text: str) -> None:
     segments = speak(text, policy=ChunkPolicy(first_min_chars=3))
     assert not any(segment[-1] in "，,:" and segment[-2:-1].isdigit() for segment in segments[:-1])
+
+
+def test_a_short_first_sentence_goes_before_one_that_is_too_long_for_a_beginning() -> None:
+    long = "I can do all of that for you and for all of your friends and for all of those who may come with them too. "
+    assert len(long) > DEFAULT.first_max_chars
+    assert speak(["Yes. " + long], pull=False) == ["Yes. ", long]
+    assert speak([long], pull=False) == [long]
 
 
 # --- long text ---------------------------------------------------------------------------------------------------
