@@ -20,6 +20,7 @@ from relay_client import (
     connect,
 )
 from relay_client.hold import HELD_EVENTS_MAX
+from websockets.protocol import State
 
 from tests.clients.scripted import READY, Peer, frames_of, header, samples_of, scripted_relay, until
 
@@ -204,6 +205,24 @@ async def test_a_cut_connection_raises_in_every_open_turn() -> None:
         with pytest.raises(ConnectionLostError):
             await anext(first)
         assert second.unspoken_text() == "Two."
+
+
+async def test_good_audio_is_taken_before_a_close_that_came_behind_it() -> None:
+    """Also where taking it grants credit, which no longer can be sent."""
+
+    async def script(relay: Peer) -> None:
+        turn_id = (await relay.expect("speak"))["turn_id"]
+        await relay.started(turn_id)
+        await relay.speaking(turn_id)
+        await relay.send(*frames_of(480))
+        await relay.connection.close(1011, "internal")
+
+    async with scripted_relay(script) as url, connect(url, held_audio_ms=20) as session:
+        turn = await session.speak("Hello.", flow=Flow(window_ms=20))
+        await until(lambda: session.held_ms == 20 and session._websocket.protocol.state is not State.OPEN)
+        assert [(await anext(turn)).pts for _ in range(3)] == [0, 160, 320]
+        with pytest.raises(ConnectionLostError, match="1011 internal"):
+            await anext(turn)
 
 
 async def test_the_relay_may_say_that_it_is_closing() -> None:
@@ -458,8 +477,9 @@ async def test_what_cannot_be_sent_opens_no_turn() -> None:
         for wrong in ("half \ud800", "x" * 300_000 + "\ud800"):
             with pytest.raises(ValueError, match="lone surrogate"):
                 await session.speak(wrong)
-        with pytest.raises(TypeError):
-            await session.speak("Hello.", options={"a": object()})
+        for attempt in (session.speak("Hello.", options={"a": object()}), session.start_turn(options={"a": object()})):
+            with pytest.raises(TypeError):
+                await attempt
         assert await session.cancel() == []
         assert await speech_of(await session.speak("Hello.")) == samples_of(0, 160)
 
@@ -542,6 +562,8 @@ async def test_a_relay_that_does_not_read_is_given_up(monkeypatch: pytest.Monkey
         with pytest.raises(ConnectionLostError, match="read nothing"):
             for _ in range(200):
                 await turn.append("x" * 200_000)
+        with pytest.raises(ConnectionLostError, match="read nothing"):
+            await anext(turn)
         gave_up.set()
 
 

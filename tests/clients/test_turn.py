@@ -218,6 +218,43 @@ async def test_the_text_source_ends_with_its_turn() -> None:
             await closed.wait()
 
 
+class Tokens:
+    """A text source that is no generator, such as the stream of an LLM's client."""
+
+    def __init__(self) -> None:
+        self.given = 0
+        self.closed = asyncio.Event()
+
+    def __aiter__(self) -> "Tokens":
+        return self
+
+    async def __anext__(self) -> str:
+        self.given += 1
+        if self.given > 1:
+            await asyncio.Event().wait()
+        return "One."
+
+    async def aclose(self) -> None:
+        self.closed.set()
+
+
+async def test_a_cancel_closes_the_text_source_at_once() -> None:
+    source = Tokens()
+
+    async def script(relay: Peer) -> None:
+        turn_id = (await relay.expect("turn.start"))["turn_id"]
+        await relay.expect("text.append")
+        await relay.expect("turn.cancel")
+        await source.closed.wait()
+        await relay.cancelled(turn_id, 0)
+
+    async with scripted_relay(script) as url, connect(url) as session:
+        turn = await session.speak(source)
+        await until(lambda: source.given == 2)
+        assert isinstance(await turn.cancel(), TurnCancelled)
+        assert turn.text == "One."
+
+
 @pytest.mark.parametrize("text", [b"bytes", 3, None, ["a"]])
 async def test_text_is_a_string_or_an_async_iterator(text: Any) -> None:
     async def script(relay: Peer) -> None:

@@ -171,8 +171,9 @@ class Session:
         except ConnectionClosed as closed:
             raise self._lost(closed) from closed
         except TimeoutError:
+            self._failure = ConnectionLostError(f"the relay has read nothing for {SEND_TIMEOUT_S:g} s")
             self._websocket.transport.abort()
-            raise ConnectionLostError(f"the relay has read nothing for {SEND_TIMEOUT_S:g} s") from None
+            raise self._failure from None
 
     async def _read(self) -> None:
         """The reader task: the only one that receives. Ends with the connection, and then so do the turns."""

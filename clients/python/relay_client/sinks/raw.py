@@ -1,8 +1,6 @@
 """Bare audio bytes to a pipe or a file, frame by frame."""
 
 import asyncio
-import contextlib
-import os
 import sys
 from typing import BinaryIO
 
@@ -35,7 +33,6 @@ class RawSink(Sink):
         try:
             await asyncio.to_thread(self._write, frame.payload if self._padding else frame.speech)
         except BrokenPipeError as error:
-            self._silence()
             raise SinkError("the reader of the audio has gone") from error
         except OSError as error:
             raise SinkError(f"cannot write the audio: {error.strerror or type(error).__name__}") from error
@@ -49,13 +46,3 @@ class RawSink(Sink):
             # An unbuffered stream (python -u) may take a part.
             rest = rest[self._stream.write(rest) :]
         self._stream.flush()
-
-    def _silence(self) -> None:
-        """Lets the interpreter flush standard output at exit without a second complaint (docs.python.org, signal,
-        "Note on SIGPIPE")."""
-        if self._stream is not sys.stdout.buffer:
-            return
-        with contextlib.suppress(OSError, ValueError):
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, sys.stdout.fileno())
-            os.close(null)
