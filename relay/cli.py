@@ -69,12 +69,25 @@ def main() -> None:
 @click.option("--host", help="Address to listen on. Other than loopback needs server.keys.  [127.0.0.1]")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.  [8765]")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="[info]")
+@click.option("--workers", type=click.IntRange(1, 256), default=1, help="Processes that share the port.  [1]")
+@click.option("--listen-fd", type=int, hidden=True, help="A worker's listening socket.")
+@click.option("--ready-fd", type=int, hidden=True, help="Where a worker says that it is ready.")
 @config_option
-def serve(host: str | None, port: int | None, log_level: str | None, config_path: str | None) -> None:
+def serve(
+    host: str | None,
+    port: int | None,
+    log_level: str | None,
+    workers: int,
+    listen_fd: int | None,
+    ready_fd: int | None,
+    config_path: str | None,
+) -> None:
     """Serve until SIGTERM or Ctrl-C, then finish what is being spoken and exit.
 
     WebSocket at /v1/stream, one turn over HTTP at /v1/speech, /v1/voices, /v1/providers, /healthz, /readyz, /metrics.
     """
+    import socket
+
     from relay import log
     from relay.server import app
 
@@ -82,10 +95,22 @@ def serve(host: str | None, port: int | None, log_level: str | None, config_path
     log.configure(config.log.level, config.log.format)
 
     def on_ready(port: int) -> None:
+        if ready_fd is not None:
+            os.write(ready_fd, b"ready")
+            os.close(ready_fd)
+            return
         address = f"[{config.server.host}]" if ":" in config.server.host else config.server.host
         click.echo(TRY_NEXT.format(url=f"http://{address}:{port}", ws=f"ws://{address}:{port}"), err=True)
 
-    sys.exit(_run(app.serve(config, on_ready=on_ready)))
+    async def several() -> int:
+        from relay.server.workers import Supervisor, command
+
+        return await Supervisor(config, command(config_path, log_level), workers).run(on_ready=on_ready)
+
+    if workers > 1:
+        sys.exit(_run(several()))
+    listener = socket.socket(fileno=listen_fd) if listen_fd is not None else None
+    sys.exit(_run(app.serve(config, on_ready=on_ready, listener=listener)))
 
 
 @main.command()

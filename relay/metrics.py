@@ -1,9 +1,11 @@
 """Prometheus metrics. Label sets are bounded: providers are configured, codes are an enum, nothing a client sends."""
 
+import os
 import time
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 # From a loopback frame to a polled job.
 BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30)
@@ -34,11 +36,16 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
-        started = Gauge("relay_start_time_seconds", "Unix time at which the relay started", registry=registry)
+        started = Gauge(
+            "relay_start_time_seconds",
+            "Unix time at which the relay started",
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
         started.set(time.time())
-        self._sessions = Gauge("relay_sessions", "Open WebSocket sessions", registry=registry)
+        self._sessions = self._level("relay_sessions", "Open WebSocket sessions")
         self._refused = Counter("relay_sessions_refused", "Handshakes refused", ["code"], registry=registry)
-        self._turns = Gauge("relay_turns", "Turns being spoken or waiting", registry=registry)
+        self._turns = self._level("relay_turns", "Turns being spoken or waiting")
         self._ended = Counter("relay_turns_ended", "Turns ended, by end", ["provider", "end"], registry=registry)
         self._frames = Counter("relay_frames_sent", "Audio frames sent", registry=registry)
         self._audio = Counter("relay_audio_sent_seconds", "Seconds of audio sent", ["provider"], registry=registry)
@@ -46,11 +53,20 @@ class Metrics:
         self._ttfa = self._stage("relay_ttfa_seconds", "First text to first frame", BUCKETS_S)
         self._first_byte = self._stage("relay_first_byte_seconds", "First text to the provider's first byte", BUCKETS_S)
         self._added = self._stage("relay_added_seconds", "Provider's first byte to first frame", RELAY_BUCKETS_S)
-        self._outbox = Gauge("relay_outbox_peak_ms", "Most audio held for one listener, in ms", registry=registry)
+        self._outbox = Gauge(
+            "relay_outbox_peak_ms",
+            "Most audio held for one listener, in ms",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         self._outbox_peak_ms = 0
 
     def _stage(self, name: str, what: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(name, what, ["provider"], buckets=buckets, registry=self._registry)
+
+    def _level(self, name: str, what: str) -> Gauge:
+        """A gauge whose value is the sum of all processes that are alive."""
+        return Gauge(name, what, registry=self._registry, multiprocess_mode="livesum")
 
     def session_opened(self) -> None:
         self._sessions.inc()
@@ -84,5 +100,9 @@ class Metrics:
                 histogram.labels(provider).observe(value_ms / 1000)
 
     def render(self) -> bytes:
-        """The text format of Prometheus."""
-        return generate_latest(self._registry)
+        """The text format of Prometheus; of several worker processes the sum, whichever is asked."""
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return generate_latest(self._registry)
+        together = CollectorRegistry()
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        return generate_latest(together)

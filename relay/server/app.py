@@ -8,7 +8,6 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from ipaddress import ip_address
 
 from aiohttp import web
 
@@ -16,6 +15,7 @@ from relay.codecs import warm_up
 from relay.config import Config, ConfigError
 from relay.errors import Code, LimitError
 from relay.server.auth import Auth
+from relay.server.listener import BACKLOG, bind, is_loopback
 from relay.server.relay import Relay
 from relay.server.routes import Routes, errors_as_json
 
@@ -26,16 +26,20 @@ SWEEP_S = 1.0
 DRAIN_POLL_S = 0.05
 # What a session gets, after its turns were ended by force, to say so and close.
 FAREWELL_S = 3.0
-BACKLOG = 1024
 
 
 class Server:
-    """One listening process. `serving` is the whole life; `drain` ends it gently."""
+    """One listening process. `serving` is the whole life; `drain` ends it gently.
 
-    def __init__(self, config: Config) -> None:
+    `listener` is a socket that is bound already; without one the configured address is bound.
+    """
+
+    def __init__(self, config: Config, listener: socket.socket | None = None) -> None:
         self._config = config
+        self._listener = listener
+        self._site: web.SockSite | None = None
         auth = Auth(config.server.keys, config.server.allowed_origins)
-        if not auth.required and not _is_loopback(config.server.host):
+        if not auth.required and not is_loopback(config.server.host):
             raise ConfigError(
                 f"server.host is {config.server.host!r} and there are no server.keys: anyone who can reach this "
                 "machine could use it; set RELAY_SERVER_KEYS, or bind to 127.0.0.1"
@@ -57,6 +61,11 @@ class Server:
                 sweeper.cancel()
                 await asyncio.wait([sweeper])
                 await runner.cleanup()
+
+    async def stop_accepting(self) -> None:
+        """Leaves new connections to another process that has the same socket."""
+        assert self._site is not None, "it is serving"
+        await self._site.stop()
 
     async def drain(self) -> bool:
         """Takes nothing new, lets what was begun finish within `server.drain_timeout_s`. True: all of it did."""
@@ -85,9 +94,10 @@ class Server:
             shutdown_timeout=FAREWELL_S,
         )
         await runner.setup()
-        listener = _bind(self._config.server.host, self.port)
+        listener = self._listener or bind(self._config.server.host, self.port)
         self.port = listener.getsockname()[1]
-        await web.SockSite(runner, listener, backlog=BACKLOG).start()
+        self._site = web.SockSite(runner, listener, backlog=BACKLOG)
+        await self._site.start()
         return runner
 
     async def _sweep(self) -> None:
@@ -101,21 +111,31 @@ class Server:
         return not self._routes.connections and not self._routes.requests
 
 
-async def serve(config: Config, *, on_ready: Callable[[int], None]) -> int:
-    """Serves until SIGTERM or SIGINT, drains, and returns the exit status. A second signal stops at once."""
-    server = Server(config)
-    stop, at_once = asyncio.Event(), asyncio.Event()
+async def serve(config: Config, *, on_ready: Callable[[int], None], listener: socket.socket | None = None) -> int:
+    """Serves until SIGTERM or SIGINT, drains, and returns the exit status. A second signal stops at once.
+
+    SIGUSR1 says that another process has taken over the listening socket: no more is accepted, the rest is as above.
+    """
+    server = Server(config, listener)
+    stop, at_once, retire = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     def on_signal() -> None:
         (at_once if stop.is_set() else stop).set()
 
+    def on_retire() -> None:
+        retire.set()
+        stop.set()
+
     loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(NotImplementedError):  # Windows
-            loop.add_signal_handler(name, on_signal)
+    with contextlib.suppress(NotImplementedError):  # Windows
+        loop.add_signal_handler(signal.SIGTERM, on_signal)
+        loop.add_signal_handler(signal.SIGINT, on_signal)
+        loop.add_signal_handler(signal.SIGUSR1, on_retire)
     async with server.serving():
         on_ready(server.port)
         await stop.wait()
+        if retire.is_set():
+            await server.stop_accepting()
         log.info("draining; a second signal stops at once")
         draining = asyncio.create_task(server.drain())
         hurry = asyncio.create_task(at_once.wait())
@@ -133,25 +153,3 @@ async def _until(condition: Callable[[], bool], timeout_s: float) -> bool:
             return False
         await asyncio.sleep(DRAIN_POLL_S)
     return True
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    listener = socket.socket(family, kind, protocol)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(address)
-    except OSError as error:
-        listener.close()
-        raise ConfigError(
-            f"cannot listen on {host} port {port}: {error.strerror}; is another relay running? "
-            "choose a port with --port or server.port"
-        ) from error
-    return listener
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -36,7 +36,12 @@ async def test_serve_speak_and_stop(tmp_path: Path) -> None:
 
 
 async def test_sigterm_while_speaking_lets_the_turn_finish_and_refuses_new_sessions() -> None:
-    script = (Status(200, {"content-type": "audio/pcm"}), Send(PCM_CLIP.data[:1000]), Stall(), Send(PCM_CLIP.data[1000:]))
+    script = (
+        Status(200, {"content-type": "audio/pcm"}),
+        Send(PCM_CLIP.data[:1000]),
+        Stall(),
+        Send(PCM_CLIP.data[1000:]),
+    )
     async with FakeProvider(script) as fake:
         settings = {"BREEZE_API_KEY": "brz_test", "BREEZE_BASE_URL": fake.url, "BREEZE_VOICE": "voc_1"}
         async with relay_process(**settings) as relay, relay_client.connect(relay.url) as session:

@@ -1,0 +1,73 @@
+"""Several workers behind one port: shared metrics, replacement, drain."""
+
+import asyncio
+import os
+import re
+import signal
+from pathlib import Path
+
+import aiohttp
+import relay_client
+
+from tests.e2e.process import Process, relay_process, run_relay
+
+
+async def spoken_frames(url: str) -> int:
+    async with relay_client.connect(url) as session:
+        turn = await session.speak("Hello there.")
+        return sum([1 async for _ in turn])
+
+
+async def turns_done(relay: Process) -> float:
+    async with aiohttp.ClientSession() as http, http.get(f"http://127.0.0.1:{relay.port}/metrics") as response:
+        return sum(map(float, re.findall(r'relay_turns_ended_total{end="done".*} (\S+)', await response.text())))
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def workers(relay: Process) -> list[int]:
+    return [pid for pid in children(relay.process.pid) if b"serve" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+async def test_workers_share_the_port_and_the_metrics_and_drain_together() -> None:
+    async with relay_process("--workers", "2") as relay:
+        assert len(workers(relay)) == 2
+        frames = await asyncio.gather(*(spoken_frames(relay.url) for _ in range(8)))
+        assert len(set(frames)) == 1
+        assert await turns_done(relay) == 8, "whichever worker is asked"
+        relay.terminate()
+        assert await relay.exit_status() == 0, "".join(relay.said)
+    assert "Traceback" not in "".join(relay.said)
+
+
+async def test_a_hangup_replaces_every_worker_and_no_turn_notices() -> None:
+    async with relay_process("--workers", "2") as relay:
+        before = workers(relay)
+        relay.process.send_signal(signal.SIGHUP)
+        while set(before) & set(workers(relay)) or len(workers(relay)) != 2:
+            assert await spoken_frames(relay.url) > 10
+        relay.terminate()
+        assert await relay.exit_status() == 0, "".join(relay.said)
+
+
+async def test_a_worker_that_dies_is_replaced() -> None:
+    async with relay_process("--workers", "2") as relay:
+        [victim, _] = before = workers(relay)
+        os.kill(victim, signal.SIGKILL)
+        while victim in workers(relay) or len(workers(relay)) != len(before):
+            await asyncio.sleep(0.05)
+        frames = await asyncio.gather(*(spoken_frames(relay.url) for _ in range(8)))
+        assert min(frames) > 10
+        relay.terminate()
+        assert await relay.exit_status() == 0
+    assert "ended by itself" in "".join(relay.said)
+
+
+async def test_workers_that_cannot_start_are_one_clear_failure() -> None:
+    status, _, said = await run_relay("serve", "--workers", "2", "--port", "0", RELAY_DEFAULTS_PROVIDER="breeze")
+    assert status == 1
+    assert "ended before it was ready" in said
+    assert "defaults.provider" in said
+    assert "Traceback" not in said
