@@ -10,6 +10,7 @@ worker does.
 """
 
 import asyncio
+import json
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
@@ -21,6 +22,7 @@ from relay.errors import Code, ProviderError, ProviderFault
 from relay.providers.base import LocalRequest
 from relay.providers.local_process import WorkerLostError, WorkerProcess, WorkerTimeouts
 from relay.providers.local_reply import MAX_HELD_BYTES, LocalReply
+from relay.providers.local_wire import MAX_PAYLOAD_BYTES
 
 # Processes per module: one to speak while the other is being replaced. Each speaks hundreds of times faster than real
 # time, so one feeds hundreds of listeners.
@@ -82,21 +84,24 @@ class LocalDriver:
     @asynccontextmanager
     async def open(self, upstream: LocalRequest, timings: Timings) -> AsyncIterator[LocalReply]:
         """See `base.Driver.open`. When a worker dies before the first piece, its request is tried once more, ahead."""
-        pool = self._pool(upstream.module)
+        # Written down before a worker is taken: what cannot be sent must not cost one.
+        job = json.dumps(dict(upstream.job)).encode()
+        assert len(job) <= MAX_PAYLOAD_BYTES, "a provider keeps its jobs within one message"
         async with AsyncExitStack() as attempts:
             try:
-                reply = await attempts.enter_async_context(self._attempt(pool, upstream, timings))
+                reply = await attempts.enter_async_context(self._attempt(upstream, job, timings))
             except WorkerLostError:
-                reply = await attempts.enter_async_context(self._attempt(pool, upstream, timings, ahead=True))
+                reply = await attempts.enter_async_context(self._attempt(upstream, job, timings, ahead=True))
             yield reply
 
     @asynccontextmanager
     async def _attempt(
-        self, pool: "Pool", upstream: LocalRequest, timings: Timings, *, ahead: bool = False
+        self, upstream: LocalRequest, job: bytes, timings: Timings, *, ahead: bool = False
     ) -> AsyncIterator[LocalReply]:
+        pool = self._pool(upstream.module)
         worker = await pool.worker(ahead=ahead)
         reply = LocalReply(upstream, pool.provider, timings, self._max_held_bytes)
-        request = worker.begin(upstream.job, reply, timings)
+        request = worker.begin(job, reply, timings)
         try:
             await reply.first()
             yield reply
@@ -137,7 +142,7 @@ class Pool:
         """A free worker, for exactly one `begin`. First come, first served, but for the one that comes `ahead`."""
         if self._closed.is_set():
             raise _shutting_down(self.provider)
-        if self._idle and not self._waiting:
+        if self._idle:
             return self._idle.pop()
         if self._failure is not None and time.monotonic() < self._failed_at_s + self._timeouts.retry_start_s:
             raise _again(self._failure)

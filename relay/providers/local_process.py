@@ -5,7 +5,6 @@ heed. It never does anybody else harm: whatever its death interrupts ends in a t
 """
 
 import asyncio
-import json
 import logging
 import os
 import signal
@@ -15,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 
@@ -122,7 +121,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
             self.gone.set_result(None)
         return await self._ready
 
-    def begin(self, job: Mapping[str, Any], reply: LocalReply, timings: Timings) -> int:
+    def begin(self, job: bytes, reply: LocalReply, timings: Timings) -> int:
         """Hands the worker its next request and gives the request's number. The worker must be free."""
         assert not self._request, "a worker has one request at a time"
         if not self.alive:
@@ -131,7 +130,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         self.begun += 1
         self._request, self._reply = self.begun, reply
         self._within(self._timeouts.job_s, Code.PROVIDER_TIMEOUT, "has not finished the request within {} s")
-        self._write(pack(Kind.JOB, self._request, json.dumps(dict(job)).encode()))
+        self._write(pack(Kind.JOB, self._request, job))
         timings.connection_reused = True
         timings.mark(Stage.REQUEST_SENT, time.monotonic())
         return self._request

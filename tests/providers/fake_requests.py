@@ -64,5 +64,5 @@ def exists(pid: int) -> bool:
 async def until(condition: Callable[[], bool]) -> None:
     """Gives way until `condition` holds of the driver's inside, which announces nothing."""
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0)

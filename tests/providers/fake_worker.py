@@ -86,6 +86,18 @@ def say(job: Job, first: list[str], raw: str) -> None:
     hang(job, [])
 
 
+def answer(job: Job, first: list[str], kind: int, payload: str) -> None:
+    """Sends a message about its request that it should not send."""
+    say(job, first, pack(Kind(kind), job._request, payload.encode()).hex())
+
+
+def speak_unasked(job: Job, kind: int) -> None:
+    """Ends its request, and goes on talking."""
+    job.end()
+    payload = b'{"code": "provider_rejected", "message": "x"}'
+    say(job, [], pack(Kind(kind), 0, payload).hex())
+
+
 def say_of_another(job: Job, first: list[str]) -> None:
     """Sends a message about a request that is not the one at hand."""
     say(job, first, pack(Kind.BYTES, job._request + 1, b"leaked").hex())
@@ -111,6 +123,8 @@ DEEDS: dict[str, Callable[..., None]] = {
         say,
         say_of_another,
         look_around,
+        answer,
+        speak_unasked,
     )
 }
 

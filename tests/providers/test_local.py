@@ -187,13 +187,8 @@ async def test_a_hang_is_a_timeout_and_the_worker_is_replaced(one: LocalDriver, 
 NO_MESSAGES = {
     "noise": b"Segmentation fault",
     "length": b"\x12\x01\x00\x00\x00\xff\xff\xff\xff",
-    "of the relay": pack(Kind.STOP, 2),
     "ready twice": pack(Kind.READY, 0),
     "failed at nothing": pack(Kind.FAILED, 0, b'{"code":"provider_rejected","message":"x"}'),
-    "head without rate": pack(Kind.HEAD, 2, b"{}"),
-    "word without text": pack(Kind.WORD, 2, b'{"start_s": 0, "end_s": 1}'),
-    "word that is no JSON": pack(Kind.WORD, 2, b"word"),
-    "failure nobody knows": pack(Kind.FAILED, 2, b'{"code":"slow_client","message":"x"}'),
 }
 
 
@@ -206,6 +201,38 @@ async def test_what_is_no_message_ends_the_worker_after_the_good_bytes(one: Loca
     assert "no message" in error.message
     assert good == [b"good"]
     assert await pid_of_worker(one) != pid
+
+
+NO_ANSWERS = {
+    "of the relay": (Kind.STOP, ""),
+    "ready for a request": (Kind.READY, ""),
+    "head without rate": (Kind.HEAD, "{}"),
+    "word without text": (Kind.WORD, '{"start_s": 0, "end_s": 1}'),
+    "word that is no JSON": (Kind.WORD, "word"),
+    "failure without code": (Kind.FAILED, '{"message":"x"}'),
+    "failure nobody knows": (Kind.FAILED, '{"code":"crashed","message":"x"}'),
+    "failure that is not a worker's to decide": (Kind.FAILED, '{"code":"slow_client","message":"x"}'),
+}
+
+
+@pytest.mark.parametrize(("kind", "payload"), NO_ANSWERS.values(), ids=NO_ANSWERS.keys())
+async def test_what_is_no_answer_to_its_request_ends_the_worker(one: LocalDriver, kind: Kind, payload: str) -> None:
+    pid = await pid_of_worker(one)
+    good: list[Piece] = []
+    error = await refusal(one, job("answer", first=["good"], kind=int(kind), payload=payload), good)
+    assert error.code is Code.PROVIDER_CUT
+    assert "no message" in error.message
+    assert good == [b"good"]
+    assert await pid_of_worker(one) != pid
+
+
+@pytest.mark.parametrize("kind", [Kind.READY, Kind.FAILED, Kind.BYTES])
+async def test_a_worker_that_speaks_unasked_is_ended(one: LocalDriver, kind: Kind) -> None:
+    (process,) = pool_of(one)._processes
+    assert await take(one, job("speak_unasked", kind=int(kind))) == []
+    async with asyncio.timeout(5):
+        await process.gone
+    assert await take(one, job("give", pieces=["next"])) == [b"next"]
 
 
 async def test_no_message_at_all_is_unavailable_after_two_workers(two: LocalDriver) -> None:
@@ -244,11 +271,15 @@ async def test_a_surprise_names_its_place_and_never_the_text(one: LocalDriver) -
     assert await pid_of_worker(one) != pid
 
 
-async def test_an_idle_worker_that_is_killed_is_replaced(one: LocalDriver) -> None:
+async def test_an_idle_worker_that_is_killed_is_replaced_before_anybody_asks(one: LocalDriver) -> None:
     pid = await pid_of_worker(one)
+    (process,) = pool_of(one)._processes
     os.kill(pid, signal.SIGKILL)
-    assert await pid_of_worker(one) != pid
+    await process.gone
+    await until(lambda: process not in pool_of(one)._processes)
+    assert not pool_of(one)._idle
     assert not exists(pid)
+    await until(lambda: bool(pool_of(one)._idle))
 
 
 # ── a listener that leaves ───────────────────────────────────────────────────
@@ -271,14 +302,15 @@ async def test_nothing_of_a_left_request_reaches_the_next(one: LocalDriver) -> N
 
 
 @pytest.mark.parametrize("do", [{"do": "flood", "piece": "x", "heed": False}, {"do": "hang", "first": ["x"]}])
-async def test_a_worker_that_does_not_stop_is_replaced(one: LocalDriver, do: dict[str, Any]) -> None:
-    pid = await pid_of_worker(one)
-    async with one.open(job(**do), Timings()) as reply:
-        assert await anext(aiter(reply)) == b"x"
-        left_s = time.monotonic()
-    assert time.monotonic() - left_s < HASTY.stop_s / 2, "leaving waits for nobody"
-    assert await pid_of_worker(one) != pid
-    assert not exists(pid)
+async def test_a_worker_that_does_not_stop_is_replaced(do: dict[str, Any]) -> None:
+    async with LocalDriver(workers=1, timeouts=WorkerTimeouts(job_s=30.0, stop_s=0.3)) as driver:
+        pid = await pid_of_worker(driver)
+        async with driver.open(job(**do), Timings()) as reply:
+            assert await anext(aiter(reply)) == b"x"
+            left_s = time.monotonic()
+        assert time.monotonic() - left_s < 0.15, "leaving waits for nobody"
+        assert await pid_of_worker(driver) != pid
+        assert not exists(pid)
 
 
 async def test_a_cancel_at_any_instant_leaves_the_worker_free(one: LocalDriver) -> None:
@@ -318,7 +350,29 @@ async def test_who_is_cancelled_as_a_worker_comes_free_passes_it_on(one: LocalDr
     waiting[0].cancel()
     assert await waiting[1] is worker
     assert waiting[0].cancelled()
+    waiting = [asyncio.create_task(pool.worker()) for _ in range(2)]
+    await until(lambda: len(pool._waiting) == 2)
+    waiting[0].cancel()
+    pool._free(worker)  # the first in line has left, and has not run yet
+    assert await waiting[1] is worker
+    assert waiting[0].cancelled()
     pool._free(worker)
+
+
+async def test_a_worker_that_died_in_between_is_not_passed_on(one: LocalDriver) -> None:
+    pool = pool_of(one)
+    worker = await pool.worker()
+    worker.kill()
+    await worker.gone
+    pool._free(worker)
+    assert worker not in pool._idle
+
+
+@pytest.mark.parametrize("details", [{"text": b"no JSON"}, {"text": "x" * 300_000}], ids=["no JSON", "too long"])
+async def test_a_job_that_cannot_be_sent_costs_no_worker(one: LocalDriver, details: dict[str, Any]) -> None:
+    with pytest.raises((TypeError, AssertionError)):
+        await take(one, job("give", **details))
+    assert await take(one, job("give", pieces=["next"])) == [b"next"]
 
 
 # ── bounds ───────────────────────────────────────────────────────────────────
@@ -455,6 +509,9 @@ async def test_a_worker_that_cannot_work_says_why_and_is_asked_again_later(
             assert error.message == "something is missing: pip install it"
             assert error.retryable
         assert diary.read_text() == "x" * workers, "a start of each tells for all requests"
+        # After its pause, each place waits until a worker is wanted.
+        await until(lambda: len(driver._pools[module]._wanted._waiters) == workers)
+        assert diary.read_text() == "x" * workers
         repaired.touch()
         driver._pools[module]._failed_at_s = 0.0  # long ago, for requests; the next start still takes its time
         assert await take(driver, request) == [b"well"]
@@ -495,7 +552,8 @@ async def test_python_that_cannot_be_run_is_unavailable(monkeypatch: pytest.Monk
         assert "No such file" in error.message
 
 
-async def test_close_ends_what_runs_and_what_waits_and_what_comes() -> None:
+async def test_close_ends_what_runs_and_what_waits_and_what_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "END_TIMEOUT_S", 60.0)  # nothing here has to be killed
     driver = LocalDriver([WORKER], workers=1)
     await driver.start()
     pid = await pid_of_worker(driver)
@@ -504,7 +562,8 @@ async def test_close_ends_what_runs_and_what_waits_and_what_comes() -> None:
     await until(lambda: bool(running))
     requests.append(asyncio.create_task(refusal(driver, job("give", pieces=["waits"]))))
     await until(lambda: bool(pool_of(driver)._waiting))
-    await driver.close()
+    async with asyncio.timeout(5):
+        await driver.close()
     assert not exists(pid)
     late = await refusal(driver, job("give", pieces=["late"]))
     later = await refusal(driver, job("give", module="other_worker", pieces=[]))
@@ -527,13 +586,15 @@ async def test_close_kills_what_does_not_end(monkeypatch: pytest.MonkeyPatch) ->
     assert (await hanging).code is Code.SHUTTING_DOWN
 
 
-async def test_close_in_the_middle_of_a_start() -> None:
+async def test_close_in_the_middle_of_a_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "END_TIMEOUT_S", 60.0)
     driver = LocalDriver([WORKER], workers=2)
     await driver.start()
     await asyncio.sleep(0)  # the keepers have begun
     waiting = asyncio.create_task(refusal(driver, job("give", pieces=[])))
     await asyncio.sleep(0)
-    await driver.close()
+    async with asyncio.timeout(5):
+        await driver.close()
     assert (await waiting).code is Code.SHUTTING_DOWN
     assert not pool_of(driver)._processes
 
@@ -551,4 +612,4 @@ async def test_a_process_is_never_given_two_requests_at_once(one: LocalDriver) -
     async with one.open(job("linger", first=["x"]), Timings()) as reply:
         (process,) = pool_of(one)._processes
         with pytest.raises(AssertionError, match="one request"):
-            process.begin({}, reply, Timings())
+            process.begin(b"{}", reply, Timings())
