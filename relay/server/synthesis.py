@@ -3,6 +3,7 @@
 This file does not know which provider is speaking, nor who listens.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
 from relay.codecs import encoder_for, open_decoder
@@ -17,9 +18,10 @@ from relay.core.transform import Chain
 from relay.errors import Code, ProviderError, ProviderFault
 from relay.providers.base import Reply, WordTime
 
-# A provider's chunk is decoded in slices of this many bytes, so that 64 KiB of MP3 at once (16 s of speech) neither
-# holds the loop for milliseconds nor overfills the outbox: a slice is at most about a second of audio.
-SLICE_BYTES = 4096
+# A provider's chunk is decoded in slices, with the loop's other work in between, so that 64 KiB of MP3 at once (16 s of
+# speech) neither holds the loop for milliseconds nor overfills the outbox: a slice is at most about a second of audio.
+# The first slices of a reply are small, so that the first frame does not wait for the second half of its chunk.
+FIRST_SLICE_BYTES, SLICE_BYTES = 1024, 4096
 
 
 class TurnAudio:
@@ -79,15 +81,23 @@ async def decoded(reply: Reply, provider: str) -> AsyncGenerator[Sequence[Block]
     """A reply's pieces, decoded. Raises ProviderError after the good audio; a reply without audio is one too."""
     decoder = open_decoder(reply.facts.source, reply.content_type)
     heard = False
+    slice_bytes = FIRST_SLICE_BYTES
     try:
         async for piece in reply:
             if isinstance(piece, WordTime):
                 yield piece
                 continue
-            for data in _slices(piece):
-                if blocks := decoder.feed(data):
+            start = 0
+            while True:
+                blocks = decoder.feed(piece[start : start + slice_bytes])
+                start += slice_bytes
+                if blocks:
                     heard = True
+                    slice_bytes = SLICE_BYTES
                     yield blocks
+                if start >= len(piece):
+                    break
+                await asyncio.sleep(0)
         if blocks := decoder.flush():
             heard = True
             yield blocks
@@ -100,12 +110,6 @@ async def decoded(reply: Reply, provider: str) -> AsyncGenerator[Sequence[Block]
         raise _bad_audio(provider, str(error)) from error
     if not heard:
         raise _bad_audio(provider, "the reply holds no audio")
-
-
-def _slices(data: bytes) -> Sequence[bytes]:
-    if len(data) <= SLICE_BYTES:
-        return (data,)
-    return [data[start : start + SLICE_BYTES] for start in range(0, len(data), SLICE_BYTES)]
 
 
 def _bad_audio(provider: str, reason: str) -> ProviderError:

@@ -278,15 +278,22 @@ class FakeProvider:
 
     Leaving the context ends every connection and waits for its task. What went wrong on the fake's own side (a chooser
     that raised, a request that is no HTTP) is raised there, as an ExceptionGroup.
+
+    `nagle`: its sockets collect small writes until the last one was acknowledged, as those of a careless server do.
     """
 
-    def __init__(self, script: Script | Chooser, *, send_buffer_bytes: int = SEND_BUFFER_BYTES) -> None:
+    def __init__(
+        self, script: Script | Chooser, *, send_buffer_bytes: int = SEND_BUFFER_BYTES, nagle: bool = False
+    ) -> None:
         self._choose: Chooser = script if callable(script) else lambda _request: script
         self._send_buffer_bytes = send_buffer_bytes
+        self._nagle = nagle
 
     async def __aenter__(self) -> Self:
         listener = socket.create_server(("127.0.0.1", 0))
+        # What is accepted inherits both.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._send_buffer_bytes)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, not self._nagle)
         self._house = _House(choose=self._choose)
         self._server = await asyncio.get_running_loop().create_server(lambda: _Link(self._house), sock=listener)
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -320,6 +320,7 @@ async def test_a_slow_reader_stops_the_relay_and_then_misses_nothing() -> None:
     async with scripted_relay(script) as url, connect(url) as session:
         turn = await session.speak("Hello.")
         await until(lambda: stalled_at > 0)
+        print("STALL", stalled_at*336)
         assert stalled_at < total // 2
         assert session.held_ms == 1000
         most, expected = 0, 0

@@ -274,6 +274,49 @@ def test_max_chars(max_chars: int) -> None:
         assert all(before[-1] == " " or after[0] == " " for before, after in pairwise(segments))
 
 
+def test_spaces_are_attached_as_far_as_they_fit() -> None:
+    assert speak(["One two.   Three four. "], max_chars=10, policy=BIT_BY_BIT) == ["One two.  ", " Three ", "four. "]
+    assert speak(["One two.   Three four. "], max_chars=11, policy=BIT_BY_BIT) == [
+        "One two.   ",
+        "Three four. "[:11],
+        " ",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("abcde, ghi", "abcde, "),  # 6: just enough for a beginning
+        ("abcd, ghi", None),
+        ("abcde, ghij. ", "abcde, ghij. "),  # 12: not too much for one
+        ("abcde, ghijk. ", "abcde, "),
+        ("abcde fghij k, mnop. ", "abcde fghij k, mnop. "),  # 6 more letters are needed behind the clause
+        ("abcde fghij k, mnopq. ", "abcde fghij k, "),
+        ("abcde fghij klmno pqrst uvwxy abcde. ", "abcde fghij klmno pqrst uvwxy abcde. "),  # 36: as long as can be
+        ("abcde fghij klmno pqrst uvwxy abcdef. ", "abcde fghij klmno pqrst uvwxy "),
+    ],
+)
+def test_the_lengths_of_a_policy_are_met_exactly_at_first(text: str, first: str | None) -> None:
+    chunker = TextChunker(policy=TIGHT)
+    chunker.append(text + "X", 0.0)
+    assert chunker.take(0.0) == first
+
+
+@pytest.mark.parametrize(
+    ("text", "second"),
+    [
+        ("Abcde fghij. Abcdefghij. X", "Abcde fghij. Abcdefghij. "),  # 24: the target
+        ("Abcde fghij. Abcdefghijk. X", "Abcde fghij. "),
+        ("Abcdefghijk mnopqrstu. Abc. X", "Abcdefghijk mnopqrstu. Abc. "),  # beyond it, but " Abc." is very short
+        ("Abcdefghijk mnopqrstu. Abcd. X", "Abcdefghijk mnopqrstu. "),
+    ],
+)
+def test_the_lengths_of_a_policy_are_met_exactly_later(text: str, second: str) -> None:
+    chunker = TextChunker(policy=TIGHT)
+    chunker.append(f"Go home. {text}", 0.0)
+    assert [chunker.take(0.0), chunker.take(0.0)] == ["Go home. ", second]
+
+
 def test_an_unbreakable_run_is_cut_between_characters() -> None:
     family = "👨‍👩‍👧"
     assert speak(["a" + family * 4], max_chars=12) == ["a" + family * 2, family * 2]
@@ -301,6 +344,8 @@ def test_flush_gives_all_that_is_there() -> None:
     assert chunker.pending_chars == 0 and not chunker.exhausted
     chunker.append("e now", 0.0)
     assert drain(chunker) == []
+    chunker.flush()
+    assert drain(chunker) == ["e now"]
 
 
 def test_no_segment_runs_across_a_flush() -> None:
@@ -418,10 +463,12 @@ class CountingEnds:
     """The sentence finder, counting the characters that it is asked to look at."""
 
     def __init__(self) -> None:
+        self.calls = 0
         self.looked_at = 0
         self.widest = 0
 
     def __call__(self, text: str, start: int, stop: int, *, final: bool) -> SentenceScan:
+        self.calls += 1
         self.looked_at += stop - start
         self.widest = max(self.widest, stop - start)
         return find_sentence_ends(text, start, stop, final=final)
@@ -443,6 +490,17 @@ def test_the_cost_is_linear(text: str, size: int) -> None:
     assert chunker.exhausted
     assert finder.looked_at <= 5 * length
     assert finder.widest <= DEFAULT.longest_chars + 64
+
+
+def test_asking_again_costs_nothing() -> None:
+    finder = CountingEnds()
+    chunker = TextChunker(find_ends=finder)
+    assert drain(chunker) == []
+    assert finder.calls == 0
+    chunker.append("Let me see", 0.0)
+    for _ in range(9):
+        assert chunker.take(0.0) is None
+    assert finder.calls == 1
 
 
 @pytest.mark.timeout(10)
