@@ -1,6 +1,7 @@
 """A session: one WebSocket connection, its reader task, and the turns that share it."""
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncIterable, Mapping
@@ -109,10 +110,8 @@ class Session:
         self._end(ConnectionLostError("this program closed the session before the turn had ended", retryable=False))
         self._hold.lift()
         try:
-            await self._websocket.close()
+            await self._close_websocket(1000, "")
         finally:
-            # After the handshake this does nothing; without it (a dead peer, a second Ctrl-C) it frees the reader.
-            self._websocket.transport.abort()
             done, pending = await asyncio.wait({self._reader, *self._feeders}, timeout=CLOSE_TIMEOUT_S)
         if pending:
             _LOG.warning("%d text source(s) ignored their cancellation", len(pending))
@@ -190,7 +189,7 @@ class Session:
         finally:
             self._end(failure)
         if isinstance(failure, ProtocolError):
-            await self._websocket.close(1002, "protocol_error")
+            await self._close_websocket(1002, "protocol_error")
         else:
             self._websocket.transport.abort()
 
@@ -209,7 +208,25 @@ class Session:
             except TimeoutError:
                 if pong is not None and not pong.done():
                     raise ConnectionLostError(f"the relay has not answered for {PING_AFTER_S:g} s") from None
-            pong = asyncio.ensure_future(await self._websocket.ping())
+            pong = await self._ping()
+
+    async def _ping(self) -> asyncio.Future[float]:
+        """Sends a WebSocket ping. The `ping` of the contract would do, but it would also look like a client at work."""
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                return asyncio.ensure_future(await self._websocket.ping())
+        except TimeoutError:
+            raise ConnectionLostError(f"the relay has read nothing for {SEND_TIMEOUT_S:g} s") from None
+
+    async def _close_websocket(self, code: int, reason: str) -> None:
+        """The closing handshake, and an end without it where it takes too long or this task is cancelled again.
+        websockets bounds the wait for the relay's answer, but not the one for room to send the close frame."""
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await self._websocket.close(code, reason)
+        finally:
+            self._websocket.transport.abort()
 
     def _receive(self, message: str | bytes) -> None:
         if self._closed_here:
