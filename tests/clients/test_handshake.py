@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -114,6 +115,19 @@ async def test_an_address_that_is_none(url: str) -> None:
     with pytest.raises(ValueError, match="looks like ws://"):
         async with connect(url):
             raise AssertionError("there is no session")
+
+
+async def test_an_ssl_context_for_a_connection_without_it() -> None:
+    with pytest.raises(ValueError, match="wss://"):
+        async with connect("ws://127.0.0.1:9/", ssl=ssl.create_default_context()):
+            raise AssertionError("there is no session")
+
+
+async def test_a_relay_without_tls_where_tls_is_asked_for() -> None:
+    async with scripted_relay() as url:
+        with pytest.raises(ConnectError, match="cannot connect to wss://"):
+            async with connect(url.replace("ws:", "wss:"), ssl=ssl.create_default_context()):
+                raise AssertionError("there is no session")
 
 
 @asynccontextmanager

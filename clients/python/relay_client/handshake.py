@@ -103,6 +103,8 @@ def _settings(url: str, key: str | None, token: str | None, ssl: ssl_module.SSLC
         # As a browser sends it; a token in the address would end up in logs.
         settings["subprotocols"] = [Subprotocol(PROTOCOL), Subprotocol(f"relay-token.{token}")]
     if ssl is not None:
+        if urlsplit(url).scheme != "wss":
+            raise ValueError("an SSL context is for an address that begins with wss://")
         settings["ssl"] = ssl
     if _CAN_PROXY and _is_loopback(url):
         # A proxy set for the outer world is not the way to this machine.
@@ -116,12 +118,12 @@ async def _handshake(url: str, settings: dict[str, Any]) -> ClientConnection:
         return await _Connect(url, **settings)
     except InvalidURI:
         raise ValueError("the address of a relay looks like ws://host:port/v1/stream, or wss://") from None
-    except InvalidStatus as refusal:
-        raise _refused(refusal) from None
+    except InvalidStatus as rejection:
+        raise _refused(rejection) from None
     except (OSError, EOFError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise ConnectError(f"cannot connect to {_shown(url)}: {reason}", retryable=True) from error
-    except WebSocketException as error:
+    except (WebSocketException, ValueError) as error:  # ValueError: what websockets 14 says of bytes that are not HTTP
         raise ConnectError(f"{_shown(url)} does not answer as a relay: {type(error).__name__}") from error
 
 
