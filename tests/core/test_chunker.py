@@ -290,8 +290,8 @@ def test_spaces_are_attached_as_far_as_they_fit() -> None:
         ("abcd, ghi", None),
         ("abcde, ghij. ", "abcde, ghij. "),  # 12: not too much for one
         ("abcde, ghijk. ", "abcde, "),
-        ("abcde fghij k, mnop. ", "abcde fghij k, mnop. "),  # 6 more letters are needed behind the clause
-        ("abcde fghij k, mnopq. ", "abcde fghij k, "),
+        ("abcde fghij k, mno. ", "abcde fghij k, mno. "),  # 6 more characters are needed behind the clause
+        ("abcde fghij k, mnop. ", "abcde fghij k, "),
         ("abcde fghij klmno pqrst uvwxy abcde. ", "abcde fghij klmno pqrst uvwxy abcde. "),  # 36: as long as can be
         ("abcde fghij klmno pqrst uvwxy abcdef. ", "abcde fghij klmno pqrst uvwxy "),
     ],
