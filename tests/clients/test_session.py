@@ -459,16 +459,18 @@ async def test_an_error_that_names_no_turn_ends_none(caplog: pytest.LogCaptureFi
 
 async def test_turn_ids_of_the_caller_are_used_and_used_once() -> None:
     async def script(relay: Peer) -> None:
-        assert (await relay.expect("speak"))["turn_id"] == "greeting"
-        await relay.speak("greeting", 160)
+        assert (await relay.expect("speak"))["turn_id"] == "c1"
+        await relay.speak("c1", 160)
+        assert (await relay.expect("turn.start"))["turn_id"] == "c2"
         await relay.closed()
 
     async with scripted_relay(script) as url, connect(url) as session:
-        turn = await session.speak("Hello.", turn_id="greeting")
-        assert turn.turn_id == "greeting"
+        turn = await session.speak("Hello.", turn_id="c1")
+        assert turn.turn_id == "c1"
         await speech_of(turn)
         with pytest.raises(ValueError, match="used before"):
-            await session.start_turn(turn_id="greeting")
+            await session.start_turn(turn_id="c1")
+        assert (await session.start_turn()).turn_id == "c2", "the client's own choice steps aside"
 
 
 async def test_what_cannot_be_sent_opens_no_turn() -> None:

@@ -34,12 +34,11 @@ class Inbox:
         self.outcome: TurnDone | TurnCancelled | None = None
         self.failure: RelayClientError | None = None
         self.source_failure: TextSourceError | None = None
-        # The task that gives the turn its text has no reason to live longer than the turn; its owner is the session.
-        self.feeder: asyncio.Task[None] | None = None
         self.over = asyncio.Event()
         self.text_wanted = asyncio.Event()
         self.text_wanted.set()
         self._hold = hold
+        self._feeder: asyncio.Task[None] | None = None
         self._held: deque[Event] = deque()
         self._reader: FrameReader | None = None
         self._given_chars = 0
@@ -51,6 +50,13 @@ class Inbox:
         """Remembers text before it is sent, so that what a failing send loses is not lost to the caller."""
         self.given.append(text)
         self._given_chars += len(text)
+
+    def fed_by(self, feeder: asyncio.Task[None]) -> None:
+        """The task that gives the turn its text, owned by the session: cancelled when the turn is over or discarded,
+        since it has no reason to live longer."""
+        self._feeder = feeder
+        if self.over.is_set() or self.discarding:
+            self._stop_feeding()
 
     # The session's reader puts.
 
@@ -165,8 +171,8 @@ class Inbox:
         self._arrived.set()
 
     def _stop_feeding(self) -> None:
-        if self.feeder is not None:
-            self.feeder.cancel()
+        if self._feeder is not None:
+            self._feeder.cancel()
 
     def _add_segment(self, segment: TextSegment) -> None:
         """Keeps it for resuming. The segments are the text given, so together they cannot be longer."""

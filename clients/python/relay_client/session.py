@@ -76,9 +76,10 @@ class Session:
         if not isinstance(text, AsyncIterable):
             raise TypeError(f"text is {type(text).__name__}, it must be str or an async iterable of str")
         turn, inbox = await self._open(options)
-        inbox.feeder = asyncio.create_task(feed(turn, inbox, text), name="relay-client-feeder")
-        self._feeders.add(inbox.feeder)
-        inbox.feeder.add_done_callback(self._feeders.discard)
+        feeder = asyncio.create_task(feed(turn, inbox, text), name="relay-client-feeder")
+        self._feeders.add(feeder)
+        feeder.add_done_callback(self._feeders.discard)
+        inbox.fed_by(feeder)
         return turn
 
     async def start_turn(self, **options: Unpack[TurnOptions]) -> Turn:
@@ -141,7 +142,7 @@ class Session:
     def _register(self, options: TurnOptions) -> tuple[Turn, Inbox]:
         """The turn is known before the relay hears of it: its answer may come while the request is still being sent."""
         turn_id = options.get("turn_id") or self._make_id()
-        if turn_id in self._turns or turn_id in self._used_ids:
+        if self._is_used(turn_id):
             raise ValueError(f"turn_id {turn_id!r} was used before in this session")
         self._used_ids.append(turn_id)
         inbox = self._turns[turn_id] = Inbox(turn_id, self._hold)
@@ -150,8 +151,14 @@ class Session:
         return turn, inbox
 
     def _make_id(self) -> str:
-        self._opened += 1
-        return f"c{self._opened}"
+        while True:
+            self._opened += 1
+            turn_id = f"c{self._opened}"
+            if not self._is_used(turn_id):  # a caller's own choice may look like this
+                return turn_id
+
+    def _is_used(self, turn_id: str) -> bool:
+        return turn_id in self._turns or turn_id in self._used_ids
 
     async def _send_first(self, inbox: Inbox, message: Mapping[str, Any]) -> None:
         try:
