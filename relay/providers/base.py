@@ -57,6 +57,10 @@ class Capabilities:
     streaming_text: bool = False
     # Longest text of one request, in characters; None where the provider states no limit.
     max_segment_chars: int | None = None
+    # How long segments after the first should be, where the provider's limits or prices make many short ones costly.
+    target_segment_chars: int | None = None
+    # Requests that may run at a time, where the provider documents it for every plan; the operator may configure it.
+    max_concurrent: int | None = None
     needs_key: bool = True
     # The provider's own settings, the keys of `options`.
     options: tuple[str, ...] = ()
@@ -145,6 +149,135 @@ class LocalRequest:
     source: SourceFormat
 
 
+# A polled upstream: a job is made, asked about, and its audio fetched.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A whole reply of a job's API, whatever its status. Lower-case header names; the body is bounded by the driver."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """Send this, `after_s` seconds from now, and show the answer to the job."""
+
+    request: HttpRequest
+    after_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetch:
+    """The audio is there: its reply is streamed, as that of any HttpRequest."""
+
+    request: HttpRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrived:
+    """The audio was in the answer itself."""
+
+    facts: ReplyFacts
+    pieces: tuple[Piece, ...]
+
+
+class PollJob(Protocol):
+    """One job from its making to its audio. Pure: it is shown each answer and says the next step."""
+
+    def start(self) -> Ask: ...
+
+    def receive(self, answer: Answer) -> Ask | Fetch | Arrived:
+        """Raises ProviderError when the job has failed or was refused."""
+        ...
+
+    def withdraw(self) -> HttpRequest | None:
+        """How to tell the provider that nobody wants the job any more, if it can be told."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollRequest:
+    """Work that is polled for. `timeout_s` bounds the whole job up to the first byte of its audio."""
+
+    provider: str
+    job: Callable[[], PollJob]
+    timeout_s: float
+
+
+# A WebSocket upstream: text goes to the provider as it is typed.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketAddress:
+    """Where and how to open a WebSocket. `secret_headers` and `subprotocols` never reach a log."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    secret_headers: Mapping[str, str] = field(default_factory=dict)
+    subprotocols: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """The socket has been greeted: a turn may begin. `facts` where the greeting says more than was asked for."""
+
+    facts: ReplyFacts | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnOver:
+    """The provider has sent all audio of the turn, or confirmed its cancel."""
+
+    ids: Mapping[str, str] = field(default_factory=dict)
+    # False: the socket must not be used for another turn (its session expires, say).
+    reusable: bool = True
+
+
+Heard: TypeAlias = Piece | Ready | TurnOver
+
+
+class Dialogue(Protocol):
+    """One socket's conversation with a provider: a greeting, then one turn after another. Pure.
+
+    Every method but `receive` gives the messages to send, in order; an empty list where the API has none.
+    """
+
+    def greet(self) -> list[str]: ...
+
+    def begin(self, turn_id: str) -> list[str]: ...
+
+    def give(self, text: str) -> list[str]: ...
+
+    def flush(self) -> list[str]: ...
+
+    def end_text(self) -> list[str]: ...
+
+    def cancel(self) -> list[str]: ...
+
+    def receive(self, message: str | bytes) -> list[Heard]:
+        """What a message means. Raises ProviderError when it ends the turn."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialogueRequest:
+    """A turn over a WebSocket.
+
+    `mint`, where the API wants it, is asked first; `connect` is given its body. A socket that is free may serve a turn
+    with the same `key` (voice, model, format; never a secret).
+    """
+
+    provider: str
+    key: str
+    mint: HttpRequest | None
+    connect: Callable[[bytes], SocketAddress]
+    dialogue: Callable[[], Dialogue]
+    source: SourceFormat
+
+
 Upstream: TypeAlias = HttpRequest | LocalRequest
 
 
@@ -173,8 +306,28 @@ class Driver(Protocol):
         ...
 
 
+class Conversation(Reply, Protocol):
+    """A Reply whose text is given while it is read. Text is sent at once; the waits are for the socket's own room."""
+
+    async def give(self, text: str) -> None: ...
+
+    async def flush(self) -> None: ...
+
+    async def end_text(self) -> None: ...
+
+
+class DialogueDriver(Protocol):
+    """Does the I/O of dialogues."""
+
+    def converse(self, request: DialogueRequest, timings: Timings) -> AbstractAsyncContextManager[Conversation]:
+        """Entered when the socket is open, greeted, and the turn has begun. Leaving early cancels the turn at the
+        provider; the socket goes back to the pool when the provider has confirmed the turn's end, else it is closed.
+        Raises ProviderError only. A socket that was idle and died is replaced before anything was given."""
+        ...
+
+
 class Provider(Protocol):
-    """One speech service, described."""
+    """One speech service, described. A provider with `capabilities.streaming_text` also has `converse`."""
 
     name: str
     capabilities: Capabilities
@@ -189,6 +342,14 @@ class Provider(Protocol):
 
     def voices(self) -> "VoiceList":
         """The voices, or how to ask for them."""
+        ...
+
+
+class StreamingProvider(Provider, Protocol):
+    """A provider that takes text as it is typed."""
+
+    def converse(self, speech: Speech) -> DialogueRequest:
+        """What to open for one turn."""
         ...
 
 

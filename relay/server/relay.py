@@ -14,7 +14,7 @@ from relay.errors import ClientError, Code, ProviderError, ProviderFault, RelayE
 from relay.metrics import Metrics
 from relay.providers.base import Provider, ProviderSettings, Voice, VoiceQuery, Wanted
 from relay.providers.catalog import PROVIDERS
-from relay.providers.drivers import Drivers
+from relay.providers.drivers.dispatch import Drivers
 from relay.providers.http_settings import HttpSettings
 from relay.server.limits import Limits, Places
 from relay.server.ticker import Ticker
