@@ -44,7 +44,9 @@ class CloseSocket:
 
 
 class Owner(Protocol):
-    """The turn that an entry belongs to."""
+    """The turn that an entry belongs to. `stopped`: nothing of it may be sent any more."""
+
+    stopped: bool
 
     @property
     def frame_ms(self) -> int: ...
@@ -88,6 +90,13 @@ class Outbox:
             await self._room.wait()
 
     def put_nowait(self, owner: Owner, contents: Iterable[Content]) -> None:
+        """Adds to the queue; what a stopped owner still brings is forgotten.
+
+        A cancelled task may run once more before its cancellation reaches it: one that waited for room, say, which the
+        drop itself has made.
+        """
+        if owner.stopped:
+            return
         queue, frame_ms = self._queue, owner.frame_ms
         for content in contents:
             queue.append((owner, content))
@@ -106,7 +115,8 @@ class Outbox:
         self._changed.set()
 
     def drop(self, owner: Owner) -> int:
-        """Forgets all that waits for `owner`. Returns the milliseconds of audio dropped."""
+        """Forgets all that waits for `owner`, and whatever it still puts. Returns the milliseconds of audio dropped."""
+        owner.stopped = True
         kept = [entry for entry in self._queue if entry[0] is not owner]
         dropped_frames = sum(type(entry[1]) is Frame for entry in self._queue if entry[0] is owner)
         self._queue = deque(kept)

@@ -81,6 +81,7 @@ class Turn:
     ) -> None:
         self.settings = settings
         self.go = asyncio.Event()
+        self.stopped = False
         self.timings = Timings()
         self.provider_ids: dict[str, str] = {}
         self.frames_sent = 0

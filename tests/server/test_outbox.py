@@ -16,6 +16,7 @@ class FakeTurn:
 
     def __init__(self, frame_ms: int = 100) -> None:
         self.frame_ms = frame_ms
+        self.stopped = False
         self.ready_at_s = AT_ONCE_S
 
     def ready_s(self, pts: int) -> float:
@@ -72,6 +73,19 @@ async def test_drop_takes_one_turns_content_and_makes_room() -> None:
     assert outbox.held_ms == 40
     assert [await outbox.get() for _ in range(2)] == [(second, frame) for frame in frames(2)]
     assert outbox.drop(first) == 0
+
+
+async def test_what_a_dropped_turn_still_puts_is_forgotten() -> None:
+    """Its task may have been waiting for the room that the drop itself makes."""
+    outbox, turn = make(), FakeTurn()
+    filler = asyncio.create_task(outbox.put(turn, frames(20)))
+    await asyncio.sleep(0)
+    outbox.drop(turn)
+    await filler
+    await outbox.put(turn, [*frames(3), End()])
+    outbox.post(Pong())
+    assert await outbox.get() == Pong()
+    assert (outbox.held_ms, len(outbox._queue)) == (0, 0)
 
 
 async def test_a_frame_waits_for_its_instant_and_then_leaves() -> None:

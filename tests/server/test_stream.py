@@ -349,6 +349,23 @@ async def test_after_turn_cancelled_there_is_not_one_frame_of_that_turn(frames_b
         assert spoken(after) == PCM_CLIP.data
 
 
+async def test_a_fast_turn_is_cancelled_at_many_instants() -> None:
+    """The provider has more than the listener takes, so the turn waits for room when the cancel comes."""
+    script: Script = (OK, *[Send(speech_like(0.5))] * 100)
+    async with relay_to(script) as (server, _), client(server) as caller:
+        for number in range(60):
+            turn_id = f"t{number}"
+            await caller.send(type="speak", text="A long story.", turn_id=turn_id)
+            received = 0
+            while received < number * 3:
+                received += isinstance(await caller.receive(), bytes)
+            await caller.send(type="turn.cancel")
+            heard = await caller.turn(turn_id)
+            assert heard.end["frames"] == received + len(heard.frames)
+            await caller.send(type="ping", id=number)
+            assert await caller.receive() == {"type": "pong", "id": number}, "nothing of the turn comes after its end"
+
+
 async def test_cancel_of_one_turn_leaves_the_others() -> None:
     async with (
         relay_to(
