@@ -8,7 +8,7 @@ from relay.core.characters import count_syllables, glued, is_ideograph, speakabl
 
 # Each is one character to its reader, and more than one code point.
 CLUSTERS = {
-    "accent": "e\u0301",
+    "accent": "e\u0300",
     "two accents": "a\u0323\u0302",
     "vowel sign": "कि",
     "conjunct": "क्ष",

@@ -81,6 +81,7 @@ LANGUAGES = {
         "是吗？？",
     ],
     "Japanese": ["「はい。」と答えた。", "そうですか？", "行きましょう!", "値段は１，０００円です｡", "『終わり。』"],
+    "Japanese with full-width stops": ["これは例である．", "値は３．１４である．", "次に示す．"],
     "Korean": ["안녕하세요. ", "저는 민수입니다. ", "네. ", "가격은 3.5달러예요!"],
     "Arabic": ["كيف حالك؟ ", "أنا بخير، شكرًا. ", "وصل د. محمد اليوم."],
     "Urdu": ["آپ کیسے ہیں؟ ", "میں ٹھیک ہوں۔ ", "شکریہ۔"],
@@ -210,7 +211,23 @@ def test_nothing_behind_stop_is_read(text: str, behind: str) -> None:
         ("I said it. S", [10], None),
         ("I said it. s", [], None),
         ("It is finished. ", [15], None),  # a long word in lower case is none: nothing to wait for
+        ("See you later. ", [14], None),
+        ("See you soon. ", [], None),
         ("It is finished.", [], None),
+        ("It is finished.\u00a0", [], None),
+        ("It is finished.\u00a0 N", [15], None),
+        ("It is finished.\u00a0Now", [], None),  # whoever wrote that space wants no break there
+        ("Go on.\n", [], None),
+        ("Go on.\n\n", [6], None),
+        ("Wait... 5", [], None),
+        ("Wait... F", [7], None),
+        ("First this; Then", [], None),
+        ("In the U.S. He", [], None),  # Henry?
+        ("In the U.S. He ", [11], None),
+        ("In the U.S. Henry ", [], None),
+        ("« Oui ! ", [], None),
+        ("« Oui ! N", [7], None),
+        ("« Oui ! » N", [9], None),
         ("Stop!", [], None),
         ("Stop! ", [5], None),
         ("Stop!” ", [], None),  # she cried?
@@ -231,6 +248,11 @@ def test_nothing_behind_stop_is_read(text: str, behind: str) -> None:
 def test_what_is_certain_when(text: str, ends: list[int], early: int | None) -> None:
     scan = find_sentence_ends(text, 0, len(text), final=False)
     assert (scan.ends, scan.early) == (ends, early)
+
+
+@pytest.mark.parametrize("text", ["Hi!", "It costs 3.", "Dr.", "好。", "« Oui !", "Really?”"])
+def test_a_final_text_ends_with_its_stop(text: str) -> None:
+    assert find_sentence_ends(text, 0, len(text), final=True).ends == [len(text)]
 
 
 @pytest.mark.parametrize(
