@@ -65,6 +65,8 @@ STARTERS = _words(
     A An And As At Because But By Can Could Did Do Does Every For From Has Have He Her Here His How However I If In
     Is It Its Let My No Not Now Of Often On Or Our Please She Should So Some Such Than That The Their Then There These
     They This Those Though Thus To Was We Were What When Where Which While Who Why Will With Would Yes You Your
+    After All Also Any Are Before Both Each Even Finally Just Maybe Meanwhile Once Perhaps Since Then Today Tomorrow
+    Until Well Yesterday Yet
     Aber Als Am Auch Auf Bei Da Damit Dann Das Dass Dein Denn Der Deshalb Die Dies Diese Dieser Dieses Doch Du Ein
     Eine Er Es Für Hier Ich Ihr Im Jetzt Man Mein Mit Nach Nein Noch Nun Nur Oder Sie Sind Und Unser Von Wann Warum
     Was Weil Wenn Wer Wie Wir Wo Zu

@@ -52,6 +52,8 @@ _ACRONYM = re.compile(r"[^\W\d_]{1,3}(?:\.[^\W\d_]{1,3})+")
 _SPACED_ACRONYM = re.compile(r"(?:(?<!\w)[^\W\d_]\.[ \u00a0\u202f])+[^\W\d_]{1,3}\Z")
 _INITIAL = re.compile(rf"[^\W\d_{IDEOGRAPHIC}{HANGUL}][\u0300-\u036f]*")
 _ORDINAL = re.compile(r"\d{1,2}|[IVXLC]{1,6}")
+# German writes the street and its name in one word: Hauptstr. 5
+_STREET = "str"
 # A word this long and in lower case is no abbreviation: its stop needs no look at the next word.
 _PLAIN_WORD_CHARS = 5
 
@@ -188,7 +190,8 @@ def _judge_before_space(text: str, at: int, run: int, end: int, stop: int, final
     folded = word.casefold()
     if folded in NEVER_LAST or _LIST_NUMBER.match(_line_before(text, at)):
         return _Verdict.GOES_ON
-    if folded in BEFORE_FIGURE and following in (_Next.FIGURE, _Next.UNKNOWN):
+    before_figure = folded in BEFORE_FIGURE or folded.endswith(_STREET)
+    if before_figure and following in (_Next.FIGURE, _Next.UNKNOWN):
         return _Verdict.GOES_ON if following is _Next.FIGURE else _Verdict.UNKNOWN
     if folded in MAYBE_LAST or (word[-1:].isdigit() and not _ORDINAL.fullmatch(word)):
         return _unless(following, _Next.LOWER, _Next.FIGURE, _Next.PUNCTUATION)

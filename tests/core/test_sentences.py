@@ -13,7 +13,8 @@ LANGUAGES = {
         "St. Mary, i.e. the hospital, paid. ",
         "It costs $3.14 or 1,000.50. ",
         "We met at 10:30 a.m. on Jan. 5 in the U.K. ",
-        "He was there too. ",
+        "He was there too, in the N.W. ",
+        "Tomorrow too. ",
         "J. R. R. Tolkien wrote No. 5. ",
         "No. ",
         "I will not, etc. ",
@@ -37,7 +38,7 @@ LANGUAGES = {
     ],
     "German": [
         "Am 3. Mai kam Dr. med. Müller z. B. nach Berlin, d. h. ca. 40 km weit. ",
-        "Das war im 20. Jahrhundert. ",
+        "Das war im 20. Jahrhundert in der Hauptstr. 5 am Markt. ",
         "Ludwig XIV. war König usw. ",
         "Er sagte: „Guten Tag.“ ",
         "Dann ging er. ",
