@@ -150,8 +150,6 @@ def _serve(line: Line, prepare: Callable[[], Callable[[Job], None]]) -> None:
             perform(job)
         except RefusedError as refusal:
             job.fail(refusal.code, str(refusal))
-        except BrokenPipeError:
-            raise
         except Exception as error:
             # The type and the place only: a message may quote the text.
             job.fail("provider_unavailable", f"the worker failed: {type(error).__name__} at {_place(error)}")

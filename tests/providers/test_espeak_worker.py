@@ -83,6 +83,7 @@ def chunk(samples: int = 10) -> bytes:
 
 class TestUtterance:
     def utterance(self, text: str = "one two three") -> tuple[Utterance, Outgoing]:
+        """At 10 Hz, where a batch is 2 samples: every chunk is one."""
         outgoing = Outgoing()
         return Utterance(outgoing, text, 10), outgoing  # type: ignore[arg-type]
 
@@ -91,14 +92,34 @@ class TestUtterance:
         utterance.take(chunk(), [(0, 0)])
         assert (outgoing.given, outgoing.flushes) == ([10], 1)
         utterance.take(chunk(), [])  # no word begins in it
-        assert (outgoing.given, outgoing.flushes) == ([10, 10], 2)
+        assert outgoing.given == [10, 10]
         utterance.take(chunk(), [(4, 25)])  # ends "one", begins "two"
         utterance.take(chunk(), [])
-        assert (outgoing.given[2:], outgoing.flushes) == ([("one", 0.0, 2.5)], 2)
+        assert outgoing.given[2:] == [("one", 0.0, 2.5)]
         utterance.take(chunk(), [(8, 45)])  # ends "two": what it was held for may leave
-        assert (outgoing.given[3:], outgoing.flushes) == ([("two", 2.5, 4.5), 10, 10], 3)
+        assert outgoing.given[3:] == [("two", 2.5, 4.5), 20]
         utterance.finish()
-        assert outgoing.given[6:] == [("three", 4.5, 5.0), 10]
+        assert outgoing.given[5:] == [("three", 4.5, 5.0), 10]
+
+    def test_a_long_word_leaves_in_pieces_that_fit_a_message(self) -> None:
+        utterance, outgoing = self.utterance("1234567890 and")
+        utterance.take(chunk(), [(0, 0)])
+        utterance.take(chunk(), [(11, 15)])
+        for _ in range(100):
+            utterance.take(chunk(3000), [])
+        utterance.finish()
+        assert sum(piece for piece in outgoing.given if isinstance(piece, int)) == 20 + 100 * 3000
+        assert max(piece for piece in outgoing.given if isinstance(piece, int)) == 32 * 1024
+
+    def test_what_follows_the_first_chunk_is_sent_in_batches(self) -> None:
+        outgoing = Outgoing()
+        utterance = Utterance(outgoing, "", 50)  # type: ignore[arg-type]  # a batch is 10 samples
+        flushes = []
+        for samples in (3, 4, 5, 1, 9, 0, 25, 9):
+            utterance.take(chunk(samples), [])
+            flushes.append(outgoing.flushes)
+        assert flushes == [1, 1, 1, 2, 2, 2, 3, 3]
+        assert outgoing.given == [3, 10, 34]
 
     def test_a_word_that_may_have_begun_holds_its_chunk_as_well(self) -> None:
         utterance, outgoing = self.utterance("a b c")
@@ -137,6 +158,35 @@ def test_the_first_chunk_is_written_with_its_head_before_the_rest() -> None:
     ]
     assert json.loads(messages[1][2]) == {"sample_rate_hz": 22050}
     assert {request for _, request, _ in messages[1:]} == {7}
+
+
+SURPRISED = """
+import espeakng_loader
+from relay.providers.espeak_worker import Library
+
+library = Library(espeakng_loader.get_library_path(), espeakng_loader.get_data_path())
+options = {"rate": 175, "pitch": 50, "range": 50, "volume": 100, "word_gap": 0}
+chunks = []
+
+def take(chunk, words):
+    chunks.append(chunk)
+    if len(chunks) == 2:
+        raise ValueError("surprise")
+    return True
+
+try:
+    library.speak("A sentence of several chunks.", "gmw/en-US", options, False, take)
+except ValueError as error:
+    print(error, len(chunks))
+library.speak("Another.", "gmw/en-US", options, False, take)
+print("and on:", len(chunks) > 4)
+"""
+
+
+def test_an_exception_passes_by_the_library_and_stops_it() -> None:
+    done = subprocess.run([sys.executable, "-c", SURPRISED], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["surprise 2", "and on: True"]
+    assert done.stderr == ""
 
 
 def loaded_by_the_worker() -> set[str]:
