@@ -30,8 +30,8 @@ _EVENT_LIST_TERMINATED, _EVENT_WORD = 0, 1
 # espeak_PARAMETER of each option.
 _PARAMETERS = {"rate": 1, "volume": 2, "pitch": 3, "range": 4, "word_gap": 7}
 _SAMPLE_BYTES = 2
-# Audio that is sent in one piece, after the first chunk. It takes the library 0.2 ms; and a sentence sent chunk by chunk
-# cost the relay 1.15 ms instead of 0.6 (bench/micro/builtin_voice.py).
+# Audio that is sent in one piece, after the first chunk. It takes the library 0.2 ms, and a sentence sent chunk by
+# chunk cost the relay 1.15 ms instead of 0.6 (bench/micro/builtin_voice.py).
 BATCH_MS = 200
 # Longest piece, well within a message: a word may be a number of twenty digits, and take ten seconds.
 _PIECE_BYTES = 64 * 1024
