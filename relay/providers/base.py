@@ -13,7 +13,7 @@ word times and typed errors. It opens nothing. The drivers (`http`, `local`, ...
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Generic, Protocol, TypeAlias, TypeGuard, TypeVar
 
 from relay.core.formats import Container, SourceFormat
 from relay.core.timings import Timings
@@ -53,7 +53,8 @@ class Capabilities:
     languages: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     word_times: bool = False
-    # True: text goes to the provider as it is typed, and the relay does not split it.
+    # True: the provider can take text as it is typed, and the relay does not split it. For which turns it does,
+    # `Speech.streaming_text` says.
     streaming_text: bool = False
     # Longest text of one request, in characters; None where the provider states no limit.
     max_segment_chars: int | None = None
@@ -80,10 +81,15 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speech:
-    """`Wanted`, checked and with every default filled in. `settings` is the provider's own, opaque to the relay."""
+    """`Wanted`, checked and with every default filled in. `settings` is the provider's own, opaque to the relay.
+
+    `streaming_text`: this turn's text goes to the provider as it is typed, by `StreamingProvider.converse`; otherwise
+    it is cut into segments for `Provider.request`.
+    """
 
     voice: str
     model: str | None = None
+    streaming_text: bool = False
     settings: Any = None
 
 
@@ -212,7 +218,8 @@ class PollRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SocketAddress:
-    """Where and how to open a WebSocket. `secret_headers` and `subprotocols` never reach a log."""
+    """Where and how to open a WebSocket. `url`, `secret_headers` and `subprotocols` never reach a log: each may carry a
+    credential. Where subprotocols are offered, the server has to select the first; the others are credentials."""
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -242,7 +249,8 @@ Heard: TypeAlias = Piece | Ready | TurnOver
 class Dialogue(Protocol):
     """One socket's conversation with a provider: a greeting, then one turn after another. Pure.
 
-    Every method but `receive` gives the messages to send, in order; an empty list where the API has none.
+    Every method but `receive` gives the messages to send, in order; an empty list where the API has none. They raise
+    ProviderError for text that the API does not take.
     """
 
     def greet(self) -> list[str]: ...
@@ -255,10 +263,19 @@ class Dialogue(Protocol):
 
     def end_text(self) -> list[str]: ...
 
-    def cancel(self) -> list[str]: ...
+    def cancel(self) -> list[str]:
+        """Ends the turn before its time: its audio is dropped from here on, and its TurnOver confirms the cancel."""
+        ...
+
+    def keep_alive(self) -> list[str]:
+        """What keeps a socket open that has been quiet for half of `DialogueRequest.idle_close_s`."""
+        ...
 
     def receive(self, message: str | bytes) -> list[Heard]:
-        """What a message means. Raises ProviderError when it ends the turn."""
+        """What a message means. Raises ProviderError when it ends the turn; between turns, when it ends the socket.
+
+        Audio that belongs to no turn, or to one that was cancelled, means nothing: it is dropped here.
+        """
         ...
 
 
@@ -266,8 +283,9 @@ class Dialogue(Protocol):
 class DialogueRequest:
     """A turn over a WebSocket.
 
-    `mint`, where the API wants it, is asked first; `connect` is given its body. A socket that is free may serve a turn
-    with the same `key` (voice, model, format; never a secret).
+    `mint`, where the API wants it, is asked first; `connect` is given its body (empty without `mint`), and raises
+    ProviderError for one it cannot read. `refuse` turns an answer to the handshake that is no WebSocket into the error
+    to raise. A socket that is free may serve a turn with the same `key` (voice, model, format; never a secret).
     """
 
     provider: str
@@ -275,7 +293,10 @@ class DialogueRequest:
     mint: HttpRequest | None
     connect: Callable[[bytes], SocketAddress]
     dialogue: Callable[[], Dialogue]
+    refuse: Callable[[Refusal], ProviderError]
     source: SourceFormat
+    # Seconds without a message of ours after which the provider closes the socket; None where it states none.
+    idle_close_s: float | None = None
 
 
 Upstream: TypeAlias = HttpRequest | LocalRequest
@@ -349,8 +370,13 @@ class StreamingProvider(Provider, Protocol):
     """A provider that takes text as it is typed."""
 
     def converse(self, speech: Speech) -> DialogueRequest:
-        """What to open for one turn."""
+        """What to open for one turn whose speech says `streaming_text`."""
         ...
+
+
+def takes_text_as_typed(provider: Provider, speech: Speech) -> TypeGuard[StreamingProvider]:
+    """Whether this turn is a conversation."""
+    return speech.streaming_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -362,3 +388,17 @@ class VoiceQuery:
 
 
 VoiceList: TypeAlias = list[Voice] | VoiceQuery
+
+Answered = TypeVar("Answered")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query(Generic[Answered]):
+    """A question to the provider's API: a request, and what its whole body says. `parse` raises ProviderError only."""
+
+    request: HttpRequest
+    parse: Callable[[bytes], Answered]
+
+
+# How many requests the operator's plan lets run at a time; None where the answer states no limit.
+LimitQuery: TypeAlias = Query[int | None]
