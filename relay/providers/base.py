@@ -27,6 +27,8 @@ class ProviderSettings:
 
     api_key: str | None = field(default=None, repr=False)
     base_url: str | None = None
+    # The account, where the key alone does not say it.
+    user_id: str | None = field(default=None, repr=False)
     voice: str | None = None
     model: str | None = None
     language: str | None = None
@@ -63,6 +65,9 @@ class Capabilities:
     # Requests that may run at a time, where the provider documents it for every plan; the operator may configure it.
     max_concurrent: int | None = None
     needs_key: bool = True
+    needs_user_id: bool = False
+    # True: there is no public service, so the operator says where the server is.
+    needs_base_url: bool = False
     # The provider's own settings, the keys of `options`.
     options: tuple[str, ...] = ()
 
@@ -160,7 +165,8 @@ class LocalRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A whole reply of a job's API, whatever its status. Lower-case header names; the body is bounded by the driver."""
+    """A whole reply of a job's API, whatever its status below 500 (a 5xx is raised by the driver as the request's
+    `refuse` reads it). Lower-case header names; the body is bounded by the driver."""
 
     status: int
     headers: Mapping[str, str]
@@ -169,7 +175,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """Send this, `after_s` seconds from now, and show the answer to the job."""
+    """Send this, `after_s` seconds from now, and show the answer to the job. `accept` and `unwrap` are not used."""
 
     request: HttpRequest
     after_s: float = 0.0
@@ -299,7 +305,7 @@ class DialogueRequest:
     idle_close_s: float | None = None
 
 
-Upstream: TypeAlias = HttpRequest | LocalRequest
+Upstream: TypeAlias = HttpRequest | LocalRequest | PollRequest
 
 
 class Reply(Protocol):

@@ -15,6 +15,7 @@ import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import aiohttp
 from yarl import URL
@@ -22,10 +23,10 @@ from yarl import URL
 import relay
 from relay.core.timings import Timings
 from relay.errors import Code, ProviderError
-from relay.providers.base import HttpRequest
+from relay.providers.base import Answer, HttpRequest, Refusal
 from relay.providers.http_attempt import Attempt, border_of, tracing
 from relay.providers.http_errors import Meaning
-from relay.providers.http_reply import HttpReply
+from relay.providers.http_reply import REFUSAL_BYTES, HttpReply
 from relay.providers.http_settings import HttpSettings
 
 __all__ = ["HttpDriver", "HttpSettings"]
@@ -43,6 +44,10 @@ PROBE_AFTER_S, PROBE_EVERY_S, PROBES = 20, 5, 3
 STALE_CONNECTIONS = 4
 # A list of voices, the state of a job: larger is a mistake.
 FETCH_BYTES = 4 * 1024 * 1024
+# Asked twice, these do no more than asked once (RFC 9110, 9.2.2). A POST makes a second job, which costs money.
+REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
+
+T = TypeVar("T")
 
 
 class HttpDriver:
@@ -118,11 +123,30 @@ class HttpDriver:
         attempt that succeeds RESPONSE_HEADERS and FIRST_BYTE, when this task has read them. A reply without audio is
         an error.
         """
-        reply = await self._first_reply(upstream, timings)
+        reply = await self._attempted(
+            upstream, timings, lambda attempt: attempt.run(self._running_session), repeatable=True
+        )
         try:
             yield reply
         finally:
             reply.close()
+
+    async def ask(self, request: HttpRequest, timings: Timings) -> Answer:
+        """The whole reply, whatever its status below 500; a 5xx raises what `request.refuse` makes of it.
+
+        Retries like `open`, but a request that is not repeatable only while it cannot have reached the provider: a
+        connection that was not made, never one that broke. Marks what `open` marks.
+        """
+
+        async def whole(attempt: Attempt) -> Answer:
+            answer = await attempt.ask(self._running_session)
+            if answer.status < 500:
+                return answer
+            body = answer.body[:REFUSAL_BYTES]
+            raise request.refuse(Refusal(status=answer.status, headers=answer.headers, body=body))
+
+        repeatable = request.method in REPEATABLE_METHODS
+        return await self._attempted(request, timings, whole, repeatable=repeatable)
 
     async def fetch(self, request: HttpRequest) -> bytes:
         """The whole body, at most FETCH_BYTES, of a reply that is not audio: a list of voices. Raises ProviderError."""
@@ -138,7 +162,10 @@ class HttpDriver:
                     raise border_of(request.provider, URL(request.url)).error(too_long)
         return bytes(body)
 
-    async def _first_reply(self, request: HttpRequest, timings: Timings) -> HttpReply:
+    async def _attempted(
+        self, request: HttpRequest, timings: Timings, once: Callable[[Attempt], Awaitable[T]], *, repeatable: bool
+    ) -> T:
+        """What `once` gives, trying again what may be tried again."""
         settings, loop = self._settings, asyncio.get_running_loop()
         # A request that may take its time takes it whole.
         one_attempt_s = settings.connect_timeout_s + (request.first_byte_timeout_s or 0.0)
@@ -147,8 +174,10 @@ class HttpDriver:
         while True:
             attempt = Attempt(request, timings, settings, deadline_s)
             try:
-                return await attempt.run(self._running_session)
+                return await once(attempt)
             except ProviderError as error:
+                if attempt.was_sent and not repeatable:
+                    raise
                 if attempt.met_stale_connection(error) and stale < STALE_CONNECTIONS:
                     # At once: the provider was not asked yet.
                     stale += 1

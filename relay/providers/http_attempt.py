@@ -1,27 +1,33 @@
-"""One try of a request, up to its first piece: what is waited for in each phase, and what each failure means.
+"""One try of a request, up to its first piece or to its end: what each phase waits for, and what each failure means.
 
 This file does not know whether there will be another try.
 """
 
 import asyncio
 import socket
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 from time import monotonic
 from types import SimpleNamespace
+from typing import TypeVar
 
 import aiohttp
 from yarl import URL
 
 from relay.core.timings import Stage, Timings
 from relay.errors import Code, ProviderError
-from relay.providers.base import HttpRequest, Refusal
+from relay.providers.base import Answer, HttpRequest, Refusal
 from relay.providers.http_errors import ErrorBorder, Meaning, is_stale_connection
 from relay.providers.http_reply import REFUSAL_BYTES, HttpReply, arrived
 from relay.providers.http_settings import HttpSettings
 
 # A refusal is short and comes at once; of one that does not, what has come must do.
 REFUSAL_TIMEOUT_S = 2.0
+# An answer that is read whole. The longest with audio in it: 2,000 characters are 133 s of speech, at 44.1 kHz s16
+# 11.8 MB, in base64 15.7.
+ANSWER_BYTES = 16 * 1024 * 1024
+
+T = TypeVar("T")
 
 # Linux only.
 TCP_QUICKACK = getattr(socket, "TCP_QUICKACK", None)
@@ -33,6 +39,7 @@ class _Phase(StrEnum):
     CONNECTION = "did not take a connection within"
     FIRST_BYTE = "did not send a first byte within"
     FIRST_PIECE = "sent no audio within"
+    REST = "sent no more of its answer for"
 
 
 class Attempt:
@@ -53,6 +60,18 @@ class Attempt:
 
     async def run(self, session: aiohttp.ClientSession) -> HttpReply:
         """The reply, its first piece there. Raises ProviderError; whatever happens, no connection is left behind."""
+        return await self._exchange(session, self._first_piece)
+
+    async def ask(self, session: aiohttp.ClientSession) -> Answer:
+        """The whole reply, whatever its status: ANSWER_BYTES at most, of one that is no 2xx REFUSAL_BYTES.
+
+        Raises ProviderError; whatever happens, no connection is left in use.
+        """
+        return await self._exchange(session, self._whole)
+
+    async def _exchange(
+        self, session: aiohttp.ClientSession, take: Callable[[aiohttp.ClientResponse], Awaitable[T]]
+    ) -> T:
         request = self._request
         try:
             async with asyncio.timeout_at(self._allow(self._settings.connect_timeout_s)) as self._patience:
@@ -68,7 +87,7 @@ class Attempt:
                     )
                 self._answered = True
                 try:
-                    return await self._first_piece(response)
+                    return await take(response)
                 except BaseException:
                     response.close()
                     raise
@@ -79,6 +98,11 @@ class Attempt:
     def met_stale_connection(self, error: ProviderError) -> bool:
         """Whether it failed on a pooled connection, before any answer, as one fails that was closed while idle."""
         return self._reused and not self._answered and is_stale_connection(error.__cause__)
+
+    @property
+    def was_sent(self) -> bool:
+        """Whether the provider may have got the request."""
+        return self._phase is not _Phase.CONNECTION
 
     def connected(self, *, reused: bool) -> None:
         """The connection is there."""
@@ -96,8 +120,7 @@ class Attempt:
         if not 200 <= response.status < 300:
             body = await _refusal_body(response)
             raise self._request.refuse(Refusal(status=response.status, headers=headers, body=body))
-        if headers.get("content-encoding", "identity").lower() != "identity":
-            raise self._border.error(Meaning(Code.BAD_AUDIO, "compressed its reply, which was asked not to", False))
+        self._check_plain(headers)
         facts = self._request.accept(headers)
         reply = HttpReply(self._request, response, headers=headers, facts=facts, border=self._border)
         _acknowledge(response)
@@ -115,11 +138,41 @@ class Attempt:
         except BaseException:
             reply.close()
             raise
+        self._mark(headers_s, first_byte_s)
+        return reply
+
+    async def _whole(self, response: aiohttp.ClientResponse) -> Answer:
+        headers_s, headers = monotonic(), _headers(response)
+        first_byte_s = None
+        body = bytearray()
+        if 200 <= response.status < 300:
+            self._check_plain(headers)
+            _acknowledge(response)
+            with self._border:
+                while piece := await response.content.readany():
+                    first_byte_s = first_byte_s or monotonic()
+                    body += piece
+                    if len(body) > ANSWER_BYTES:
+                        too_long = f"answered with more than {ANSWER_BYTES} bytes"
+                        raise self._border.error(Meaning(Code.BAD_AUDIO, too_long, retryable=False))
+                    self._phase = _Phase.REST
+                    self._patience.reschedule(self._allow(self._settings.stall_timeout_s))
+        else:
+            body += await _refusal_body(response)
+        # Of a body that was read to its end the connection is in the pool already; any other is not to be reused.
+        response.close()
+        self._mark(headers_s, first_byte_s or headers_s)
+        return Answer(status=response.status, headers=headers, body=bytes(body))
+
+    def _check_plain(self, headers: Mapping[str, str]) -> None:
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise self._border.error(Meaning(Code.BAD_AUDIO, "compressed its reply, which was asked not to", False))
+
+    def _mark(self, headers_s: float, first_byte_s: float) -> None:
         self._timings.mark(Stage.RESPONSE_HEADERS, headers_s)
         self._timings.mark(Stage.FIRST_BYTE, first_byte_s)
         if self._timings.connection_reused is None:
             self._timings.connection_reused = self._reused
-        return reply
 
     def _allow(self, seconds: float) -> float:
         """The instant until which to wait, if `seconds` from now are not past the deadline."""

@@ -5,7 +5,8 @@ from types import TracebackType
 from typing import Self
 
 from relay.core.timings import Timings
-from relay.providers.base import HttpRequest, LocalRequest, Reply, Upstream
+from relay.providers.base import HttpRequest, LocalRequest, PollRequest, Reply, Upstream
+from relay.providers.drivers.poll import PollDriver
 from relay.providers.http import HttpDriver
 from relay.providers.http_settings import HttpSettings
 from relay.providers.local import LocalDriver
@@ -17,10 +18,12 @@ class Drivers:
     def __init__(self, http: HttpSettings) -> None:
         self.http = HttpDriver(http)
         self.local = LocalDriver()
+        # Started last and closed first: what it still has to say goes through the HTTP driver.
+        self.poll = PollDriver(self.http)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        for driver in (self.http, self.local):
+        for driver in (self.http, self.local, self.poll):
             self._stack.push_async_callback(driver.close)
             await driver.start()
         return self
@@ -37,3 +40,5 @@ class Drivers:
                 return self.http.open(upstream, timings)
             case LocalRequest():
                 return self.local.open(upstream, timings)
+            case PollRequest():
+                return self.poll.open(upstream, timings)
