@@ -86,6 +86,8 @@ class HttpConfig(Struct, forbid_unknown_fields=True, frozen=True):
 class ProviderConfig(Struct, forbid_unknown_fields=True, frozen=True):
     api_key: str | None = None
     base_url: str | None = None
+    # The account, for the providers that want it beside the key.
+    user_id: str | None = None
     voice: str | None = None
     model: str | None = None
     language: str | None = None
@@ -114,7 +116,7 @@ _SECTIONS: dict[str, type[Struct]] = {
     "http": HttpConfig,
     "log": LogConfig,
 }
-_PROVIDER_KEYS = ("api_key", "base_url", "voice", "model", "language")
+_PROVIDER_KEYS = ("api_key", "base_url", "user_id", "voice", "model", "language")
 
 
 def load(

@@ -131,8 +131,19 @@ def unusable(config: Config) -> dict[str, str]:
     missing = {}
     for name, build in PROVIDERS.items():
         settings = _settings(config.providers.get(name, ProviderConfig()))
-        if build(settings).capabilities.needs_key and not settings.api_key:
-            missing[name] = f"no key: set {name.upper()}_API_KEY, or providers.{name}.api_key in the configuration"
+        facts = build(settings).capabilities
+        needs = (
+            ("key", "api_key", facts.needs_key),
+            ("user id", "user_id", facts.needs_user_id),
+            ("address of a server", "base_url", facts.needs_base_url),
+        )
+        lacks = [
+            f"no {what}: set {name.upper()}_{field.upper()}, or providers.{name}.{field} in the configuration"
+            for what, field, needed in needs
+            if needed and not getattr(settings, field)
+        ]
+        if lacks:
+            missing[name] = "; ".join(lacks)
     return missing
 
 
@@ -153,6 +164,7 @@ def _settings(config: ProviderConfig) -> ProviderSettings:
     return ProviderSettings(
         api_key=config.api_key,
         base_url=config.base_url,
+        user_id=config.user_id,
         voice=config.voice,
         model=config.model,
         language=config.language,
