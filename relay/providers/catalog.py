@@ -8,10 +8,12 @@ from collections.abc import Callable
 from relay.providers.base import Provider, ProviderSettings
 from relay.providers.breeze import Breeze
 from relay.providers.espeak import Espeak
+from relay.providers.playai import PlayAI
 from relay.providers.sauti import Sauti
 
 PROVIDERS: dict[str, Callable[[ProviderSettings], Provider]] = {
     "espeak": Espeak,
     "breeze": Breeze,
     "sauti": Sauti,
+    "playai": PlayAI,
 }
