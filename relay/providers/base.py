@@ -303,6 +303,8 @@ class DialogueRequest:
     source: SourceFormat
     # Seconds without a message of ours after which the provider closes the socket; None where it states none.
     idle_close_s: float | None = None
+    # False where the provider says nothing before the first turn: then nothing is waited for.
+    greeted: bool = True
 
 
 Upstream: TypeAlias = HttpRequest | LocalRequest | PollRequest
