@@ -60,31 +60,36 @@ class Bland:
         _refuse_fieldless(self._api, "bland.", settings.model, settings.language)
         if settings.voice is not None:
             _checked_voice(self._api, "bland.voice", settings.voice)
+        self._own_settings(self._api, {}, Wanted())
 
     def resolve(self, wanted: Wanted) -> Speech:
-        defaults = self._settings
         if self._account.api_key is None:
             raise checks.invalid("bland has no API key; set BLAND_API_KEY")
         api = _api("options", wanted.options) or self._api
         _refuse_fieldless(api, "", wanted.model, wanted.language, wanted.instructions)
-        voice = wanted.voice or defaults.voice
+        voice = wanted.voice or self._settings.voice
         if voice is None:
             raise checks.invalid(
                 "voice is missing and bland has no default one; give a voice's id: "
                 "`relay voices --provider bland` and GET /v1/voices?provider=bland list them"
             )
-        options = _checked_options("options", api, wanted.options)
+        return Speech(
+            voice=_checked_voice(api, "voice", voice),
+            streaming_text=api == "socket",
+            settings=self._own_settings(api, _checked_options("options", api, wanted.options), wanted),
+        )
+
+    def _own_settings(self, api: str, options: Mapping[str, Any], wanted: Wanted) -> V1Settings | V2Settings:
+        """The checked options of a turn over those of the operator. Raises ClientError if they do not go together."""
         # What the operator set is for the API that the operator chose: v1 spells it differently.
         configured = self._options if (api == "v1") == (self._api == "v1") else {}
-        settings: V1Settings | V2Settings
         if api == "v1":
-            language = wanted.language or defaults.language
-            settings = bland_v1.settings({**configured, **options}, language, wanted.sample_rate_hz)
-        else:
-            settings = bland_v2.settings(bland_v2.merged(configured, options), wanted.sample_rate_hz)
-            if api == "socket" and settings.container is not Container.RAW:
-                raise checks.invalid("options.audio.container is wav; the socket sends audio without a header only")
-        return Speech(voice=_checked_voice(api, "voice", voice), streaming_text=api == "socket", settings=settings)
+            language = wanted.language or self._settings.language
+            return bland_v1.settings({**configured, **options}, language, wanted.sample_rate_hz)
+        settings = bland_v2.settings(bland_v2.merged(configured, options), wanted.sample_rate_hz)
+        if api == "socket" and settings.container is not Container.RAW:
+            raise checks.invalid("options.audio.container is wav; the socket sends audio without a header only")
+        return settings
 
     def request(self, speech: Speech, text: str) -> HttpRequest:
         """For a turn over the socket too: the same speech, by v2."""

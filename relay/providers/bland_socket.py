@@ -128,7 +128,7 @@ class BlandDialogue:
         encoding, rate_hz = said.get("encoding", self._form.encoding.value), said.get("sample_rate")
         if rate_hz is None:
             rate_hz = self._form.sample_rate_hz
-        if encoding not in ENCODINGS or rate_hz not in RATES_HZ:
+        if not isinstance(encoding, str) or encoding not in ENCODINGS or rate_hz not in RATES_HZ:
             what = f"is ready to send {faults.quoted(str(encoding), 40)} at {faults.quoted(str(rate_hz), 40)} Hz"
             raise bland_errors.failure(Code.BAD_AUDIO, f"{what}, which nobody asked for")
         session_id = _text(told, "session_id")
@@ -141,7 +141,7 @@ class BlandDialogue:
 
     def _utterance_end(self, told: Mapping[str, Any]) -> list[Heard]:
         self._speaking = None
-        context = told.get("context_id", self._context)
+        context = _text(told, "context_id") or self._context
         if context != self._context or self._context is None:
             return []  # of a turn that is over
         over = TurnOver(ids={"context_id": self._context})
