@@ -60,9 +60,9 @@ async def relay(provider_url: str, *, cpu: int | None = 0, **settings: str) -> A
 
 
 @asynccontextmanager
-async def provider(*arguments: str, cpu: int | None = 1) -> AsyncIterator[Running]:
-    """`python -m bench.provider ARGUMENTS`."""
-    async with _listening("-m", "bench.provider", *arguments, cpu=cpu, environment=dict(os.environ)) as running:
+async def provider(*arguments: str, module: str = "bench.provider", cpu: int | None = 1) -> AsyncIterator[Running]:
+    """`python -m MODULE ARGUMENTS`."""
+    async with _listening("-m", module, *arguments, cpu=cpu, environment=dict(os.environ)) as running:
         yield running
 
 

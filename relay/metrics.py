@@ -7,6 +7,8 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from relay.core.pacer import LATE_BY_S, Pacer
+
 # From a loopback frame to a polled job.
 BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30)
 # What the relay adds is measured in microseconds to milliseconds.
@@ -27,6 +29,9 @@ class EndedTurn(Protocol):
 
     @property
     def sent_ms(self) -> float: ...
+
+    @property
+    def pacer(self) -> Pacer | None: ...
 
     def report(self) -> dict[str, float | bool | None]: ...
 
@@ -53,6 +58,14 @@ class Metrics:
         self._ttfa = self._stage("relay_ttfa_seconds", "First text to first frame", BUCKETS_S)
         self._first_byte = self._stage("relay_first_byte_seconds", "First text to the provider's first byte", BUCKETS_S)
         self._added = self._stage("relay_added_seconds", "Provider's first byte to first frame", RELAY_BUCKETS_S)
+        self._paced = Counter("relay_frames_paced", "Frames that left by a schedule", registry=registry)
+        self._late = Counter(
+            "relay_frames_late",
+            "Paced frames that left so many ms after they might have",
+            ["over_ms"],
+            registry=registry,
+        )
+        self._ran_dry = Counter("relay_ran_dry", "Times a paced listener must have run out of audio", registry=registry)
         self._outbox = Gauge(
             "relay_outbox_peak_ms",
             "Most audio held for one listener, in ms",
@@ -93,11 +106,21 @@ class Metrics:
         self._frames.inc(turn.frames_sent)
         self._audio.labels(provider).inc(turn.sent_ms / 1000)
         self._chars.labels(provider).inc(turn.text_chars)
+        if turn.pacer is not None:
+            self._count_lateness(turn.pacer)
         stages = ((self._ttfa, "ttfa_ms"), (self._first_byte, "first_byte"), (self._added, "relay_ms"))
         for histogram, name in stages:
             value_ms = timings[name]
             if value_ms is not None:
                 histogram.labels(provider).observe(value_ms / 1000)
+
+    def _count_lateness(self, pacer: Pacer) -> None:
+        self._ran_dry.inc(pacer.ran_dry)
+        late = sum(pacer.lateness)
+        self._paced.inc(late)
+        for by_s, up_to in zip(LATE_BY_S, pacer.lateness, strict=False):
+            late -= up_to
+            self._late.labels(f"{by_s * 1000:g}").inc(late)
 
     def render(self) -> bytes:
         """The text format of Prometheus; of several worker processes the sum, whichever is asked."""

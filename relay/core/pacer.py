@@ -1,11 +1,16 @@
 """Sample count <-> instant: when a frame may leave. Absolute deadlines on the caller's monotonic clock, in seconds."""
 
+from bisect import bisect_left
+
 from relay.core.events import Pacing
 from relay.core.formats import FrameFormat
 
 # How much later than its playout instant a frame may leave before the listener is taken to have run dry, so that the
 # schedule starts anew. Listeners hide about this much jitter; below it, catching up at once is right.
 RAN_DRY_S = 0.1
+
+# What is counted of paced frames: how many left later than these seconds after they might have.
+LATE_BY_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 
 NEVER_S = float("inf")
 AT_ONCE_S = float("-inf")
@@ -41,6 +46,8 @@ class Pacer:
         self._credit_samples = None if window_ms is None else form.samples_in(window_ms)
         self._form = form
         self._sent_samples = 0
+        # Paced frames by lateness: up to LATE_BY_S[0], then up to each of the others, then beyond the last.
+        self.lateness = [0] * (len(LATE_BY_S) + 1)
         self.ran_dry = 0
         self.ran_dry_s = 0.0
 
@@ -70,8 +77,11 @@ class Pacer:
         if self._start_s is None:
             self._start_s = max(now_s, self._not_before_s)
             return
+        if self._lead_s is None:
+            return
         late_s = now_s - (self._start_s + pts / self._rate_hz)
-        if self._lead_s is not None and late_s > RAN_DRY_S:
+        self.lateness[bisect_left(LATE_BY_S, late_s + self._lead_s)] += 1
+        if late_s > RAN_DRY_S:
             self._start_s += late_s
             self.ran_dry += 1
             self.ran_dry_s += late_s

@@ -271,6 +271,11 @@ class Turn:
         """When a listener that plays at once will have heard all that was sent."""
         return self._pacer.playout_end_s if self._pacer else AT_ONCE_S
 
+    @property
+    def pacer(self) -> Pacer | None:
+        """The schedule; None while there is no format."""
+        return self._pacer
+
     def ready_s(self, pts: int) -> float:
         """The instant from which the frame at `pts` may leave."""
         assert self._pacer is not None, "a frame exists, so its format does"

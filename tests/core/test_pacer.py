@@ -106,3 +106,19 @@ def test_a_grant_without_a_window_changes_nothing() -> None:
     pacer = Pacer(Pacing(), FORM)
     pacer.grant(100)
     assert pacer.ready_s(0) == AT_ONCE_S
+
+
+def test_lateness_is_counted_from_the_instant_a_frame_might_have_left() -> None:
+    pacer = realtime(lead_ms=0)
+    pacer.sent(0, 10.0)
+    for index, late_s in enumerate((0.0005, 0.0015, 0.0015, 0.03, 0.15), start=1):
+        pacer.sent(index * STEP, 10.0 + index * 0.02 + late_s)
+    assert pacer.lateness == [1, 2, 0, 0, 0, 1, 0, 1]
+    assert pacer.ran_dry == 1
+
+
+def test_frames_that_are_not_paced_are_never_late() -> None:
+    pacer = Pacer(Pacing(), FORM)
+    for index in range(5):
+        pacer.sent(index * STEP, 10.0 + index)
+    assert sum(pacer.lateness) == 0
