@@ -79,6 +79,7 @@ class Relay:
             window_ms=request.window_ms,
             provider=provider,
             driver=self.drivers,
+            dialogues=self.drivers,
             speech=speech,
         )
 

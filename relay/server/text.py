@@ -1,9 +1,13 @@
-"""A turn's text on its way from the client to the segments that are spoken."""
+"""A turn's text on its way from the client: to the segments that are spoken, or as it comes to the provider."""
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
+from enum import Enum, auto
+from typing import TypeAlias
 
+from relay.core.characters import speakable
 from relay.core.chunker import TextChunker
 
 
@@ -56,3 +60,74 @@ class TurnText:
                     await self._changed.wait()
             except TimeoutError:
                 continue
+
+
+class Mark(Enum):
+    """What stands between pieces of text."""
+
+    FLUSH = auto()
+    END = auto()
+
+
+Given: TypeAlias = str | Mark
+
+
+class StreamedText:
+    """Text that is not cut: what has come since the last look is one piece. One task takes; appending never waits.
+
+    What waits is bounded by the session's `max_turn_chars`.
+    """
+
+    def __init__(self, *, on_taken: Callable[[int], None]) -> None:
+        self._on_taken = on_taken
+        self._given: deque[Given] = deque()
+        self._changed = asyncio.Event()
+        self.chars = 0
+
+    def append(self, text: str) -> None:
+        self.chars += len(text)
+        self._given.append(text)
+        self._changed.set()
+
+    def flush(self) -> None:
+        # Two in a row are one, so that marks without text between them are bounded too.
+        if not self._given or self._given[-1] is not Mark.FLUSH:
+            self._given.append(Mark.FLUSH)
+            self._changed.set()
+
+    def end_input(self) -> None:
+        self._given.append(Mark.END)
+        self._changed.set()
+
+    async def beginning(self) -> bool:
+        """Waits for text that can be spoken. False: all text is there, and there is none.
+
+        Nothing is taken: white space before the first word costs no request, and is not lost.
+        """
+        while True:
+            self._changed.clear()
+            text = "".join(piece for piece in self._given if isinstance(piece, str))
+            ended = Mark.END in self._given
+            if ended or speakable(text):
+                return speakable(text)
+            # A flush of what cannot be spoken is none.
+            self._given = deque([text] if text else [])
+            await self._changed.wait()
+
+    async def next(self) -> Given:
+        """All text that has come, or the mark that stands before it. END is the last."""
+        while not self._given:
+            self._changed.clear()
+            await self._changed.wait()
+        first = self._given.popleft()
+        if isinstance(first, Mark):
+            return first
+        pieces = [first]
+        while self._given and isinstance(following := self._given[0], str):
+            pieces.append(following)
+            self._given.popleft()
+        return "".join(pieces)
+
+    def took(self, chars: int) -> None:
+        """So much text has been passed on: a paused client may go on."""
+        self._on_taken(chars)

@@ -5,8 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass
 
 from relay.core.chunker import TextChunker, speakable
 from relay.core.events import (
@@ -24,10 +23,12 @@ from relay.core.frames import Frame, pack_header
 from relay.core.pacer import AT_ONCE_S, Pacer
 from relay.core.timings import Stage, Timings
 from relay.errors import InternalError, RelayError
-from relay.providers.base import Driver, Provider, Reply, Speech, WordTime
+from relay.providers.base import DialogueDriver, Driver, Provider, Reply, Speech, WordTime, takes_text_as_typed
+from relay.server.converse import PassedText, converse
 from relay.server.outbox import Content, End, Outbox
+from relay.server.spoken import SpokenText
 from relay.server.synthesis import TurnAudio, decoded
-from relay.server.text import TurnText
+from relay.server.text import StreamedText, TurnText
 
 log = logging.getLogger(__name__)
 
@@ -51,15 +52,8 @@ class TurnSettings:
     provider: Provider
     driver: Driver
     speech: Speech
-
-
-@dataclass(slots=True)
-class _Spoken:
-    """A segment whose audio starts at `start_sample`, for telling how far the listener came."""
-
-    start_sample: int
-    text: str
-    words: list[Word] = field(default_factory=list)
+    # Needed where `speech` streams its text.
+    dialogues: DialogueDriver | None = None
 
 
 class Turn:
@@ -91,9 +85,13 @@ class Turn:
         self._outbox = outbox
         self._clock = clock
         self._playing_until_s = playing_until_s
-        chunker = TextChunker(max_chars=settings.provider.capabilities.max_segment_chars)
-        self._text = TurnText(chunker, on_taken=on_taken, clock=clock)
-        self._spoken: list[_Spoken] = []
+        self._text: TurnText | StreamedText
+        if settings.speech.streaming_text:
+            self._text = StreamedText(on_taken=on_taken)
+        else:
+            chunker = TextChunker(max_chars=settings.provider.capabilities.max_segment_chars)
+            self._text = TurnText(chunker, on_taken=on_taken, clock=clock)
+        self._spoken = SpokenText()
         self._granted_ms = 0
         self._form: FrameFormat | None = None
         self._audio: TurnAudio | None = None
@@ -127,7 +125,10 @@ class Turn:
         """Speaks until all text is spoken or something fails; the last thing put into the outbox is an End."""
         error: RelayError | None = None
         try:
-            await self._speak_all()
+            if isinstance(self._text, StreamedText):
+                await self._converse(self._text)
+            else:
+                await self._speak_all(self._text)
         except* RelayError as group:
             error = _first(group)
         except* Exception:
@@ -139,7 +140,21 @@ class Turn:
         last = self._audio.flush() if self._audio else []
         await self._outbox.put(self, [*announced, *last, End(error)])
 
-    async def _speak_all(self) -> None:
+    async def _converse(self, given: StreamedText) -> None:
+        """Speaks all text in one conversation, which is opened when there is something to be said."""
+        settings = self.settings
+        assert takes_text_as_typed(settings.provider, settings.speech)
+        assert settings.dialogues is not None, "who streams text has a driver for it"
+        if not await given.beginning():
+            while isinstance(text := await given.next(), str):
+                given.took(len(text))
+                await self._put([*self._announce(), self._begin(text)])
+            return
+        request = settings.provider.converse(settings.speech)
+        async with settings.dialogues.converse(request, self.timings) as conversation:
+            await converse(given, conversation, self._carry)
+
+    async def _speak_all(self, given: TurnText) -> None:
         slots = asyncio.Semaphore(OPEN_SEGMENTS)
         before = asyncio.Event()
         before.set()
@@ -147,7 +162,7 @@ class Turn:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 await slots.acquire()
-                text = await self._text.next()
+                text = await given.next()
                 if text is None:
                     return
                 after = asyncio.Event()
@@ -164,14 +179,13 @@ class Turn:
         timings = self.timings if index == 0 else Timings()
         if not speakable(text):
             await before.wait()
-            await self._put([*self._announce(), self._begin(index, text)])
+            await self._put([*self._announce(), self._begin(text)])
         else:
             try:
                 upstream = settings.provider.request(settings.speech, text)
                 async with settings.driver.open(upstream, timings) as reply:
                     await before.wait()
-                    await self.go.wait()
-                    await self._carry(reply, index, text)
+                    await self._carry(reply, PassedText(text))
             except RelayError:
                 # What was being spoken before it is delivered first.
                 await before.wait()
@@ -179,28 +193,34 @@ class Turn:
         after.set()
         slots.release()
 
-    async def _carry(self, reply: Reply, index: int, text: str) -> None:
-        name = self.settings.provider.name
+    async def _carry(self, reply: Reply, passed: PassedText) -> None:
+        """Carries a reply's audio to the outbox, when the turn may be spoken."""
+        await self.go.wait()
         self.provider_ids.update(reply.facts.ids)
-        begun = False
+        start: int | None = None
         words: list[WordTime] = []
-        async with aclosing(decoded(reply, name)) as pieces:
+        async with aclosing(decoded(reply, self.provider_name)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, WordTime):
                     words.append(piece)
                     continue
                 contents: list[Content] = []
-                if not begun:
-                    begun = True
+                if start is None:
                     self.timings.mark(Stage.FIRST_SAMPLE, self._clock())
-                    contents += [*self._announce(piece[0].sample_rate_hz), self._begin(index, text)]
-                if words:
-                    contents.append(self._timed(words))
-                    words = []
+                    contents += self._announce(piece[0].sample_rate_hz)
                 assert self._audio is not None
+                start = self._audio.position if start is None else start
+                contents += [self._begin(text) for text in passed.audio_came()]
+                if words:
+                    contents.append(self._timed(words, start))
+                    words = []
                 await self._put([*contents, *self._audio.feed(piece)])
-        if words:
-            await self._put([self._timed(words)])
+        assert start is not None, "a reply without audio is an error"
+        rest: list[Content] = [self._timed(words, start)] if words else []
+        await self._put([*rest, *[self._begin(text) for text in passed.rest()]])
+        self._spoken.complete()
+        # Some are told at the end.
+        self.provider_ids.update(reply.facts.ids)
         self.timings.mark(Stage.LAST_BYTE, self._clock())
 
     async def _put(self, contents: list[Content]) -> None:
@@ -220,25 +240,21 @@ class Turn:
         self._pacer.grant(self._granted_ms)
         return [self.started(form)] if late else []
 
-    def _begin(self, index: int, text: str) -> SegmentStarted:
+    def _begin(self, text: str) -> SegmentStarted:
         assert self._audio is not None
-        position = self._audio.position
-        self._spoken.append(_Spoken(position, text))
-        for earlier, later in pairwise(self._spoken):
-            if later.start_sample <= self.samples_sent:
-                earlier.words.clear()  # all of it was sent: no cancel will ask for its words
+        position, index = self._audio.position, len(self._spoken)
+        self._spoken.begin(text, position, self.samples_sent)
         return SegmentStarted(turn_id=self.settings.turn_id, index=index, text=text, start_sample=position)
 
-    def _timed(self, words: list[WordTime]) -> WordsTimed:
-        """Times within a segment -> samples of the turn."""
+    def _timed(self, words: list[WordTime], start: int) -> WordsTimed:
+        """Times within a reply, whose audio begins at the sample `start`, -> samples of the turn."""
         assert self._form is not None
-        rate_hz, segment = self._form.audio.sample_rate_hz, self._spoken[-1]
-        start = segment.start_sample
+        rate_hz = self._form.audio.sample_rate_hz
         timed = tuple(
             Word(word.text, start + round(word.start_s * rate_hz), start + round(word.end_s * rate_hz))
             for word in words
         )
-        segment.words.extend(timed)
+        self._spoken.time(timed)
         return WordsTimed(turn_id=self.settings.turn_id, words=timed)
 
     # What the owner asks while it sends, and the metrics at the end.
@@ -345,21 +361,7 @@ class Turn:
 
     def text_until(self, sample: int) -> str:
         """The text whose audio begins before `sample`; to the word where the provider gave word times."""
-        heard = [segment for segment in self._spoken if segment.start_sample < sample]
-        if not heard:
-            return ""
-        last = heard[-1]
-        return "".join(segment.text for segment in heard[:-1]) + _words_until(last, sample)
-
-
-def _words_until(segment: _Spoken, sample: int) -> str:
-    end = 0
-    for word in segment.words:
-        if word.start_sample >= sample:
-            return segment.text[:end]
-        at = segment.text.find(word.text, end)
-        end = at + len(word.text) if at >= 0 else end
-    return segment.text
+        return self._spoken.until(sample)
 
 
 def _first(group: BaseExceptionGroup[RelayError]) -> RelayError:

@@ -5,8 +5,17 @@ from types import TracebackType
 from typing import Self
 
 from relay.core.timings import Timings
-from relay.providers.base import HttpRequest, LocalRequest, PollRequest, Reply, Upstream
+from relay.providers.base import (
+    Conversation,
+    DialogueRequest,
+    HttpRequest,
+    LocalRequest,
+    PollRequest,
+    Reply,
+    Upstream,
+)
 from relay.providers.drivers.poll import PollDriver
+from relay.providers.drivers.ws import WsDriver
 from relay.providers.http import HttpDriver
 from relay.providers.http_settings import HttpSettings
 from relay.providers.local import LocalDriver
@@ -20,10 +29,12 @@ class Drivers:
         self.local = LocalDriver()
         # Started last and closed first: what it still has to say goes through the HTTP driver.
         self.poll = PollDriver(self.http)
+        # It mints its credentials there.
+        self.ws = WsDriver(self.http)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        for driver in (self.http, self.local, self.poll):
+        for driver in (self.http, self.local, self.poll, self.ws):
             self._stack.push_async_callback(driver.close)
             await driver.start()
         return self
@@ -42,3 +53,7 @@ class Drivers:
                 return self.local.open(upstream, timings)
             case PollRequest():
                 return self.poll.open(upstream, timings)
+
+    def converse(self, request: DialogueRequest, timings: Timings) -> AbstractAsyncContextManager[Conversation]:
+        """See `base.DialogueDriver.converse`."""
+        return self.ws.converse(request, timings)
