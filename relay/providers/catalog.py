@@ -6,6 +6,7 @@ Not in the package's `__init__`, which every worker process of a local provider 
 from collections.abc import Callable
 
 from relay.providers.base import Provider, ProviderSettings
+from relay.providers.bland import Bland
 from relay.providers.breeze import Breeze
 from relay.providers.espeak import Espeak
 from relay.providers.playai import PlayAI
@@ -14,6 +15,7 @@ from relay.providers.sauti import Sauti
 PROVIDERS: dict[str, Callable[[ProviderSettings], Provider]] = {
     "espeak": Espeak,
     "breeze": Breeze,
+    "bland": Bland,
     "sauti": Sauti,
     "playai": PlayAI,
 }
