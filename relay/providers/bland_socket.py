@@ -40,7 +40,7 @@ def request(account: Account, voice: str, settings: V2Settings) -> DialogueReque
 
 
 class BlandDialogue:
-    """One session. A turn's id is made unique within it: sessions outlive the clients who choose the ids."""
+    """One session. The context of a turn is unique within it, whatever the turn is called."""
 
     def __init__(self, opening: Mapping[str, Any], form: AudioFormat, api_key: str | None) -> None:
         self._opening = opening
