@@ -81,12 +81,11 @@ class Bland:
 
     def _own_settings(self, api: str, options: Mapping[str, Any], wanted: Wanted) -> V1Settings | V2Settings:
         """The checked options of a turn over those of the operator. Raises ClientError if they do not go together."""
-        # What the operator set is for the API that the operator chose: v1 spells it differently.
-        configured = self._options if (api == "v1") == (self._api == "v1") else {}
+        # The operator's may be those of another API, where a turn chose its own; none has a name in common with v1's.
         if api == "v1":
             language = wanted.language or self._settings.language
-            return bland_v1.settings({**configured, **options}, language, wanted.sample_rate_hz)
-        settings = bland_v2.settings(bland_v2.merged(configured, options), wanted.sample_rate_hz)
+            return bland_v1.settings({**self._options, **options}, language, wanted.sample_rate_hz)
+        settings = bland_v2.settings(bland_v2.merged(self._options, options), wanted.sample_rate_hz)
         if api == "socket" and settings.container is not Container.RAW:
             raise checks.invalid("options.audio.container is wav; the socket sends audio without a header only")
         return settings

@@ -75,7 +75,7 @@ def _audio(name: str, given: object) -> dict[str, Any]:
     if (value := fields.get("encoding")) is not None:
         audio["encoding"] = checks.one_of(f"{name}.encoding", value, ENCODINGS)
     if (value := fields.get("sample_rate")) is not None:
-        if isinstance(value, bool) or value not in RATES_HZ:
+        if value not in RATES_HZ:
             rates = ", ".join(str(rate_hz) for rate_hz in RATES_HZ)
             raise checks.invalid(f"{name}.sample_rate is {checks.shown(value)}; it must be one of {rates}")
         audio["sample_rate"] = int(value)

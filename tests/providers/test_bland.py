@@ -220,6 +220,12 @@ def test_of_several_errors_the_known_one_counts_and_all_are_told() -> None:
     assert error.provider.message == "One.; Two.; Three."
 
 
+@pytest.mark.parametrize("body", [b'{"error": {"code": "busy"}}', b'{"data": null, "errors": [{"error": "busy"}]}'])
+def test_an_error_without_words_is_told_by_its_code_alone(body: bytes) -> None:
+    error = request_of().refuse(Refusal(status=500, headers={}, body=body))
+    assert (error.message, error.provider.message) == ("bland answered 500 busy", None)
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -154,6 +154,14 @@ def test_a_turn_without_text_is_no_turn_to_the_service() -> None:
     assert dialogue.cancel() == []
 
 
+def test_a_turn_without_text_after_one_with_text_is_none_either() -> None:
+    dialogue, context = speaking()
+    dialogue.end_text()
+    dialogue.receive(end(context))
+    dialogue.begin("t")
+    assert dialogue.end_text() == []
+
+
 def test_text_after_the_end_is_our_mistake() -> None:
     dialogue, _ = speaking()
     dialogue.end_text()
@@ -181,6 +189,7 @@ def test_two_clients_turns_of_one_name_have_two_contexts() -> None:
         (READY | {"sample_rate": 48000}, source(48000)),
         (READY | {"encoding": "mulaw", "sample_rate": 8000}, source(8000, Encoding.MULAW)),
         ({"type": "ready", "session_id": "ses_1", "audio": {"sample_rate": 24000}}, source(24000)),
+        (READY | {"audio": {"encoding": "mulaw", "sample_rate": 8000}}, source(8000, Encoding.MULAW)),
     ],
 )
 def test_the_greeting_is_answered_with_the_format_that_comes(ready: dict[str, Any], expected: SourceFormat) -> None:

@@ -21,7 +21,7 @@ from tests.server.harness import KEY, Client, client, config, serving
 
 KAREN = "29158307-9893-4149-8a75-bc9ce313d64e"
 NATIVE = {"sample_rate": "native", "tail": "short"}
-PATIENCE = HttpConfig(retries=0, first_byte_timeout_s=0.2, stall_timeout_s=0.2, connect_timeout_s=1)
+ONCE = HttpConfig(retries=0)
 
 
 def settings(url: str, http: HttpConfig, **provider: Any) -> Config:
@@ -34,7 +34,7 @@ def settings(url: str, http: HttpConfig, **provider: Any) -> Config:
 
 @asynccontextmanager
 async def relay_to_bland(
-    script: Script | Chooser, *, http: HttpConfig = PATIENCE, **provider: Any
+    script: Script | Chooser, *, http: HttpConfig = ONCE, **provider: Any
 ) -> AsyncIterator[tuple[Server, FakeProvider, Client]]:
     """A relay whose default provider is a Bland that plays `script`, and a client of it."""
     async with FakeProvider(script) as fake, serving(settings(fake.url, http, **provider)) as server:
@@ -246,7 +246,8 @@ async def test_a_cut_inside_the_header_of_v1_is_no_audio() -> None:
 
 
 async def test_a_stall_is_a_timeout() -> None:
-    async with relay_to_bland((Status(200), Send(PCM[:4801]), Stall())) as (_, _fake, caller):
+    impatient = HttpConfig(retries=0, stall_timeout_s=0.2)
+    async with relay_to_bland((Status(200), Send(PCM[:4801]), Stall()), http=impatient) as (_, _fake, caller):
         heard = await caller.speak()
     assert heard.end["code"] == Code.PROVIDER_TIMEOUT
 
