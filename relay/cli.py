@@ -337,7 +337,7 @@ async def _made(make: Any) -> Any:
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
     """Runs a command to its end; what went wrong becomes one clear line and exit status 1."""
-    from relay_client import RelayClientError
+    from relay_client import RelayClientError, TurnError
 
     from relay.config import ConfigError
     from relay.errors import RelayError
@@ -345,6 +345,8 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(work)
+    except TurnError as error:
+        _fail(f"{error.code}: {error}")
     except (ConfigError, RelayClientError) as error:
         _fail(str(error))
     except RelayError as error:

@@ -46,8 +46,9 @@ class Pacer:
         self._credit_samples = None if window_ms is None else form.samples_in(window_ms)
         self._form = form
         self._sent_samples = 0
-        # Paced frames by lateness: up to LATE_BY_S[0], then up to each of the others, then beyond the last.
+        # Frames that waited for their instant, by lateness: up to each of LATE_BY_S, then beyond the last.
         self.lateness = [0] * (len(LATE_BY_S) + 1)
+        self._next_waits = False
         self.ran_dry = 0
         self.ran_dry_s = 0.0
 
@@ -71,6 +72,10 @@ class Pacer:
             return self._not_before_s - self._lead_s
         return self._start_s + pts / self._rate_hz - self._lead_s
 
+    def waits(self) -> None:
+        """The next frame is there before its instant, so that how late it leaves is nobody's doing but the relay's."""
+        self._next_waits = True
+
     def sent(self, pts: int, now_s: float) -> None:
         """The frame at `pts` has left. Call once per frame, in order."""
         self._sent_samples = pts + self._frame_samples
@@ -80,7 +85,9 @@ class Pacer:
         if self._lead_s is None:
             return
         late_s = now_s - (self._start_s + pts / self._rate_hz)
-        self.lateness[bisect_left(LATE_BY_S, late_s + self._lead_s)] += 1
+        if self._next_waits:
+            self._next_waits = False
+            self.lateness[bisect_left(LATE_BY_S, late_s + self._lead_s)] += 1
         if late_s > RAN_DRY_S:
             self._start_s += late_s
             self.ran_dry += 1

@@ -397,7 +397,7 @@ class Session:
         if state is TurnState.ENDING:
             return ClientError(Code.INVALID_MESSAGE, f"turn {turn_id!r} takes no more text: it was ended")
         assert state not in LIVE, f"no rule for {type(command).__name__} in {state}"
-        return ClientError(Code.UNKNOWN_TURN, f"turn {turn_id!r} is {state}; start a new one")
+        return ClientError(Code.UNKNOWN_TURN, f"turn {turn_id!r} has ended: {state}; start a new one")
 
     def _make_id(self) -> str:
         number = self._opened

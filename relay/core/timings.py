@@ -27,6 +27,8 @@ class Timings:
     instants_s: dict[Stage, float] = field(default_factory=dict)
     leading_silence_ms: float | None = None
     connection_reused: bool | None = None
+    # Until when the first frame was held by the client's own wish: the turn before it, pacing, credit.
+    held_until_s: float | None = None
 
     def mark(self, stage: Stage, now_s: float) -> None:
         if stage in _LATEST:
@@ -45,15 +47,18 @@ class Timings:
 
     @property
     def relay_ms(self) -> float | None:
-        """What the relay itself added between the provider's first byte and the first frame."""
+        """What the relay itself added between the provider's first byte and the first frame: not the time for which the
+        frame had to wait for the turn before it, its instant, or credit."""
         first_byte, first_frame = map(self.instants_s.get, (Stage.FIRST_BYTE, Stage.FIRST_FRAME))
         if first_byte is None or first_frame is None:
             return None
-        return round((first_frame - first_byte) * 1000, 3)
+        begin_s = first_byte if self.held_until_s is None else max(first_byte, self.held_until_s)
+        return round((first_frame - begin_s) * 1000, 3)
 
     def report(self) -> dict[str, float | bool | None]:
         """The `timings` object of `turn.done` and `turn.cancelled`."""
-        ttfa_ms, silence_ms = self.ttfa_ms, self.leading_silence_ms
+        ttfa_ms = self.ttfa_ms
+        silence_ms = None if self.leading_silence_ms is None else round(self.leading_silence_ms, 3)
         stages = {stage.value: self.after_text_ms(stage) for stage in Stage if stage is not Stage.TEXT}
         return {
             **stages,

@@ -153,8 +153,8 @@ Message = (
 )
 
 
-class SpeechBody(_TurnFields, kw_only=True):
-    """The body of `POST /v1/speech`: the fields of `speak` and the packaging of the reply."""
+class SpeechBody(_TurnFields, tag="speak", kw_only=True):
+    """The body of `POST /v1/speech`: a `speak` message, with or without its `type`, and the packaging of the reply."""
 
     text: str
     container: Literal["raw", "wav"] = "raw"

@@ -63,6 +63,10 @@ def _wanted(request: TurnRequest) -> TurnRequest:
     """The last frame is short unless asked otherwise: a body has no place to report padding."""
     if request.audio.get("header"):
         raise ClientError(Code.INVALID_CONFIG, "audio.header is for WebSocket frames; a body over HTTP has none")
+    if request.window_ms is not None:
+        raise ClientError(
+            Code.INVALID_CONFIG, "flow is for WebSocket turns; over HTTP the reading of the body is credit"
+        )
     return replace(request, audio={"tail": "short", **request.audio})
 
 
@@ -74,7 +78,7 @@ def _headers(turn: Turn, container: str) -> dict[str, str]:
         "Content-Type": "audio/wav" if container == "wav" else content_type(turn.form.audio),
         "X-Relay-Provider": turn.settings.provider.name,
         "X-Relay-Voice": turn.settings.speech.voice,
-        "Server-Timing": ", ".join(stages),
+        **({"Server-Timing": ", ".join(stages)} if stages else {}),
         # Proxies that buffer would hold back the first audio.
         "X-Accel-Buffering": "no",
         "Cache-Control": "no-store",

@@ -53,6 +53,8 @@ class Owner(Protocol):
 
     def ready_s(self, pts: int) -> float: ...
 
+    def waits(self, until_s: float) -> None: ...
+
 
 Content: TypeAlias = Frame | Event | End
 Urgent: TypeAlias = Event | WsPong | CloseSocket
@@ -143,9 +145,11 @@ class Outbox:
                     self._queue.popleft()
                     self._release(owner.frame_ms)
                     return owner, content
-                if ready_s != NEVER_S and ready_s != self._alarm_s:
+                if ready_s != self._alarm_s:
                     self._alarm_s = ready_s
-                    self._ticker.wake(self._changed, ready_s)
+                    owner.waits(ready_s)
+                    if ready_s != NEVER_S:
+                        self._ticker.wake(self._changed, ready_s)
             self._changed.clear()
             await self._changed.wait()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import msgspec
 
@@ -205,7 +206,7 @@ def _defaults(config: Config) -> SessionDefaults:
             provider=defaults.provider,
             voice=own.voice,
             audio=AudioRequest(
-                encoding=Encoding(audio.encoding),
+                encoding=cast("Encoding", audio.encoding),  # checked there
                 sample_rate=audio.sample_rate,
                 channels=audio.channels,
                 frame_ms=audio.frame_ms,
@@ -213,8 +214,8 @@ def _defaults(config: Config) -> SessionDefaults:
             ),
             pacing=Pacing(mode=defaults.pacing.mode, lead_ms=defaults.pacing.lead_ms),
         )
-    except (RelayError, ValueError) as error:
-        raise ConfigError(f"defaults: {error}") from error
+    except RelayError as error:
+        raise ConfigError(f"defaults.{error.message}") from error
 
 
 def _speaking(voices: list[Voice], language: str | None) -> list[Voice]:

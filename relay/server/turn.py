@@ -20,7 +20,7 @@ from relay.core.events import (
 )
 from relay.core.formats import NATIVE, AudioRequest, FrameFormat
 from relay.core.frames import Frame, pack_header
-from relay.core.pacer import AT_ONCE_S, Pacer
+from relay.core.pacer import AT_ONCE_S, NEVER_S, Pacer
 from relay.core.timings import Stage, Timings
 from relay.errors import InternalError, RelayError
 from relay.providers.base import DialogueDriver, Driver, Provider, Reply, Speech, WordTime, takes_text_as_typed
@@ -195,7 +195,9 @@ class Turn:
 
     async def _carry(self, reply: Reply, passed: PassedText) -> None:
         """Carries a reply's audio to the outbox, when the turn may be spoken."""
-        await self.go.wait()
+        if not self.go.is_set():
+            await self.go.wait()
+            self.timings.held_until_s = self._clock()
         self.provider_ids.update(reply.facts.ids)
         start: int | None = None
         words: list[WordTime] = []
@@ -307,6 +309,13 @@ class Turn:
             model=settings.speech.model,
             form=form,
         )
+
+    def waits(self, until_s: float) -> None:
+        """A frame is there and its instant has not come (NEVER_S: no credit has)."""
+        if self.frames_sent == 0:
+            self.timings.held_until_s = min(until_s, self._clock()) if until_s == NEVER_S else until_s
+        if self._pacer is not None:
+            self._pacer.waits()
 
     def begin_audio(self) -> AudioStarted:
         """To be sent right before the first frame: fixes the instant of first audio."""
