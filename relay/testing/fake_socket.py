@@ -112,6 +112,10 @@ class Link:
         """What the other side sends from here on stays in its socket, but for a few messages."""
         self._reading.clear()
 
+    def read_on(self) -> None:
+        """Takes again what is sent."""
+        self._reading.set()
+
     async def close(self, code: int = 1000, reason: str = "") -> None:
         await self._connection.close(code, reason)
 
@@ -147,7 +151,8 @@ class FakeSocket:
     that gives either.
 
     Leaving the context closes every connection. What a scene itself did wrong is raised there, as an ExceptionGroup.
-    `subprotocol` is selected if it is offered.
+    `subprotocol` is selected if it is offered. `nagle`: its sockets collect small writes until the last one was
+    acknowledged, as those of a careless server do.
     """
 
     def __init__(
@@ -156,11 +161,13 @@ class FakeSocket:
         *answers: Scene | Refuse,
         subprotocol: str | None = None,
         kernel_buffer_bytes: int = KERNEL_BUFFER_BYTES,
+        nagle: bool = False,
     ) -> None:
         # The last one is for all that follow.
         self._answers = (answer, *answers)
         self._subprotocol = subprotocol
         self._kernel_buffer_bytes = kernel_buffer_bytes
+        self._nagle = nagle
         self._opened = 0
         self._changed = asyncio.Event()
         self._failures: list[Exception] = []
@@ -171,7 +178,8 @@ class FakeSocket:
 
     async def __aenter__(self) -> Self:
         listener = socket.create_server(("127.0.0.1", 0))
-        # What is accepted inherits them.
+        # What is accepted inherits all three.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, not self._nagle)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._kernel_buffer_bytes)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._kernel_buffer_bytes)
         self._server = await serve(

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -274,6 +276,34 @@ async def test_a_provider_that_does_not_greet_is_not_waited_for() -> None:
 
     async with FakeSocket(turn) as fake, driving() as driver:
         assert await spoken(driver, request(fake, toy=Silent(), greeted=False), "One.") == CLIP
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="only Linux can acknowledge at once")
+async def test_the_first_audio_does_not_wait_for_an_acknowledgement() -> None:
+    """A provider whose socket collects small writes says that it has begun, then holds the audio for 40 ms or more."""
+
+    async def scene(link: Link) -> None:
+        await link.heard("hello")
+        await link.say(type="ready")
+        while True:
+            await link.heard("begin")
+            await link.say(type="begun")
+            await link.say(type="word", text="one")
+            await link.audio(CLIP[:100])
+            await link.heard("end")
+            await link.say(type="over")
+
+    fastest_s = float("inf")
+    async with FakeSocket(scene, nagle=True) as fake, driving() as driver:
+        for _ in range(3):
+            began_s = time.monotonic()
+            async with driver.converse(request(fake), Timings()) as conversation:
+                await conversation.give("Hello.")
+                async for piece in conversation:
+                    if isinstance(piece, bytes):
+                        fastest_s = min(fastest_s, time.monotonic() - began_s)
+                        await conversation.end_text()
+    assert fastest_s < 0.03
 
 
 # Sockets between turns.

@@ -68,7 +68,10 @@ class WsConversation:
 
     async def _pieces(self) -> AsyncIterator[Piece]:
         while True:
-            for heard in await self._next():
+            meanings = await self._next()
+            if not self._heard_audio:
+                self._socket.acknowledge()
+            for heard in meanings:
                 if isinstance(heard, TurnOver):
                     self._end(heard)
                     return

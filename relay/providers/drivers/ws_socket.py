@@ -4,6 +4,7 @@ This file does not know what a turn is worth, nor whether the socket will be use
 """
 
 import asyncio
+import socket as sockets
 from collections.abc import Callable
 
 import aiohttp
@@ -17,6 +18,9 @@ from relay.providers.http_errors import ErrorBorder, Meaning
 
 # Of an answer that refuses the handshake this much is read (the contract of `Refusal.body`), for so long.
 REFUSAL_BYTES, REFUSAL_TIMEOUT_S = 64 * 1024, 2.0
+
+# Linux only.
+TCP_QUICKACK = getattr(sockets, "TCP_QUICKACK", None)
 
 # RFC 6455, 7.4.1, and the IANA registry of close codes. The reason beside the code is not quoted: it is a stranger's
 # text, and has held keys (elevenlabs-python#771).
@@ -123,6 +127,15 @@ class Socket:
                 # Ours to the provider: 1009 for a message too long, 1002 or 1007 for one that is broken.
                 raise self._ended(self._websocket.close_code, "broke the WebSocket protocol")
         raise self._ended(1006)
+
+    def acknowledge(self) -> None:
+        """Tells the provider's system at once that its last message has arrived.
+
+        One whose socket collects small writes (Nagle) says that it has begun, and then holds the first audio until
+        that is acknowledged, which our kernel would do 40 ms later (measured on loopback: 43 ms to 1 ms).
+        """
+        if TCP_QUICKACK is not None and (link := self._websocket.get_extra_info("socket")) is not None:
+            link.setsockopt(sockets.IPPROTO_TCP, TCP_QUICKACK, 1)
 
     async def close(self) -> None:
         """The closing handshake, as far as the other side joins in. Idempotent."""
