@@ -9,6 +9,7 @@ from relay.errors import ClientError, Code, ProviderError
 from relay.providers.base import Answer, Ask, PollRequest, ProviderSettings, Refusal, VoiceQuery, Wanted
 from relay.providers.http import HttpDriver
 from relay.providers.sauti import BASE_URL, MAX_TEXT_CHARS, TARGET_SEGMENT_CHARS, Sauti
+from relay.providers.sauti_job import TIMEOUT_S
 from relay.testing.fake_provider import FakeProvider
 from relay.testing.script import Send, Status
 from tests.providers import goldens
@@ -179,6 +180,39 @@ def test_audio_that_is_no_base64_is_no_audio(audio: object) -> None:
     with pytest.raises(ProviderError) as caught:
         job.receive(Answer(status=200, headers={}, body=json.dumps({"audio_base64": audio}).encode()))
     assert (caught.value.code, caught.value.retryable) == (Code.BAD_AUDIO, False)
+
+
+def job_of(text: str = "A secret text.") -> Any:
+    provider = sauti()
+    return provider.request(provider.resolve(Wanted(voice="v")), text).job()
+
+
+def test_why_a_job_failed_is_passed_on_without_secrets() -> None:
+    body = json.dumps({"job_id": "j", "status": "failed", "error": f"{KEY}: A secret text. has no vowels"}).encode()
+    with pytest.raises(ProviderError) as caught:
+        job_of().receive(Answer(status=202, headers={}, body=body))
+    assert caught.value.message == "sauti failed to make the speech: [redacted]: [redacted] has no vowels"
+    assert caught.value.provider.message == "[redacted]: [redacted] has no vowels"
+
+
+@pytest.mark.parametrize(
+    ("left", "reset", "pause_s"),
+    # Ten seconds past the epoch is now; a budget is of one minute, whatever its headers say.
+    [("0", "40", 30.0), ("0", "1e300", 60.0), ("0", "99999", 60.0), ("5", "99999", 12.0), ("0", "5", 2.0)],
+)
+def test_a_pause_is_never_longer_than_the_budgets_minute(left: str, reset: str, pause_s: float) -> None:
+    job = job_of()
+    job.receive(Answer(status=202, headers={}, body=b'{"job_id": "j"}'))
+    headers = {"date": "Thu, 01 Jan 1970 00:00:10 GMT", "x-ratelimit-remaining": left, "x-ratelimit-reset": reset}
+    step = job.receive(Answer(status=200, headers=headers, body=b'{"status": "running"}'))
+    assert step.after_s == pause_s
+
+
+def test_a_clip_has_the_time_of_a_job() -> None:
+    """It comes in the first byte of its answer: a driver's patience with a stream would end it half made."""
+    provider = sauti()
+    upstream = provider.request(provider.resolve(Wanted(voice="v")), "Habari")
+    assert upstream.job().start().request.first_byte_timeout_s == upstream.timeout_s == TIMEOUT_S == 120.0
 
 
 # Voices
