@@ -1,10 +1,12 @@
-"""N turns at real time through one relay on one core: first audio, lateness, underruns, CPU and memory of a turn.
+"""N turns at real time through one relay on one core: first audio, lateness, CPU and memory of a turn.
 
 Run: `python -m bench.load [CASE] [TURNS ...]`. Provider and listeners are processes of their own on the other core. A
 turn is in 20 ms frames, `realtime` with a lead of 200 ms, fed by a provider at twice real time in chunks of 4 KiB: one
 at exactly real time leaves no lead to keep.
-A listener's lateness is counted from the instant a frame might have left; an underrun is a frame that came after the
-listener, who plays from the first frame on, needed it.
+
+TTFA and `relay_ms` are the relay's own reports of each turn. Lateness is counted by the relay from the instant at which
+a frame might have left to the one at which it was handed to the socket; `ran dry` is how often a frame left more than
+100 ms after its listener needed it.
 """
 
 import asyncio
@@ -20,14 +22,15 @@ from typing import Any
 
 import uvloop
 
-from bench.listeners import Listener
+from bench.listeners import Crowd, Ears
 from bench.processes import Running, provider, relay
 
-LEAD_S, FRAME_S = 0.2, 0.02
+LEAD_MS = 200
 SPEED = "2"
-SPREAD_S = 2.0  # turns begin within this time, as calls do
+SPREAD_S = 4.0  # turns begin within this time, as calls do
 WARM_S = 1.0
 WINDOW_S = 8.0
+LATE_MS = (1, 2, 5, 10, 20, 50, 100)
 # case: what the provider sends, what the listener asks for
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "pcm": ("pcm", {"sample_rate": 24000}),
@@ -45,13 +48,12 @@ class Run:
     turns: int
     ttfa_ms: list[float] = field(default_factory=list)
     relay_ms: list[float] = field(default_factory=list)
-    late_ms: list[float] = field(default_factory=list)
-    underruns: int = 0
     failures: int = 0
     frames: int = 0
     cpu_share: float = 0.0
     kib_per_turn: float = 0.0
-    late_over_10_ms: float = 0.0
+    late_share: dict[int, float] = field(default_factory=dict)
+    ran_dry: int = 0
 
 
 async def measure(case: str, turns: int) -> Run:
@@ -67,78 +69,76 @@ async def measure(case: str, turns: int) -> Run:
 
 async def _load(server: Running, turns: int, audio: dict[str, Any], seconds: float) -> Run:
     run = Run(turns)
-    started: dict[Listener, float] = {}
     over = asyncio.Event()
 
-    def on_event(listener: Listener, event: dict[str, Any]) -> None:
-        if event["type"] == "audio.started":
-            run.ttfa_ms.append((time.monotonic() - started[listener]) * 1000)
-        elif event["type"] in ("turn.done", "error"):
-            run.failures += event["type"] == "error"
-            if event["type"] == "turn.done":
-                run.relay_ms.append(event["timings"]["relay_ms"])
-            del started[listener]
-            if not started and len(run.relay_ms) + run.failures == turns:
-                over.set()
+    def on_event(_: Ears, event: dict[str, Any]) -> None:
+        if event["type"] == "turn.done":
+            run.ttfa_ms.append(event["timings"]["ttfa_ms"])
+            run.relay_ms.append(event["timings"]["relay_ms"])
+        elif event["type"] == "error":
+            run.failures += 1
+        if len(run.relay_ms) + run.failures == turns:
+            over.set()
 
-    listeners = [await Listener.connect(server.port, on_event) for _ in range(turns)]
+    crowd = Crowd(server.port, on_event)
+    listening = asyncio.create_task(crowd.listen())
+    await crowd.join(turns)
     await asyncio.sleep(0.5)
-    idle_kib = server.rss_kib()
-    begin_s = time.monotonic()
-    for index, listener in enumerate(random.Random(1).sample(listeners, turns)):
+    idle_kib, begin_s = server.rss_kib(), time.monotonic()
+    pacing = {"mode": "realtime", "lead_ms": LEAD_MS}
+    for index, ears in enumerate(random.Random(1).sample(crowd.all, turns)):
         await asyncio.sleep(max(0.0, begin_s + SPREAD_S * index / turns - time.monotonic()))
-        started[listener] = time.monotonic()
-        pacing = {"mode": "realtime", "lead_ms": round(LEAD_S * 1000)}
-        listener.send(type="speak", text="Hello.", audio=audio, pacing=pacing, turn_id="t")
+        ears.send(type="speak", text="Hello.", audio=audio, pacing=pacing)
     await asyncio.sleep(WARM_S)
-    cpu_s, frames, window_s = server.cpu_s(), sum(len(each.arrivals_s) for each in listeners), time.monotonic()
+    cpu_s, frames, window_s = server.cpu_s(), _frames(crowd), time.monotonic()
     await asyncio.sleep(WINDOW_S / 2)
     run.kib_per_turn = (server.rss_kib() - idle_kib) / turns
-    await asyncio.sleep(WINDOW_S / 2 - 1)
+    await asyncio.sleep(WINDOW_S / 2 - 1 - SPREAD_S / 2)
     run.cpu_share = (server.cpu_s() - cpu_s) / (time.monotonic() - window_s)
-    run.frames = sum(len(each.arrivals_s) for each in listeners) - frames
+    run.frames = round((_frames(crowd) - frames) / (time.monotonic() - window_s))
     async with asyncio.timeout(seconds + 30):
         await over.wait()
-    for listener in listeners:
-        _count(run, listener.arrivals_s)
-        listener.transport.abort()
-    run.late_over_10_ms = _late_share(server)
+    await asyncio.sleep(0.1)
+    _read_metrics(run, await asyncio.to_thread(_metrics, server))
+    listening.cancel()
+    crowd.leave()
     return run
 
 
-def _count(run: Run, arrivals_s: list[float]) -> None:
-    if not arrivals_s:
-        return
-    start_s = arrivals_s[0]
-    for index, at_s in enumerate(arrivals_s):
-        due_s = start_s + index * FRAME_S
-        run.late_ms.append((at_s - max(start_s, due_s - LEAD_S)) * 1000)
-        run.underruns += at_s > due_s + 0.001 and index > 0
+def _frames(crowd: Crowd) -> int:
+    return sum(len(ears.arrivals_s) for ears in crowd.all)
 
 
-def _late_share(server: Running) -> float:
-    text = urllib.request.urlopen(f"{server.url}/metrics").read().decode()
-    paced = float(re.findall(r"(?m)^relay_frames_paced_total (\S+)", text)[0])
-    late = float(re.findall(r"(?m)^relay_frames_late_total\{over_ms=.10.\} (\S+)", text)[0])
-    return late / paced
+def _metrics(server: Running) -> str:
+    text: bytes = urllib.request.urlopen(f"{server.url}/metrics").read()
+    return text.decode()
+
+
+def _read_metrics(run: Run, text: str) -> None:
+    def value(name: str) -> float:
+        return float(re.findall(rf"(?m)^{re.escape(name)} (\S+)", text)[0])
+
+    paced = value("relay_frames_paced_total")
+    run.late_share = {ms: value(f'relay_frames_late_total{{over_ms="{ms}"}}') / paced for ms in LATE_MS}
+    run.ran_dry = int(value("relay_ran_dry_total"))
 
 
 def row(case: str, run: Run) -> str:
-    p = {name: statistics.quantiles(getattr(run, name), n=100) for name in ("ttfa_ms", "relay_ms", "late_ms")}
-    per_frame_us = run.cpu_share * (WINDOW_S - 1) * 1e6 / run.frames
+    ttfa, added = (statistics.quantiles(values, n=100) for values in (run.ttfa_ms, run.relay_ms))
+    late = " ".join(f"{run.late_share[ms]:7.3%}" for ms in (2, 5, 10, 20, 50))
     return (
-        f"{case:16} {run.turns:5} {p['ttfa_ms'][49]:7.2f} {p['ttfa_ms'][98]:7.2f} {p['relay_ms'][49]:8.2f} "
-        f"{p['relay_ms'][98]:7.2f} {p['late_ms'][49]:7.2f} {p['late_ms'][98]:7.2f} {run.late_over_10_ms:9.3%} "
-        f"{run.underruns:6} {run.failures:5} {run.cpu_share:6.0%} {per_frame_us:8.1f} {run.kib_per_turn:8.0f}"
+        f"{case:16}{run.turns:6}{ttfa[49]:8.2f}{ttfa[98]:8.2f}{added[49]:8.2f}{added[98]:8.2f}  {late}{run.ran_dry:6}"
+        f"{run.failures:6}{run.cpu_share:6.0%}{run.cpu_share * 1e6 / run.frames:7.1f}{run.kib_per_turn:7.0f}"
     )
 
 
 def main(case: str | None = None, *turns: int) -> None:
     if 1 in os.sched_getaffinity(0):
         os.sched_setaffinity(0, {1})
+    print(f"{'':22}{'TTFA ms':>16}{'relay_ms':>16}  {'frames later than (ms)':^39}{'ran':>6}")
     print(
-        "case             turns  ttfa50  ttfa99  relay50 relay99  late50  late99 relay>10ms  under  fail    cpu "
-        "us/frame KiB/turn"
+        f"{'case':16}{'turns':>6}{'p50':>8}{'p99':>8}{'p50':>8}{'p99':>8}  {'2':>7} {'5':>7} {'10':>7} {'20':>7} {'50':>7}"
+        f"{'dry':>6}{'fail':>6}{'CPU':>6}{'us/fr':>7}{'KiB/t':>7}"
     )
     for name in [case] if case else list(CASES):
         for count in turns or TURNS[name]:

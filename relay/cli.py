@@ -33,10 +33,10 @@ TRY_NEXT = """
 Listening on {url}
 
 Hear it (in another terminal):
-  relay say "The relay speaks. It streams as it goes." --url {ws}/v1/stream --out hello.wav
+  relay say "The relay speaks. It streams as it goes." --url {ws}/v1/stream{key} --out hello.wav
 
 Over HTTP:
-  curl {url}/v1/speech -d '{{"text":"Hello there.","container":"wav"}}' -o hello.wav
+  curl{header} {url}/v1/speech -d '{{"text":"Hello there.","container":"wav"}}' -o hello.wav
 
 Voices: {url}/v1/voices   Providers: {url}/v1/providers   Metrics: {url}/metrics
 Ctrl-C lets what is being spoken finish, then stops.
@@ -99,8 +99,7 @@ def serve(
             os.write(ready_fd, b"ready")
             os.close(ready_fd)
             return
-        address = f"[{config.server.host}]" if ":" in config.server.host else config.server.host
-        click.echo(TRY_NEXT.format(url=f"http://{address}:{port}", ws=f"ws://{address}:{port}"), err=True)
+        click.echo(_try_next(config, port), err=True)
 
     async def several() -> int:
         from relay.server.workers import Supervisor, command
@@ -157,12 +156,14 @@ def voices(provider: str | None, language: str | None, config_path: str | None) 
 
     from relay.server.relay import Relay
 
-    async def find() -> dict[str, Any]:
+    async def find() -> Any:
         relay = Relay(_load(config_path))
         async with relay.running():
             return await relay.voices(provider, language)
 
-    found = _run(find())
+    found, failed = _run(find())
+    for error in failed:
+        click.echo(f"relay: {error.code}: {error.message}", err=True)
     table = Table("provider", "voice", "name", "languages", "gender", box=None)
     for name, of_provider in found.items():
         for voice in of_provider:
@@ -180,7 +181,7 @@ def providers(config_path: str | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from relay.server.relay import Relay, unusable
+    from relay.server.relay import Relay
 
     config = _load(config_path)
     relay = _run(_made(lambda: Relay(config)))
@@ -191,7 +192,7 @@ def providers(config_path: str | None) -> None:
         table.add_row(
             name, mark, " ".join(facts.formats), "yes" if facts.word_times else "no", ", ".join(facts.options)
         )
-    for name, reason in unusable(config).items():
+    for name, reason in relay.missing.items():
         table.add_row(name, f"no: {reason}", "", "", "")
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
@@ -202,7 +203,6 @@ def check(config_path: str | None) -> None:
     """Validate the configuration and reach every provider that is configured (a list of voices; nothing is spoken)."""
     from relay.errors import RelayError
     from relay.server.app import Server
-    from relay.server.relay import unusable
 
     async def reach() -> bool:
         config = _load(config_path)
@@ -212,12 +212,12 @@ def check(config_path: str | None) -> None:
         async with relay.running():
             for name in relay.providers:
                 try:
-                    found = await relay.voices(name)
+                    found, _ = await relay.voices(name)
                     click.echo(f"{name}: ok, {len(found[name])} voices")
                 except RelayError as error:
                     everything = False
                     click.echo(f"{name}: {error.code}: {error.message}")
-        for name, reason in unusable(config).items():
+        for name, reason in relay.missing.items():
             click.echo(f"{name}: not configured: {reason}")
         return everything
 
@@ -309,6 +309,20 @@ async def _standard_input() -> AsyncIterator[str]:
             yield text
     if rest := decoder.decode(b"", final=True):
         yield rest
+
+
+def _try_next(config: "Config", port: int) -> str:
+    """What to do with a relay that has just started; with keys, how to show one."""
+    # Bound to every address, it is found at this machine's own.
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.server.host, config.server.host)
+    address = f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
+    locked = bool(config.server.keys)
+    return TRY_NEXT.format(
+        url=f"http://{address}",
+        ws=f"ws://{address}",
+        key=" --key YOUR_KEY" if locked else "",
+        header=" -H 'Authorization: Bearer YOUR_KEY'" if locked else "",
+    )
 
 
 def _rate(value: str) -> int | str:

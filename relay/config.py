@@ -9,10 +9,10 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 DEFAULT_FILE = "relay.toml"
 
@@ -21,31 +21,35 @@ class ConfigError(Exception):
     """A setting is wrong. The message names the file or variable, the key, and what is valid."""
 
 
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+
+
 class ServerConfig(Struct, forbid_unknown_fields=True, frozen=True):
     # Loopback: without keys the relay serves anyone who can connect.
     host: str = "127.0.0.1"
-    port: int = 8765
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8765
     # `sha256:HEX` of a key, or the key itself (better in the environment: RELAY_SERVER_KEYS=key1,key2).
     keys: list[str] = field(default_factory=list)
     # Pages that may connect, as `https://host`; empty: pages of this server's own address only.
     allowed_origins: list[str] = field(default_factory=list)
     # A sentence takes seconds, a long turn a minute; orchestrators commonly kill after 30 s.
-    drain_timeout_s: float = 25.0
+    drain_timeout_s: Annotated[float, Meta(ge=0)] = 25.0
 
 
 class LimitsConfig(Struct, forbid_unknown_fields=True, frozen=True):
     # 1,000 turns at real time is what one core carries.
-    max_sessions: int = 1000
+    max_sessions: Count = 1000
     # One client should not be able to take all the places.
-    max_sessions_per_client: int = 500
-    max_message_bytes: int = 256 * 1024
-    max_turn_chars: int = 40_000
-    max_open_turns: int = 8
-    idle_timeout_s: float = 300.0
+    max_sessions_per_client: Count = 500
+    max_message_bytes: Count = 256 * 1024
+    max_turn_chars: Count = 40_000
+    max_open_turns: Count = 8
+    idle_timeout_s: Seconds = 300.0
     # A listener that stops reading for a minute (a paused call) must survive; two minutes is a dead client.
-    slow_client_timeout_s: float = 120.0
-    text_high_water_chars: int = 2000
-    text_low_water_chars: int = 1000
+    slow_client_timeout_s: Seconds = 120.0
+    text_high_water_chars: Count = 2000
+    text_low_water_chars: Count = 1000
 
 
 class AudioConfig(Struct, forbid_unknown_fields=True, frozen=True):

@@ -95,9 +95,6 @@ class Metrics:
     def turn_opened(self) -> None:
         self._turns.inc()
 
-    def turn_refused(self, provider: str, code: str) -> None:
-        self._ended.labels(provider, code).inc()
-
     def turn_ended(self, turn: EndedTurn, end: str) -> None:
         """`end` is done, cancelled, disconnected, or the code of the error that ended the turn."""
         provider, timings = turn.provider_name, turn.report()

@@ -7,6 +7,7 @@ one place, `_illegal`, with the state and the command in the message.
 
 import re
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, TypeAlias
@@ -103,7 +104,7 @@ class Tell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenTurn:
-    """Start a turn with checked, complete settings. The provider's own settings are the provider's to check."""
+    """Start a turn with checked, complete settings."""
 
     turn_id: str
     turn_index: int
@@ -111,6 +112,8 @@ class OpenTurn:
     request: TurnRequest
     audio: AudioRequest
     pacing: Pacing
+    # What the check of the provider's own settings made of them.
+    checked: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +178,16 @@ class _Turn:
 class Session:
     """One client's turns. Methods never block and never raise for what a client did: errors are effects."""
 
-    def __init__(self, defaults: SessionDefaults, limits: SessionLimits, providers: frozenset[str]) -> None:
+    def __init__(
+        self,
+        defaults: SessionDefaults,
+        limits: SessionLimits,
+        check: Callable[[OpenTurn], Any],
+    ) -> None:
+        """`check` raises ClientError where the provider, or its own settings, are not valid; it must not block."""
         self._defaults = defaults
         self._limits = limits
-        self._providers = providers
+        self._check = check
         self._turns: OrderedDict[str, _Turn] = OrderedDict()
         self._live: dict[str, _Turn] = {}
         # None: no turn was opened yet, or the last attempt to open one was refused, so that text meant for it
@@ -317,11 +326,6 @@ class Session:
         return None if turn_id in self._turns else turn_id
 
     def _settings(self, turn_id: str, request: TurnRequest) -> OpenTurn:
-        provider = request.provider or self._defaults.provider
-        if provider not in self._providers:
-            raise ClientError(
-                Code.INVALID_CONFIG, f"provider is {provider!r}; it must be one of {', '.join(sorted(self._providers))}"
-            )
         audio = replace(self._defaults.audio, **request.audio)
         pacing = replace(self._defaults.pacing, **request.pacing)
         if request.window_ms is not None and request.window_ms < audio.frame_ms:
@@ -329,14 +333,15 @@ class Session:
                 Code.INVALID_CONFIG,
                 f"flow.window_ms is {request.window_ms}; it must be at least audio.frame_ms, which is {audio.frame_ms}",
             )
-        return OpenTurn(
+        opened = OpenTurn(
             turn_id=turn_id,
             turn_index=self._opened,
-            provider=provider,
+            provider=request.provider or self._defaults.provider,
             request=request,
             audio=audio,
             pacing=pacing,
         )
+        return replace(opened, checked=self._check(opened))
 
     def _speak(self, request: TurnRequest, text: str) -> list[Effect]:
         self._check_length(len(text))

@@ -11,13 +11,13 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from relay.codecs import warm_up
 from relay.config import Config, ConfigError
 from relay.errors import Code, LimitError
 from relay.server.auth import Auth
 from relay.server.listener import BACKLOG, bind, is_loopback
 from relay.server.relay import Relay
 from relay.server.routes import Routes, errors_as_json
+from relay.server.warmth import warm_codecs
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Server:
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         """Entered when ready. Leaving stops at once; call `drain` first to let turns finish."""
-        warm_up()
+        warm_codecs()
         async with self.relay.running():
             runner = await self._start()
             sweeper = asyncio.create_task(self._sweep())

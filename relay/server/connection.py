@@ -70,7 +70,7 @@ class Connection:
         self.client = client
         self._relay = relay
         self._id = session_id
-        self._session = Session(relay.defaults, relay.limits.session, relay.provider_names)
+        self._session = Session(relay.defaults, relay.limits.session, relay.settings)
         self._outbox = Outbox(relay.ticker)
         self._socket = Socket(
             timeout=CLOSE_TIMEOUT_S,
@@ -85,7 +85,7 @@ class Connection:
         self._order: list[Turn] = []
         self._tasks: asyncio.TaskGroup | None = None
         self._playing_until_s = AT_ONCE_S
-        self._last_message_s = time.monotonic()
+        self._last_message_s = self._last_spoke_s = time.monotonic()
         self._sending_since_s: float | None = None
         self._closing = False
         self._cut = False
@@ -134,10 +134,15 @@ class Connection:
         self._shut(1001, error.code, retryable=True)
 
     def check(self, now_s: float) -> None:
-        """Called about once a second: ends a session that is idle, or whose client has stopped reading for too long."""
+        """Called about once a second: ends a session that is idle, or whose client has stopped reading for too long.
+
+        Idle is a session whose client says nothing while nothing is being spoken: turns that wait for text do not keep
+        it alive.
+        """
         limits = self._relay.limits
-        idle_s = now_s - self._last_message_s
-        if not self._session.live_turns and idle_s > limits.session.idle_timeout_s:
+        if self._outbox.held_ms or not all(turn.waits_for_text for turn in self._turns.values()):
+            self._last_spoke_s = now_s
+        if now_s - max(self._last_message_s, self._last_spoke_s) > limits.session.idle_timeout_s:
             self._shut(1008, Code.IDLE_TIMEOUT, retryable=True)
         if self._sending_since_s is not None and now_s - self._sending_since_s > limits.slow_client_timeout_s:
             self._cut_off()
@@ -147,9 +152,10 @@ class Connection:
     async def _read(self) -> None:
         burst = 0
         async for message in self._socket:
-            self._last_message_s = time.monotonic()
             try:
                 if message.type is WSMsgType.TEXT:
+                    # Pings do not count: a library sends them by itself.
+                    self._last_message_s = time.monotonic()
                     self._apply(self._session.receive(native.receive(message.data)))
                 elif message.type is WSMsgType.PING:
                     self._outbox.post(WsPong(message.data))
@@ -181,9 +187,7 @@ class Connection:
                     self._to_turn(effect)
 
     def _to_turn(self, effect: GiveText | Flush | EndText | Grant | NotePlayed) -> None:
-        turn = self._turns.get(effect.turn_id)
-        if turn is None:  # it failed as it was opened, in the same message
-            return
+        turn = self._turns[effect.turn_id]
         match effect:
             case GiveText(text=text):
                 turn.append(text)
@@ -198,18 +202,12 @@ class Connection:
 
     def _open(self, opened: OpenTurn) -> None:
         turn_id = opened.turn_id
-        try:
-            turn = Turn(
-                self._relay.settings(opened),
-                self._outbox,
-                on_taken=lambda chars: self._apply(self._session.taken(turn_id, chars)),
-                playing_until_s=lambda: self._playing_until_s,
-            )
-        except RelayError as error:
-            self._session.settle(turn_id, Outcome.BROKEN)
-            self._relay.metrics.turn_refused(opened.provider, error.code)
-            self._tell(Failed(error=error, turn_id=turn_id))
-            return
+        turn = Turn(
+            opened.checked,
+            self._outbox,
+            on_taken=lambda chars: self._apply(self._session.taken(turn_id, chars)),
+            playing_until_s=lambda: self._playing_until_s,
+        )
         self._relay.metrics.turn_opened()
         if turn.form is not None:
             self._tell(turn.started(turn.form))
@@ -237,7 +235,7 @@ class Connection:
 
     def _fail(self, turn_id: str, error: RelayError) -> None:
         turn = self._stop(turn_id)
-        self._relay.metrics.turn_ended(turn, error.code)
+        self._relay.turn_failed(turn, error, session=self._id)
         self._tell(Failed(error=error, turn_id=turn_id))
         self._close_if_drained()
 
@@ -299,7 +297,10 @@ class Connection:
         assert settled, "a turn that was stopped has nothing left in the outbox"
         del self._turns[turn_id]
         event: Event = Failed(error=end.error, turn_id=turn_id) if end.error else turn.done()
-        self._relay.metrics.turn_ended(turn, end.error.code if end.error else "done")
+        if end.error:
+            self._relay.turn_failed(turn, end.error, session=self._id)
+        else:
+            self._relay.metrics.turn_ended(turn, "done")
         await self._send(native.send(event), WSMsgType.TEXT)
         self._close_if_drained()
 
@@ -332,18 +333,17 @@ class Connection:
         if self._cut:
             return
         self._cut = self._closing = True
+        error = LimitError(Code.SLOW_CLIENT, "the client has stopped reading")
         for turn_id in self._session.live_turns:
             self._session.settle(turn_id, Outcome.BROKEN)
-            self._relay.metrics.turn_ended(self._stop(turn_id), Code.SLOW_CLIENT)
-        log.info("client does not read, closing", extra={"session": self._id, "code": Code.SLOW_CLIENT})
+            self._relay.turn_failed(self._stop(turn_id), error, session=self._id)
         assert self._tasks is not None
         self._tasks.create_task(self._close_unread())
 
     async def _close_unread(self) -> None:
-        error = LimitError(Code.SLOW_CLIENT, "the client has stopped reading")
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self._socket.close(code=1008, message=error.code.encode(), drain=False)
+                await self._socket.close(code=1008, message=Code.SLOW_CLIENT.encode(), drain=False)
         except (TimeoutError, ConnectionError):
             log.debug("no closing handshake", extra={"session": self._id})
 

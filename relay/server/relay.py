@@ -1,25 +1,25 @@
 """The relay without its sockets: providers, drivers, limits, metrics. `relay say` uses it as the server does."""
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import cast
 
-import msgspec
-
-from relay.config import Config, ConfigError, ProviderConfig
-from relay.core.events import Pacing, SessionDefaults, SessionLimits
-from relay.core.formats import NATIVE, AudioRequest, Encoding
+from relay.config import Config
+from relay.core.formats import NATIVE
 from relay.core.session import OpenTurn
 from relay.core.timings import Timings
 from relay.errors import ClientError, Code, ProviderError, ProviderFault, RelayError
 from relay.metrics import Metrics
-from relay.providers.base import Provider, ProviderSettings, Voice, VoiceQuery, Wanted
-from relay.providers.catalog import PROVIDERS
+from relay.providers.base import Provider, Voice, VoiceQuery, Wanted
 from relay.providers.drivers.dispatch import Drivers
-from relay.providers.http_settings import HttpSettings
-from relay.server.limits import Limits, Places
+from relay.server.limits import Places
+from relay.server.setup import build_providers, defaults_of, limits_of, patience
 from relay.server.ticker import Ticker
-from relay.server.turn import TurnSettings
+from relay.server.turn import Turn, TurnSettings
+from relay.server.warmth import keep_warm
+
+log = logging.getLogger(__name__)
 
 # More than this is a provider gone wrong, not a list of voices.
 MAX_VOICE_PAGES = 50
@@ -34,33 +34,29 @@ class Relay:
         self.draining = False
         self.ticker = Ticker()
         self.metrics = Metrics()
-        self.limits = _limits(config)
+        self.limits = limits_of(config)
         self.places = Places(self.limits)
-        self.defaults = _defaults(config)
-        self.providers = _usable(config)
-        self.drivers = Drivers(_patience(config))
-        if self.defaults.provider not in self.providers:
-            raise ConfigError(
-                f"defaults.provider is {self.defaults.provider!r}; "
-                f"configured and usable are: {', '.join(self.providers) or 'none'}"
-            )
-
-    @property
-    def provider_names(self) -> frozenset[str]:
-        return frozenset(self.providers)
+        self.providers, self.missing = build_providers(config)
+        self.defaults = defaults_of(config, self.providers)
+        self.drivers = Drivers(patience(config))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Starts the drivers; leaving ends every request, connection and worker they have."""
         async with self.drivers:
+            warming = asyncio.create_task(
+                keep_warm(self.drivers, list(self.providers.values()), patience(self.config)), name="keep warm"
+            )
             try:
                 yield
             finally:
+                warming.cancel()
+                await asyncio.wait([warming])
                 self.ticker.close()
 
     def settings(self, opened: OpenTurn) -> TurnSettings:
         """What a turn was asked to be -> all that is needed to speak it. Raises ClientError."""
-        request, provider = opened.request, self.providers[opened.provider]
+        request, provider = opened.request, self._provider(opened.provider)
         rate = opened.audio.sample_rate
         speech = provider.resolve(
             Wanted(
@@ -84,22 +80,40 @@ class Relay:
             speech=speech,
         )
 
-    async def voices(self, provider: str | None = None, language: str | None = None) -> dict[str, list[Voice]]:
-        """The voices of one provider or of all, by provider. Raises RelayError; of all, those that answer."""
+    def turn_failed(self, turn: Turn, error: RelayError, *, session: str | None = None) -> None:
+        """Counts and logs a turn that an error has ended."""
+        self.metrics.turn_ended(turn, error.code)
+        facts = {"session": session, "provider": turn.provider_name, "code": error.code}
+        if isinstance(error, ProviderError):
+            facts["status"] = str(error.provider.status) if error.provider.status else None
+        log.warning("turn failed: %s", error.message, extra=facts)
+
+    async def voices(
+        self, provider: str | None = None, language: str | None = None
+    ) -> tuple[dict[str, list[Voice]], list[RelayError]]:
+        """The voices of one provider or of all, by provider, and what went wrong with those that did not answer.
+
+        Raises RelayError where one provider was asked for.
+        """
         if provider is not None:
-            if provider not in self.providers:
-                raise ClientError(
-                    Code.INVALID_CONFIG,
-                    f"provider is {provider!r}; it must be one of {', '.join(sorted(self.providers))}",
-                )
-            return {provider: _speaking(await self._voices_of(self.providers[provider]), language)}
-        found = {}
+            return {provider: _speaking(await self._voices_of(self._provider(provider)), language)}, []
+        found: dict[str, list[Voice]] = {}
+        failed: list[RelayError] = []
         for name, each in self.providers.items():
             try:
                 found[name] = _speaking(await self._voices_of(each), language)
-            except RelayError:
-                continue
-        return found
+            except RelayError as error:
+                failed.append(error)
+        return found, failed
+
+    def _provider(self, name: str) -> Provider:
+        if name in self.providers:
+            return self.providers[name]
+        if name in self.missing:
+            raise ClientError(Code.INVALID_CONFIG, f"provider {name!r} is not configured: {self.missing[name]}")
+        raise ClientError(
+            Code.INVALID_CONFIG, f"provider is {name!r}; it must be one of {', '.join(sorted(self.providers))}"
+        )
 
     async def _voices_of(self, provider: Provider) -> list[Voice]:
         answer = provider.voices()
@@ -126,96 +140,6 @@ class Relay:
                         provider=ProviderFault(name=provider.name),
                     )
         return bytes(body)
-
-
-def unusable(config: Config) -> dict[str, str]:
-    """The known providers that cannot be used, with what is missing."""
-    missing = {}
-    for name, build in PROVIDERS.items():
-        settings = _settings(config.providers.get(name, ProviderConfig()))
-        facts = build(settings).capabilities
-        needs = (
-            ("key", "api_key", facts.needs_key),
-            ("user id", "user_id", facts.needs_user_id),
-            ("address of a server", "base_url", facts.needs_base_url),
-        )
-        lacks = [
-            f"no {what}: set {name.upper()}_{field.upper()}, or providers.{name}.{field} in the configuration"
-            for what, field, needed in needs
-            if needed and not getattr(settings, field)
-        ]
-        if lacks:
-            missing[name] = "; ".join(lacks)
-    return missing
-
-
-def _usable(config: Config) -> dict[str, Provider]:
-    without_key = unusable(config)
-    built = {}
-    for name, build in PROVIDERS.items():
-        if name in without_key:
-            continue
-        try:
-            built[name] = build(_settings(config.providers.get(name, ProviderConfig())))
-        except RelayError as error:
-            raise ConfigError(f"providers.{name}: {error.message}") from error
-    return built
-
-
-def _settings(config: ProviderConfig) -> ProviderSettings:
-    return ProviderSettings(
-        api_key=config.api_key,
-        base_url=config.base_url,
-        user_id=config.user_id,
-        voice=config.voice,
-        model=config.model,
-        language=config.language,
-        options=config.options,
-    )
-
-
-def _patience(config: Config) -> HttpSettings:
-    try:
-        return HttpSettings(**msgspec.structs.asdict(config.http))
-    except ValueError as error:
-        raise ConfigError(f"http.{error}") from error
-
-
-def _limits(config: Config) -> Limits:
-    limits = config.limits
-    return Limits(
-        max_sessions=limits.max_sessions,
-        max_sessions_per_client=limits.max_sessions_per_client,
-        slow_client_timeout_s=limits.slow_client_timeout_s,
-        session=SessionLimits(
-            max_message_bytes=limits.max_message_bytes,
-            max_turn_chars=limits.max_turn_chars,
-            max_open_turns=limits.max_open_turns,
-            idle_timeout_s=limits.idle_timeout_s,
-            text_high_water_chars=limits.text_high_water_chars,
-            text_low_water_chars=limits.text_low_water_chars,
-        ),
-    )
-
-
-def _defaults(config: Config) -> SessionDefaults:
-    defaults, audio = config.defaults, config.defaults.audio
-    own = config.providers.get(defaults.provider, ProviderConfig())
-    try:
-        return SessionDefaults(
-            provider=defaults.provider,
-            voice=own.voice,
-            audio=AudioRequest(
-                encoding=cast("Encoding", audio.encoding),  # checked there
-                sample_rate=audio.sample_rate,
-                channels=audio.channels,
-                frame_ms=audio.frame_ms,
-                tail=audio.tail,
-            ),
-            pacing=Pacing(mode=defaults.pacing.mode, lead_ms=defaults.pacing.lead_ms),
-        )
-    except RelayError as error:
-        raise ConfigError(f"defaults.{error.message}") from error
 
 
 def _speaking(voices: list[Voice], language: str | None) -> list[Voice]:

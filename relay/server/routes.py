@@ -13,7 +13,7 @@ from relay.protocols import native
 from relay.server.auth import Auth
 from relay.server.connection import Connection
 from relay.server.http_speech import speech
-from relay.server.relay import Relay, unusable
+from relay.server.relay import Relay
 
 log = logging.getLogger(__name__)
 
@@ -81,17 +81,14 @@ class Routes:
             | {"capabilities": asdict(provider.capabilities)}
             for name, provider in self._relay.providers.items()
         ]
-        missing = [
-            {"name": name, "usable": False, "reason": reason} for name, reason in unusable(self._relay.config).items()
-        ]
+        missing = [{"name": name, "usable": False, "reason": reason} for name, reason in self._relay.missing.items()]
         return _json({"providers": usable + missing})
 
     async def voices(self, request: web.Request) -> web.Response:
         self._admit(request)
-        found = await self._relay.voices(request.query.get("provider"), request.query.get("language"))
-        return _json(
-            {"voices": [{"provider": name, **asdict(voice)} for name, voices in found.items() for voice in voices]}
-        )
+        found, failed = await self._relay.voices(request.query.get("provider"), request.query.get("language"))
+        listed = [{"provider": name, **asdict(voice)} for name, voices in found.items() for voice in voices]
+        return _json({"voices": listed, "failed": [native.error_fields(error) for error in failed]})
 
     async def healthz(self, request: web.Request) -> web.Response:
         return _json({"status": "ok"})
@@ -124,6 +121,8 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         if error.status < 400:
             raise
         message = f"{request.method} {request.path}: {error.reason}"
+        if isinstance(error, web.HTTPRequestEntityTooLarge):
+            message = f"the body is too long: {error.text}"
         return _refusal(ClientError(Code.INVALID_MESSAGE, message), error.status)
     except Exception:
         log.exception("request failed by a bug", extra={"reason": request.path})

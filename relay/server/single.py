@@ -8,6 +8,7 @@ from typing import Self
 from relay.core.events import AppendText, Command, EndTurn, Event, Failed, StartTurn, TurnRequest
 from relay.core.frames import Frame
 from relay.core.session import Effect, EndText, FailTurn, GiveText, OpenTurn, Session, Tell
+from relay.errors import RelayError
 from relay.server.outbox import End, Outbox
 from relay.server.relay import Relay
 from relay.server.turn import Turn
@@ -21,14 +22,14 @@ class SingleTurn:
 
     def __init__(self, relay: Relay, request: TurnRequest) -> None:
         self._relay = relay
-        self._session = Session(relay.defaults, relay.limits.session, relay.provider_names)
+        self._session = Session(relay.defaults, relay.limits.session, relay.settings)
         self._outbox = Outbox(relay.ticker)
         self._task: asyncio.Task[None] | None = None
-        self._end = "disconnected"
+        self._end: RelayError | str = "disconnected"
         [opened] = self._checked(StartTurn(request=request))
         assert isinstance(opened, OpenTurn), "starting a turn opens one"
         self._id = opened.turn_id
-        self.turn = Turn(relay.settings(opened), self._outbox, on_taken=self._taken)
+        self.turn = Turn(opened.checked, self._outbox, on_taken=self._taken)
         self.turn.go.set()
 
     async def __aenter__(self) -> Self:
@@ -40,7 +41,10 @@ class SingleTurn:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._task is not None
-        self._relay.metrics.turn_ended(self.turn, self._end)
+        if isinstance(self._end, RelayError):
+            self._relay.turn_failed(self.turn, self._end)
+        else:
+            self._relay.metrics.turn_ended(self.turn, self._end)
         self._task.cancel()
         await asyncio.wait([self._task])
 
@@ -61,7 +65,7 @@ class SingleTurn:
             assert isinstance(item, tuple), "nobody posts to the outbox of a single turn"
             _, content = item
             if isinstance(content, End):
-                self._end = content.error.code if content.error else "done"
+                self._end = content.error or "done"
                 if content.error:
                     raise content.error
                 return

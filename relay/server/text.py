@@ -26,6 +26,8 @@ class TurnText:
         self._clock = clock
         self._changed = asyncio.Event()
         self.chars = 0
+        # Whether nothing will be taken before the client says more.
+        self.waiting = False
 
     def append(self, text: str) -> None:
         self.chars += len(text)
@@ -43,7 +45,7 @@ class TurnText:
     async def next(self) -> str | None:
         """The next segment, as soon as one is speakable; None when all text was taken and no more will come.
 
-        The session's idle timeout bounds the wait for a client that sends no text.
+        The session's idle timeout bounds the wait for a client that says nothing.
         """
         while True:
             self._changed.clear()
@@ -55,11 +57,14 @@ class TurnText:
                 return None
             deadline_s = self._chunker.deadline_s
             delay_s = None if deadline_s is None else max(0.0, deadline_s - self._clock())
+            self.waiting = delay_s is None
             try:
                 async with asyncio.timeout(delay_s):
                     await self._changed.wait()
             except TimeoutError:
                 continue
+            finally:
+                self.waiting = False
 
 
 class Mark(Enum):
@@ -83,6 +88,8 @@ class StreamedText:
         self._given: deque[Given] = deque()
         self._changed = asyncio.Event()
         self.chars = 0
+        # Whether nothing will be taken before the client says more.
+        self.waiting = False
 
     def append(self, text: str) -> None:
         self.chars += len(text)
@@ -112,13 +119,13 @@ class StreamedText:
                 return speakable(text)
             # A flush of what cannot be spoken is none.
             self._given = deque([text] if text else [])
-            await self._changed.wait()
+            await self._change()
 
     async def next(self) -> Given:
         """All text that has come, or the mark that stands before it. END is the last."""
         while not self._given:
             self._changed.clear()
-            await self._changed.wait()
+            await self._change()
         first = self._given.popleft()
         if isinstance(first, Mark):
             return first
@@ -127,6 +134,13 @@ class StreamedText:
             pieces.append(following)
             self._given.popleft()
         return "".join(pieces)
+
+    async def _change(self) -> None:
+        self.waiting = True
+        try:
+            await self._changed.wait()
+        finally:
+            self.waiting = False
 
     def took(self, chars: int) -> None:
         """So much text has been passed on: a paused client may go on."""

@@ -5,9 +5,9 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from relay.core.chunker import TextChunker, speakable
+from relay.core.chunker import DEFAULT, ChunkPolicy, TextChunker, speakable
 from relay.core.events import (
     AudioStarted,
     Pacing,
@@ -89,9 +89,12 @@ class Turn:
         if settings.speech.streaming_text:
             self._text = StreamedText(on_taken=on_taken)
         else:
-            chunker = TextChunker(max_chars=settings.provider.capabilities.max_segment_chars)
+            chunker = TextChunker(
+                max_chars=settings.provider.capabilities.max_segment_chars, policy=_policy(settings.provider)
+            )
             self._text = TurnText(chunker, on_taken=on_taken, clock=clock)
         self._spoken = SpokenText()
+        self._open_segments = 0
         self._granted_ms = 0
         self._form: FrameFormat | None = None
         self._audio: TurnAudio | None = None
@@ -181,6 +184,7 @@ class Turn:
             await before.wait()
             await self._put([*self._announce(), self._begin(text)])
         else:
+            self._open_segments += 1
             try:
                 upstream = settings.provider.request(settings.speech, text)
                 async with settings.driver.open(upstream, timings) as reply:
@@ -190,6 +194,8 @@ class Turn:
                 # What was being spoken before it is delivered first.
                 await before.wait()
                 raise
+            finally:
+                self._open_segments -= 1
         after.set()
         slots.release()
 
@@ -264,6 +270,11 @@ class Turn:
     @property
     def provider_name(self) -> str:
         return self.settings.provider.name
+
+    @property
+    def waits_for_text(self) -> bool:
+        """Nothing is being spoken, and nothing will be before the client gives more text or ends it."""
+        return self._text.waiting and not self._open_segments
 
     @property
     def text_chars(self) -> int:
@@ -371,6 +382,13 @@ class Turn:
     def text_until(self, sample: int) -> str:
         """The text whose audio begins before `sample`; to the word where the provider gave word times."""
         return self._spoken.until(sample)
+
+
+def _policy(provider: Provider) -> ChunkPolicy:
+    target = provider.capabilities.target_segment_chars
+    if target is None:
+        return DEFAULT
+    return replace(DEFAULT, target_chars=target, longest_chars=max(target, DEFAULT.longest_chars))
 
 
 def _first(group: BaseExceptionGroup[RelayError]) -> RelayError:

@@ -50,8 +50,14 @@ from relay.errors import ClientError, Code
 LIMITS = SessionLimits(max_turn_chars=100, max_open_turns=3, text_high_water_chars=40, text_low_water_chars=10)
 
 
+def check(opened: OpenTurn) -> str:
+    if opened.provider not in ("espeak", "breeze"):
+        raise ClientError(Code.INVALID_CONFIG, "provider must be one of breeze, espeak")
+    return f"checked {opened.turn_id}"
+
+
 def make(limits: SessionLimits = LIMITS) -> Session:
-    return Session(SessionDefaults(provider="espeak"), limits, frozenset({"espeak", "breeze"}))
+    return Session(SessionDefaults(provider="espeak"), limits, check)
 
 
 def start(session: Session, turn_id: str | None = None, **fields: object) -> list[Effect]:
@@ -209,8 +215,12 @@ def test_made_ids_avoid_the_clients() -> None:
     assert opened.turn_id == "turn-2"
 
 
-def test_an_unknown_provider_is_refused_with_the_valid_ones() -> None:
-    assert "breeze, espeak" in message_of(start(make(), provider="nobody"))
+def test_what_the_check_refuses_opens_nothing_and_uses_up_no_index() -> None:
+    session = make()
+    assert "breeze, espeak" in message_of(start(session, provider="nobody"))
+    [opened] = start(session, "a", provider="breeze")
+    assert isinstance(opened, OpenTurn)
+    assert (opened.turn_index, opened.checked) == (0, "checked a")
 
 
 def test_a_window_smaller_than_a_frame_could_never_send_one() -> None:

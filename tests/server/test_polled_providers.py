@@ -16,7 +16,7 @@ from relay.core.formats import AudioFormat, Encoding
 from relay.providers import playai_job, sauti_job
 from relay.providers.catalog import PROVIDERS
 from relay.server.app import Server
-from relay.server.relay import unusable
+from relay.server.setup import build_providers
 from relay.testing.audio import speech_like, wav
 from relay.testing.fake_provider import Chooser, FakeProvider, FakeRequest, in_turn
 from relay.testing.script import Script, Send, Stall, Status
@@ -359,7 +359,7 @@ def test_the_credentials_come_from_the_environment(tmp_path: Path) -> None:
     }
     config = load(str(file), environ=environ, providers=tuple(PROVIDERS))
     assert config.providers["playai"] == ProviderConfig(api_key=KEY, user_id=USER, base_url="http://127.0.0.1:9")
-    assert {"playai", "sauti"}.isdisjoint(unusable(config))
+    assert {"playai", "sauti"}.isdisjoint(build_providers(config)[1])
     assert USER not in repr(config.providers["playai"])
 
 
@@ -385,7 +385,7 @@ def test_the_credentials_come_from_the_environment(tmp_path: Path) -> None:
 )
 async def test_what_is_missing_is_said(given: dict[str, Any], says: str) -> None:
     config = Config(server=ServerConfig(port=0), providers={"playai": ProviderConfig(**given)})
-    assert unusable(config)["playai"] == says
+    assert build_providers(config)[1]["playai"] == says
     async with serving(config) as server, aiohttp.ClientSession() as session:
         async with session.get(f"http://127.0.0.1:{server.port}/v1/providers") as response:
             listed = {each["name"]: each for each in (await response.json())["providers"]}

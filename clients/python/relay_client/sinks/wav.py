@@ -132,4 +132,5 @@ class WavSink(Sink):
     def _failed(self, error: OSError) -> SinkError:
         reason = error.strerror or type(error).__name__
         kept = f"; what was written is in {self._part}" if self._part is not None and self._part.exists() else ""
-        return SinkError(f"cannot write the WAV file: {reason}{kept}")
+        name = f"the WAV file {self._path}" if self._path is not None else "the WAV"
+        return SinkError(f"cannot write {name}: {reason}{kept}")
