@@ -9,6 +9,7 @@ import socket
 import time
 
 from aiohttp import ClientConnectionResetError, WSMsgType, web
+from aiohttp.abc import AbstractStreamWriter
 
 from relay.core.events import Event, Failed, SessionClosing, SessionReady
 from relay.core.frames import Frame
@@ -30,9 +31,10 @@ from relay.core.session import (
 )
 from relay.errors import ClientError, Code, LimitError, RelayError
 from relay.protocols import native
-from relay.server.outbox import CloseSocket, Content, End, Outbox, OutboxFull, Urgent, WsPong
+from relay.server.outbox import CloseSocket, End, Item, Outbox, OutboxFull, WsPong
 from relay.server.relay import Relay
 from relay.server.turn import Turn
+from relay.server.ws_message import ws_message
 
 log = logging.getLogger(__name__)
 
@@ -77,9 +79,10 @@ class Connection:
             autoping=False,  # the answer must not make the reader wait
             compress=False,  # PCM hardly shrinks, and deflate costs 44 KiB a connection
             max_msg_size=relay.limits.session.max_message_bytes,
-            writer_limit=0,  # ask the transport after every message, not after every 64 KiB
             protocols=(native.NAME,),
         )
+        self._writer: AbstractStreamWriter | None = None
+        self._transport: asyncio.Transport
         self._turns: dict[str, Turn] = {}
         self._running: dict[Turn, asyncio.Task[None]] = {}
         self._order: list[Turn] = []
@@ -91,11 +94,11 @@ class Connection:
         self._cut = False
 
     async def run(self, request: web.Request) -> web.WebSocketResponse:
-        await self._socket.prepare(request)
+        self._writer = await self._socket.prepare(request)
         assert request.transport is not None, "it was there to answer the handshake"
-        _tune(request.transport)
+        self._transport = request.transport
+        _tune(self._transport)
         self._tell(SessionReady(session_id=self._id, limits=self._relay.limits.session, defaults=self._relay.defaults))
-        transport = request.transport
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 writer = self._tasks.create_task(self._write())
@@ -113,7 +116,7 @@ class Connection:
                 self._relay.metrics.turn_ended(turn, "disconnected")
             self._turns.clear()
             # A peer that does not take what is still in the socket would keep it open for ever.
-            asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, transport.abort)
+            asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self._transport.abort)
         return self._socket
 
     @property
@@ -250,63 +253,66 @@ class Connection:
     # Out: outbox -> socket.
 
     async def _write(self) -> None:
+        """Sends what may leave, all that may leave now in one write: a write is a system call, and most of its cost."""
+        outbox = self._outbox
         try:
             while True:
-                item = await self._outbox.get()
-                if isinstance(item, tuple):
-                    turn, content = item
-                    assert isinstance(turn, Turn), "a connection's outbox holds its own turns"
-                    await self._send_content(turn, content)
-                elif isinstance(item, CloseSocket):
+                item: Item | None = await outbox.get()
+                messages: list[bytes] = []
+                waiting_bytes = 0
+                while item is not None and not isinstance(item, CloseSocket):
+                    messages += self._messages(item)
+                    waiting_bytes += len(messages[-1])
+                    # More than the socket takes at a time would wait where a cancel cannot drop it.
+                    item = outbox.get_nowait() if waiting_bytes < SOCKET_HIGH_WATER_BYTES else None
+                if messages:
+                    await self._send(b"".join(messages))
+                if item is not None:
                     await self._socket.close(code=item.code, message=item.reason.encode())
                     return
-                else:
-                    await self._send_urgent(item)
         except (ClientConnectionResetError, ConnectionError):
             # The client is gone; the reader is told so by the socket.
             await self._socket.close()
 
-    async def _send_urgent(self, item: Urgent) -> None:
+    def _messages(self, item: Item) -> list[bytes]:
+        """An item as WebSocket messages. From here on it counts as sent."""
         if isinstance(item, WsPong):
-            await self._send(item.payload, WSMsgType.PONG)
-        else:
-            assert not isinstance(item, CloseSocket)
-            await self._send(native.send(item), WSMsgType.TEXT)
-
-    async def _send_content(self, turn: Turn, content: Content) -> None:
+            return [ws_message(WSMsgType.PONG, item.payload)]
+        assert not isinstance(item, CloseSocket)
+        if not isinstance(item, tuple):
+            return [_text(item)]
+        turn, content = item
+        assert isinstance(turn, Turn), "a connection's outbox holds its own turns"
         if type(content) is Frame:
-            await self._send_frame(turn, content)
-        elif type(content) is End:
-            await self._send_end(turn, content)
-        else:
-            assert not isinstance(content, Frame | End)
-            await self._send(native.send(content), WSMsgType.TEXT)
+            begun = [] if turn.frames_sent else [_text(turn.begin_audio())]
+            turn.sent(content)
+            return [*begun, ws_message(WSMsgType.BINARY, turn.message(content))]
+        if isinstance(content, End):
+            return [_text(self._ended(turn, content))]
+        assert not isinstance(content, Frame)
+        return [_text(content)]
 
-    async def _send_frame(self, turn: Turn, frame: Frame) -> None:
-        if turn.frames_sent == 0:
-            await self._send(native.send(turn.begin_audio()), WSMsgType.TEXT)
-            if turn.settings.turn_id not in self._turns:
-                return  # cancelled while the socket was full
-        turn.sent(frame)
-        await self._send(turn.message(frame), WSMsgType.BINARY)
-
-    async def _send_end(self, turn: Turn, end: End) -> None:
+    def _ended(self, turn: Turn, end: End) -> Event:
         turn_id = turn.settings.turn_id
         self._playing_until_s = turn.playout_end_s
         settled = self._session.settle(turn_id, Outcome.SPOKEN if end.error is None else Outcome.BROKEN)
         assert settled, "a turn that was stopped has nothing left in the outbox"
         del self._turns[turn_id]
-        event: Event = Failed(error=end.error, turn_id=turn_id) if end.error else turn.done()
         if end.error:
             self._relay.turn_failed(turn, end.error, session=self._id)
         else:
             self._relay.metrics.turn_ended(turn, "done")
-        await self._send(native.send(event), WSMsgType.TEXT)
         self._close_if_drained()
+        return Failed(error=end.error, turn_id=turn_id) if end.error else turn.done()
 
-    async def _send(self, message: bytes, kind: WSMsgType) -> None:
+    async def _send(self, data: bytes) -> None:
+        """Hands whole messages to the socket, and waits until it has taken them."""
+        assert self._writer is not None, "the handshake was answered"
+        if self._transport.is_closing():
+            raise ClientConnectionResetError("the connection is closing")
+        self._transport.write(data)
         self._sending_since_s = time.monotonic()
-        await self._socket.send_frame(message, kind)
+        await self._writer.drain()
         self._sending_since_s = None
 
     def _tell(self, event: Event) -> None:
@@ -346,6 +352,10 @@ class Connection:
                 await self._socket.close(code=1008, message=Code.SLOW_CLIENT.encode(), drain=False)
         except (TimeoutError, ConnectionError):
             log.debug("no closing handshake", extra={"session": self._id})
+
+
+def _text(event: Event) -> bytes:
+    return ws_message(WSMsgType.TEXT, native.send(event))
 
 
 def _tune(transport: asyncio.Transport) -> None:

@@ -58,6 +58,7 @@ class Owner(Protocol):
 
 Content: TypeAlias = Frame | Event | End
 Urgent: TypeAlias = Event | WsPong | CloseSocket
+Item: TypeAlias = Urgent | tuple[Owner, Content]
 
 
 class OutboxFull(Exception):  # noqa: N818 - like asyncio.QueueFull
@@ -130,28 +131,35 @@ class Outbox:
         """Looks again at what may leave: credit came, say."""
         self._changed.set()
 
-    async def get(self) -> Urgent | tuple[Owner, Content]:
+    async def get(self) -> Item:
         """The next thing that may leave now. A frame waits for its instant and its credit; nothing overtakes it."""
-        while True:
-            if self._urgent:
-                return self._urgent.popleft()
-            if self._queue:
-                owner, content = self._queue[0]
-                if type(content) is not Frame:
-                    self._queue.popleft()
-                    return owner, content
-                ready_s = owner.ready_s(content.pts)
-                if ready_s == AT_ONCE_S or ready_s <= self._clock():
-                    self._queue.popleft()
-                    self._release(owner.frame_ms)
-                    return owner, content
-                if ready_s != self._alarm_s:
-                    self._alarm_s = ready_s
-                    owner.waits(ready_s)
-                    if ready_s != NEVER_S:
-                        self._ticker.wake(self._changed, ready_s)
+        while (item := self.get_nowait()) is None:
             self._changed.clear()
             await self._changed.wait()
+        return item
+
+    def get_nowait(self) -> Item | None:
+        """As `get`, or None if nothing may leave now."""
+        if self._urgent:
+            return self._urgent.popleft()
+        if not self._queue:
+            return None
+        owner, content = self._queue[0]
+        if type(content) is Frame:
+            ready_s = owner.ready_s(content.pts)
+            if ready_s != AT_ONCE_S and ready_s > self._clock():
+                self._wait_until(owner, ready_s)
+                return None
+            self._release(owner.frame_ms)
+        return self._queue.popleft()
+
+    def _wait_until(self, owner: Owner, ready_s: float) -> None:
+        if ready_s == self._alarm_s:
+            return
+        self._alarm_s = ready_s
+        owner.waits(ready_s)
+        if ready_s != NEVER_S:
+            self._ticker.wake(self._changed, ready_s)
 
     def _release(self, freed_ms: int) -> None:
         self.held_ms -= freed_ms
