@@ -4,6 +4,7 @@ A golden's `invalid` part replaces keys of its `valid` one, and must end in an e
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -13,8 +14,9 @@ import pytest
 from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
 from relay.core.timings import Timings
 from relay.errors import ClientError, Code, ProviderError, ProviderFault
-from relay.providers.base import HttpRequest, ProviderSettings, Refusal, ReplyFacts, VoiceQuery, Wanted
-from relay.providers.breeze import BASE_URL, MAX_TEXT_CHARS, Breeze
+from relay.providers.base import HttpRequest, ProviderSettings, Query, Refusal, ReplyFacts, VoiceQuery, Wanted
+from relay.providers.breeze import MAX_TEXT_CHARS, Breeze
+from relay.providers.breeze_api import BASE_URL
 from relay.providers.http import HttpDriver, HttpSettings
 from relay.testing.fake_provider import FakeProvider, FakeRequest, in_turn
 from relay.testing.script import Script, Send, Status
@@ -71,6 +73,7 @@ async def play(case: Golden) -> None:
     async with FakeProvider(script(case["reply"])) as fake:
         provider = breeze(fake.url, **case.get("settings", {}))
         request = provider.request(provider.resolve(Wanted(**case["wanted"])), case["text"])
+        assert isinstance(request, HttpRequest)
         driver = HttpDriver(HttpSettings(retries=0))
         await driver.start()
         try:
@@ -156,7 +159,9 @@ ERRORS = [
 
 def request_of(text: str = "Hello there", **wanted: Any) -> HttpRequest:
     provider = breeze()
-    return provider.request(provider.resolve(Wanted(**({"voice": "voc_1"} | wanted))), text)
+    request = provider.request(provider.resolve(Wanted(**({"voice": "voc_1"} | wanted))), text)
+    assert isinstance(request, HttpRequest)
+    return request
 
 
 @pytest.mark.parametrize(("status", "code", "ours", "retryable"), ERRORS)
@@ -281,6 +286,7 @@ def test_addresses() -> None:
     assert request_of().url == f"{BASE_URL}/v1/text-to-speech/voc_1/stream?output_format=pcm"
     provider = breeze("http://gateway.internal:8080/breeze//")
     request = provider.request(provider.resolve(Wanted(voice="voc_1")), "Hi")
+    assert isinstance(request, HttpRequest)
     assert urlsplit(request.url).path == "/breeze/v1/text-to-speech/voc_1/stream"
 
 
@@ -399,3 +405,48 @@ def test_a_missing_voices_route_is_not_a_missing_voice() -> None:
     assert isinstance(request, HttpRequest)
     error = request.refuse(Refusal(status=404, headers={}, body=b'{"code": "RESOURCE_NOT_FOUND"}'))
     assert (error.code, error.retryable) == (Code.PROVIDER_REJECTED, False)
+
+
+# The account
+
+
+@pytest.mark.parametrize("twin", ["valid", "invalid"])
+@pytest.mark.parametrize("name", ["models", "limits", "balance"])
+def test_what_an_account_has(name: str, twin: str) -> None:
+    both = golden(f"account/{name}")
+    case = both["valid"] | both["invalid"] if twin == "invalid" else both["valid"]
+    provider = breeze()
+    query: Query[Any] | None = {"models": provider.models, "limits": provider.limits, "balance": provider.balance}[
+        name
+    ]()
+    assert query is not None
+    assert (query.request.method, query.request.url) == ("GET", BASE_URL + case["url"])
+    assert query.request.secret_headers == {"xi-api-key": KEY}
+    body = json.dumps(case["reply"]).encode()
+    if says := case.get("says"):
+        with pytest.raises(ProviderError) as caught:
+            query.parse(body)
+        assert all(said in caught.value.message for said in says)
+        return
+    parsed = query.parse(body)
+    if name == "models":
+        parsed = [[model.id, model.name, list(model.languages), model.description] for model in parsed]
+    assert parsed == case["parsed"]
+
+
+def test_without_a_key_no_limit_is_asked_for() -> None:
+    assert breeze(api_key=None).limits() is None
+
+
+def test_past_audio_is_fetched_by_its_id() -> None:
+    request = breeze().history_audio("hist/1")
+    assert (request.method, request.url) == ("GET", f"{BASE_URL}/v1/history/hist%2F1/audio")
+    assert request.accept({"content-type": "audio/wav"}).source.container is Container.WAV
+    refusal = Refusal(status=425, headers={"retry-after": "3"}, body=b'{"code": "GENERATION_NOT_READY"}')
+    error = request.refuse(refusal)
+    assert (error.code, error.retryable, error.retry_after_s) == (Code.PROVIDER_UNAVAILABLE, True, 3.0)
+
+
+def test_a_whole_clip_may_take_its_time() -> None:
+    assert request_of(options={"transport": "sync"}).first_byte_timeout_s == 60
+    assert request_of().first_byte_timeout_s is None
