@@ -4,7 +4,6 @@ A golden's `invalid` part replaces keys of its `valid` one, and must end in an e
 """
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -416,9 +415,7 @@ def test_what_an_account_has(name: str, twin: str) -> None:
     both = golden(f"account/{name}")
     case = both["valid"] | both["invalid"] if twin == "invalid" else both["valid"]
     provider = breeze()
-    query: Query[Any] | None = {"models": provider.models, "limits": provider.limits, "balance": provider.balance}[
-        name
-    ]()
+    query: Query[Any] | None = getattr(provider, name)()
     assert query is not None
     assert (query.request.method, query.request.url) == ("GET", BASE_URL + case["url"])
     assert query.request.secret_headers == {"xi-api-key": KEY}
