@@ -279,18 +279,25 @@ class FakeProvider:
     Leaving the context ends every connection and waits for its task. What went wrong on the fake's own side (a chooser
     that raised, a request that is no HTTP) is raised there, as an ExceptionGroup.
 
-    `nagle`: its sockets collect small writes until the last one was acknowledged, as those of a careless server do.
+    `port` 0 takes a free one, which `url` says. `nagle`: its sockets collect small writes until the last one was
+    acknowledged, as those of a careless server do.
     """
 
     def __init__(
-        self, script: Script | Chooser, *, send_buffer_bytes: int = SEND_BUFFER_BYTES, nagle: bool = False
+        self,
+        script: Script | Chooser,
+        *,
+        port: int = 0,
+        send_buffer_bytes: int = SEND_BUFFER_BYTES,
+        nagle: bool = False,
     ) -> None:
         self._choose: Chooser = script if callable(script) else lambda _request: script
+        self._port = port
         self._send_buffer_bytes = send_buffer_bytes
         self._nagle = nagle
 
     async def __aenter__(self) -> Self:
-        listener = socket.create_server(("127.0.0.1", 0))
+        listener = socket.create_server(("127.0.0.1", self._port))
         # What is accepted inherits both.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._send_buffer_bytes)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, not self._nagle)
