@@ -14,8 +14,8 @@ import uvloop
 
 from relay.core.timings import Stage, Timings
 from relay.providers.base import ProviderSettings, Wanted
+from relay.providers.drivers.local import LocalDriver
 from relay.providers.espeak import WORKER_MODULE, Espeak
-from relay.providers.local import LocalDriver
 
 RUNS = 300
 AT_ONCE = 50

@@ -17,8 +17,8 @@ from ctypes import POINTER, c_char, c_char_p, c_int, c_short, c_size_t, c_ubyte,
 from pathlib import Path
 from typing import Any
 
+from relay.providers.drivers.local_worker import CannotWorkError, Job, RefusedError, serve
 from relay.providers.espeak_words import WordTimes
-from relay.providers.local_worker import CannotWorkError, Job, RefusedError, serve
 
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
 # Milliseconds asked for; the library makes chunks of 60 ms whatever smaller value it is given.

@@ -11,7 +11,7 @@ from relay.core.formats import AudioRequest, Encoding
 from relay.errors import RelayError
 from relay.providers.base import Provider, ProviderSettings, Wanted
 from relay.providers.catalog import PROVIDERS
-from relay.providers.http_settings import HttpSettings
+from relay.providers.drivers.http_settings import HttpSettings
 from relay.server.limits import Limits
 
 

@@ -8,7 +8,7 @@ from relay.codecs.resample import warm_up as warm_filters
 from relay.errors import ProviderError
 from relay.providers.base import HttpRequest, LocalRequest, Provider, VoiceQuery
 from relay.providers.drivers.dispatch import Drivers
-from relay.providers.http_settings import HttpSettings
+from relay.providers.drivers.http_settings import HttpSettings
 
 log = logging.getLogger(__name__)
 

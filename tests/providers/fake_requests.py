@@ -12,8 +12,8 @@ from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
 from relay.core.timings import Timings
 from relay.errors import ProviderError
 from relay.providers.base import LocalRequest, Piece
-from relay.providers.local import LocalDriver, Pool, provider_of
-from relay.providers.local_process import WorkerTimeouts
+from relay.providers.drivers.local import LocalDriver, Pool, provider_of
+from relay.providers.drivers.local_process import WorkerTimeouts
 
 WORKER = "tests.providers.fake_worker"
 SOURCE = SourceFormat(container=Container.RAW, pcm=AudioFormat(encoding=Encoding.PCM_S16LE, sample_rate_hz=22050))

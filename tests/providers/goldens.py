@@ -25,8 +25,8 @@ from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
 from relay.core.timings import Timings
 from relay.errors import ClientError, Code, ProviderError, ProviderFault
 from relay.providers.base import HttpRequest, PollRequest, Provider, ReplyFacts, Wanted
+from relay.providers.drivers.http import HttpDriver, HttpSettings
 from relay.providers.drivers.poll import PollDriver
-from relay.providers.http import HttpDriver, HttpSettings
 from relay.testing.fake_provider import FakeProvider, FakeRequest
 from relay.testing.script import Script, Send, Status
 

@@ -18,7 +18,7 @@ from relay.providers.base import HttpRequest, ProviderSettings, Refusal, ReplyFa
 from relay.providers.bland import Bland
 from relay.providers.bland_account import BASE_URL, Account
 from relay.providers.bland_rates import best_rate_hz
-from relay.providers.http import HttpDriver, HttpSettings
+from relay.providers.drivers.http import HttpDriver, HttpSettings
 from relay.testing.fake_provider import FakeProvider, FakeRequest
 from relay.testing.script import Script, Send, Status
 

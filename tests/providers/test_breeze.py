@@ -16,7 +16,7 @@ from relay.errors import ClientError, Code, ProviderError, ProviderFault
 from relay.providers.base import HttpRequest, ProviderSettings, Query, Refusal, ReplyFacts, VoiceQuery, Wanted
 from relay.providers.breeze import MAX_TEXT_CHARS, Breeze
 from relay.providers.breeze_api import BASE_URL
-from relay.providers.http import HttpDriver, HttpSettings
+from relay.providers.drivers.http import HttpDriver, HttpSettings
 from relay.testing.fake_provider import FakeProvider, FakeRequest, in_turn
 from relay.testing.script import Script, Send, Status
 

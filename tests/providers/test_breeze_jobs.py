@@ -9,8 +9,8 @@ from relay.core.timings import Timings
 from relay.errors import Code, ProviderError
 from relay.providers.base import Answer, Arrived, Ask, Fetch, HttpRequest, PollJob, PollRequest, Refusal, Wanted
 from relay.providers.breeze_jobs import TIMEOUT_S
+from relay.providers.drivers.http import HttpDriver
 from relay.providers.drivers.poll import PollDriver
-from relay.providers.http import HttpDriver
 from relay.testing.fake_provider import FakeProvider, FakeRequest
 from relay.testing.script import Script, Send, Status
 from tests.providers.breeze_goldens import KEY, Golden, breeze, case, cases, check_error

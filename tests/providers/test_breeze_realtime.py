@@ -14,8 +14,8 @@ from relay.errors import ClientError, Code, ProviderError
 from relay.providers.base import DialogueRequest, Heard, Ready, Refusal, Speech, TurnOver, Wanted, WordTime
 from relay.providers.breeze import Breeze
 from relay.providers.breeze_realtime import BreezeDialogue, _cut
+from relay.providers.drivers.http import HttpDriver, HttpSettings
 from relay.providers.drivers.ws import WsDriver, WsSettings
-from relay.providers.http import HttpDriver, HttpSettings
 from relay.testing.fake_breeze import FakeBreeze, clip, greet, speak_turn
 from relay.testing.fake_socket import Link, Refuse
 from tests.providers.breeze_goldens import KEY, Golden, breeze, case, cases, check_error

@@ -10,7 +10,7 @@ from relay.core.timings import Timings
 from relay.errors import Code, ProviderError
 from relay.providers.base import HttpRequest, Piece, Wanted, WordTime
 from relay.providers.breeze_timestamps import MAX_LINE_BYTES, TimedLines
-from relay.providers.http import HttpDriver
+from relay.providers.drivers.http import HttpDriver
 from relay.testing.fake_provider import FakeProvider
 from relay.testing.script import Drip, Status
 from tests.cuts import CUTS

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from relay.core.timings import Timings
 from relay.errors import Code, ProviderError
 from relay.providers.base import LocalRequest, Piece, ProviderSettings, Wanted, WordTime
+from relay.providers.drivers.local import LocalDriver
 from relay.providers.espeak import LANGUAGES, WORKER_MODULE, Espeak
-from relay.providers.local import LocalDriver
 
 SENTENCE = "The quick brown fox jumps over the lazy dog."
 PROVIDER = Espeak(ProviderSettings())

@@ -9,10 +9,10 @@ import pytest
 
 from relay.errors import Code
 from relay.providers.base import ProviderSettings, Wanted
+from relay.providers.drivers.local_wire import Kind, Unpacker, pack
+from relay.providers.drivers.local_worker import RefusedError
 from relay.providers.espeak import WORKER_MODULE, Espeak
 from relay.providers.espeak_worker import Utterance, VoiceNames
-from relay.providers.local_wire import Kind, Unpacker, pack
-from relay.providers.local_worker import RefusedError
 
 
 def listed(identifier: str, *languages: tuple[int, str]) -> dict[str, Any]:
@@ -202,8 +202,9 @@ def test_a_worker_imports_no_more_than_it_needs() -> None:
     assert not loaded & {"asyncio", "dataclasses", "logging", "numpy", "msgspec", "aiohttp", "inspect"}
     assert {name for name in loaded if name.startswith("relay.")} == {
         "relay.providers",
+        "relay.providers.drivers",
         "relay.providers.espeak_words",
         "relay.providers.espeak_worker",
-        "relay.providers.local_wire",
-        "relay.providers.local_worker",
+        "relay.providers.drivers.local_wire",
+        "relay.providers.drivers.local_worker",
     }

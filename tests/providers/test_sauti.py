@@ -7,7 +7,7 @@ import pytest
 
 from relay.errors import ClientError, Code, ProviderError
 from relay.providers.base import Answer, Ask, PollRequest, ProviderSettings, Refusal, VoiceQuery, Wanted
-from relay.providers.http import HttpDriver
+from relay.providers.drivers.http import HttpDriver
 from relay.providers.sauti import BASE_URL, MAX_TEXT_CHARS, TARGET_SEGMENT_CHARS, Sauti
 from relay.providers.sauti_job import TIMEOUT_S
 from relay.testing.fake_provider import FakeProvider

@@ -14,11 +14,11 @@ from relay.providers.base import (
     Reply,
     Upstream,
 )
+from relay.providers.drivers.http import HttpDriver
+from relay.providers.drivers.http_settings import HttpSettings
+from relay.providers.drivers.local import LocalDriver
 from relay.providers.drivers.poll import PollDriver
 from relay.providers.drivers.ws import WsDriver
-from relay.providers.http import HttpDriver
-from relay.providers.http_settings import HttpSettings
-from relay.providers.local import LocalDriver
 
 
 class Drivers:

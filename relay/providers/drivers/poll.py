@@ -14,10 +14,10 @@ from yarl import URL
 from relay.core.timings import Stage, Timings
 from relay.errors import Code, ProviderError
 from relay.providers.base import Answer, Arrived, Ask, Fetch, HttpRequest, Piece, PollJob, PollRequest, Refusal, Reply
-from relay.providers.http import HttpDriver
-from relay.providers.http_attempt import border_of
-from relay.providers.http_errors import ErrorBorder, Meaning
-from relay.providers.http_reply import REFUSAL_BYTES, HttpReply
+from relay.providers.drivers.http import HttpDriver
+from relay.providers.drivers.http_attempt import border_of
+from relay.providers.drivers.http_errors import ErrorBorder, Meaning
+from relay.providers.drivers.http_reply import REFUSAL_BYTES, HttpReply
 
 log = logging.getLogger(__name__)
 

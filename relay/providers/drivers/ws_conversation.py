@@ -10,9 +10,9 @@ from time import monotonic
 from relay.core.timings import Stage, Timings
 from relay.errors import Code, ProviderError
 from relay.providers.base import Heard, Piece, Ready, ReplyFacts, TurnOver
+from relay.providers.drivers.http_errors import Meaning
 from relay.providers.drivers.ws_settings import WsSettings
 from relay.providers.drivers.ws_socket import Socket
-from relay.providers.http_errors import Meaning
 
 
 class WsConversation:

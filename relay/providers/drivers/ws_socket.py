@@ -12,9 +12,9 @@ from yarl import URL
 
 from relay.errors import Code, ProviderError
 from relay.providers.base import Dialogue, DialogueRequest, Heard, Ready, Refusal, ReplyFacts, SocketAddress
+from relay.providers.drivers.http_attempt import border_of
+from relay.providers.drivers.http_errors import ErrorBorder, Meaning
 from relay.providers.drivers.ws_settings import WsSettings
-from relay.providers.http_attempt import border_of
-from relay.providers.http_errors import ErrorBorder, Meaning
 
 # Of an answer that refuses the handshake this much is read (the contract of `Refusal.body`), for so long.
 REFUSAL_BYTES, REFUSAL_TIMEOUT_S = 64 * 1024, 2.0
