@@ -6,7 +6,7 @@ Run: `python -m bench.micro.chunker`
 import platform
 import time
 
-from relay.core.chunker import TextChunker
+from relay.core.text.chunker import TextChunker
 
 RUNS = 5
 PROSE = (

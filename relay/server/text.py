@@ -7,8 +7,8 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import TypeAlias
 
-from relay.core.characters import speakable
-from relay.core.chunker import TextChunker
+from relay.core.text.characters import speakable
+from relay.core.text.chunker import TextChunker
 
 
 class TurnText:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from relay.core.chunker import DEFAULT, ChunkPolicy, TextChunker, speakable
 from relay.core.events import (
     AudioStarted,
     Pacing,
@@ -21,6 +20,7 @@ from relay.core.events import (
 from relay.core.formats import NATIVE, AudioRequest, FrameFormat
 from relay.core.frames import Frame, pack_header
 from relay.core.pacer import AT_ONCE_S, NEVER_S, Pacer
+from relay.core.text.chunker import DEFAULT, ChunkPolicy, TextChunker, speakable
 from relay.core.timings import Stage, Timings
 from relay.errors import InternalError, RelayError
 from relay.providers.base import DialogueDriver, Driver, Provider, Reply, Speech, WordTime, takes_text_as_typed

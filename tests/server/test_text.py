@@ -2,7 +2,7 @@
 
 import asyncio
 
-from relay.core.chunker import TextChunker
+from relay.core.text.chunker import TextChunker
 from relay.server.text import TurnText
 
 
