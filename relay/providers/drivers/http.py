@@ -20,7 +20,7 @@ from typing import TypeVar
 import aiohttp
 from yarl import URL
 
-import relay
+from relay import __version__
 from relay.core.timings import Timings
 from relay.errors import Code, ProviderError
 from relay.providers.base import Answer, HttpRequest, Refusal
@@ -80,7 +80,7 @@ class HttpDriver:
             # A cookie of one provider is nobody's business, not even its own next reply's.
             cookie_jar=aiohttp.DummyCookieJar(),
             # Audio is compressed already or must not wait for a compressor's block.
-            headers={"User-Agent": f"speech-relay/{relay.__version__}", "Accept-Encoding": "identity"},
+            headers={"User-Agent": f"speech-relay/{__version__}", "Accept-Encoding": "identity"},
             auto_decompress=False,
             trust_env=self._settings.trust_env,
             read_bufsize=READ_BUFFER_BYTES,

@@ -21,7 +21,7 @@ from typing import Protocol
 
 import aiohttp
 
-import relay
+from relay import __version__
 from relay.core.timings import Stage, Timings
 from relay.errors import ProviderError
 from relay.providers.base import DialogueRequest, HttpRequest, TurnOver
@@ -70,7 +70,7 @@ class WsDriver:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._settings.connections, socket_factory=_socket),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": f"speech-relay/{relay.__version__}"},
+            headers={"User-Agent": f"speech-relay/{__version__}"},
             trust_env=False,
             # Each wait is timed where it is made.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),

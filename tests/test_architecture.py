@@ -1,0 +1,147 @@
+"""A file's folder says what it may import; this keeps it true. Reads the source and imports none of it."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = {"relay": ROOT / "relay", "relay_client": ROOT / "clients" / "python" / "relay_client"}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What files of a folder (or one file) may import of ours, by prefix, and which outside modules never."""
+
+    ours: tuple[str, ...]
+    never: tuple[str, ...] = ()
+
+
+IO = ("asyncio", "aiohttp", "socket", "ssl", "subprocess", "threading", "websockets", "urllib.request", "http")
+CLOCKS = ("time", "random", "secrets")
+PURE = (*IO, *CLOCKS, "os", "tempfile")
+
+# The longest prefix that fits a file counts. A file may always import from its own module's helpers: see `family`.
+RULES: dict[str, Rule] = {
+    "relay/__init__": Rule((), PURE),
+    "relay/errors": Rule((), PURE),
+    "relay/config": Rule((), IO),
+    "relay/log": Rule((), IO),
+    "relay/metrics": Rule(("relay.core",), IO),
+    "relay/core": Rule(("relay.core", "relay.errors"), (*PURE, "numpy", "msgspec")),
+    "relay/codecs": Rule(("relay.core", "relay.errors", "relay.codecs.base"), PURE),
+    "relay/codecs/__init__": Rule(("relay.core", "relay.errors", "relay.codecs"), PURE),
+    "relay/protocols": Rule(("relay.core", "relay.errors"), (*PURE, "numpy")),
+    "relay/providers": Rule(
+        ("relay.core", "relay.errors", "relay.providers.base", "relay.providers.checks", "relay.providers.faults"),
+        (*IO, *CLOCKS, "ctypes"),
+    ),
+    # Which providers there are.
+    "relay/providers/catalog": Rule(("relay.providers",), PURE),
+    "relay/providers/table": Rule(("relay.providers.base", "relay.providers.catalog"), PURE),
+    # Runs in a process of its own.
+    "relay/providers/espeak_worker": Rule(
+        ("relay.providers.drivers.local_w", "relay.providers.espeak_words"), ("aiohttp",)
+    ),
+    "relay/providers/drivers": Rule(
+        ("relay.core", "relay.errors", "relay.providers.base", "relay.providers.drivers", "relay.__version__"),
+        ("numpy",),
+    ),
+    "relay/server": Rule(
+        (
+            *("relay.core", "relay.codecs", "relay.protocols", "relay.providers.base", "relay.providers.drivers"),
+            *("relay.errors", "relay.config", "relay.metrics", "relay.server"),
+        ),
+    ),
+    "relay/server/setup": Rule(
+        ("relay.core", "relay.errors", "relay.config", "relay.providers", "relay.server.limits"), IO
+    ),
+    "relay/testing": Rule(
+        (
+            *("relay.core", "relay.codecs", "relay.protocols", "relay.providers", "relay.server", "relay.testing"),
+            *("relay.errors", "relay.config", "relay.metrics"),
+        )
+    ),
+    "relay/cli": Rule(("relay", "relay_client")),
+    "relay/__main__": Rule(("relay.cli",), PURE),
+    "relay_client": Rule(("relay_client",), ("relay", "numpy", "aiohttp")),
+}
+
+
+def sources() -> list[str]:
+    """Every module as a path below its package, such as `relay/core/frames`."""
+    found = [
+        f"{name}/{path.relative_to(folder).with_suffix('')}"
+        for name, folder in PACKAGES.items()
+        for path in folder.rglob("*.py")
+    ]
+    assert len(found) > 80
+    return sorted(found)
+
+
+def path_of(module: str) -> Path:
+    package, _, rest = module.partition("/")
+    return PACKAGES[package] / f"{rest}.py"
+
+
+def imports(module: str) -> Iterator[str]:
+    """The full names of what a module imports, wherever in it the import stands."""
+    for node in ast.walk(ast.parse(path_of(module).read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def rule_of(module: str) -> Rule:
+    prefix = max((prefix for prefix in RULES if module == prefix or module.startswith(f"{prefix}/")), key=len)
+    # `drivers/http_reply` is ruled as `drivers/http` is.
+    family = max((prefix for prefix in RULES if module.startswith(f"{prefix}_")), key=len, default=prefix)
+    return RULES[max(prefix, family, key=len)]
+
+
+def family(module: str) -> str:
+    """`relay/codecs/mp3_frames` and `relay/codecs/mp3` are parts of one codec, `breeze_jobs` one of `breeze`."""
+    folder, _, name = module.replace("/", ".").rpartition(".")
+    return f"{folder}.{name.split('_')[0]}"
+
+
+def within(name: str, prefix: str) -> bool:
+    return (
+        name == prefix
+        or name.startswith((f"{prefix}.", f"{prefix}_"))
+        or (prefix.endswith("_w") and name.startswith(prefix))
+    )
+
+
+@pytest.mark.parametrize("module", sources())
+def test_a_module_imports_only_what_its_folder_may(module: str) -> None:
+    rule = rule_of(module)
+    for name in imports(module):
+        if within(name, "relay") or within(name, "relay_client"):
+            allowed = any(within(name, prefix) for prefix in (*rule.ours, family(module)))
+            assert allowed, f"{module} imports {name}; it may import {', '.join(rule.ours) or 'nothing of ours'}"
+        for banned in rule.never:
+            assert not (name == banned or name.startswith(f"{banned}.")), f"{module} may not import {banned}"
+
+
+def test_no_provider_is_named_where_all_are_served() -> None:
+    """Only the catalog knows which there are: `if provider ==` in the server would be the end of that."""
+    names = ("espeak", "breeze", "bland", "sauti", "playai")
+    for module in sources():
+        if not module.startswith(("relay/server", "relay/core", "relay/codecs", "relay/providers/drivers")):
+            continue
+        for node in ast.walk(ast.parse(path_of(module).read_text("utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in names:
+                raise AssertionError(f"{module}:{node.lineno} names the provider {node.value}")
+
+
+def test_the_server_knows_the_tables_and_no_member_of_them() -> None:
+    for module in sources():
+        if not module.startswith("relay/server") or module == "relay/server/setup":
+            continue
+        for name in imports(module):
+            assert not within(name, "relay.providers.catalog"), module
