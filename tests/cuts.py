@@ -1,73 +1,36 @@
-"""Ways to cut bytes. Whatever is incremental must give the same for all of them.
-
->>> @pytest.mark.parametrize("cut", CUTS)
-... def test_cuts(cut: Cut) -> None:
-...     assert run(Thing(), cut(DATA)) == run(Thing(), [DATA])
-"""
-
-import random
-from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+"""The cuts that are public, and one for hypothesis, which the package itself does without."""
 
 from hypothesis import strategies as st
 
-from relay.core.transform import Transform
+from relay.testing.cuts import (
+    CUTS,
+    Cut,
+    byte_by_byte,
+    first_byte_apart,
+    last_byte_apart,
+    odd_sizes,
+    run,
+    seeded_random,
+    threes,
+    whole,
+)
 
-Cut: TypeAlias = Callable[[bytes], list[bytes]]
-
-
-def whole(data: bytes) -> list[bytes]:
-    return [data]
-
-
-def byte_by_byte(data: bytes) -> list[bytes]:
-    return _every(data, 1)
-
-
-def threes(data: bytes) -> list[bytes]:
-    """Never aligned with 16-bit samples for long."""
-    return _every(data, 3)
-
-
-def odd_sizes(data: bytes) -> list[bytes]:
-    """417 bytes is an MP3 frame at 44.1 kHz, 128 kbit/s: no multiple of any sample."""
-    return _every(data, 417)
-
-
-def first_byte_apart(data: bytes) -> list[bytes]:
-    """Then everything else at once: headers and magic numbers split, the bulk not."""
-    return [data[:1], data[1:]]
-
-
-def last_byte_apart(data: bytes) -> list[bytes]:
-    return [data[:-1], data[-1:]]
-
-
-def seeded_random(data: bytes) -> list[bytes]:
-    """Sizes from 0 to about 1 KB, small ones often; the same at every run."""
-    source = random.Random(20)
-    pieces, at = [], 0
-    while at < len(data):
-        size = int(1024 ** source.random()) - source.randrange(2)
-        pieces.append(data[at : at + size])
-        at += size
-    return pieces
-
-
-CUTS: tuple[Cut, ...] = (whole, byte_by_byte, threes, odd_sizes, first_byte_apart, last_byte_apart, seeded_random)
+__all__ = [
+    "CUTS",
+    "Cut",
+    "byte_by_byte",
+    "cuts_of",
+    "first_byte_apart",
+    "last_byte_apart",
+    "odd_sizes",
+    "run",
+    "seeded_random",
+    "threes",
+    "whole",
+]
 
 
 def cuts_of(data: bytes, max_cuts: int = 12) -> st.SearchStrategy[list[bytes]]:
     """Pieces, empty ones among them, that join to `data`."""
     places = st.lists(st.integers(0, len(data)), max_size=max_cuts).map(sorted)
     return places.map(lambda cuts: [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)])
-
-
-def run(transform: Transform[Any, Any], pieces: Iterable[Any]) -> list[Any]:
-    """Everything that comes out of `transform`, its flush included."""
-    fed = [out for piece in pieces for out in transform.feed(piece)]
-    return [*fed, *transform.flush()]
-
-
-def _every(data: bytes, size: int) -> list[bytes]:
-    return [data[at : at + size] for at in range(0, len(data), size)]
