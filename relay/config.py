@@ -68,6 +68,8 @@ class PacingConfig(Struct, forbid_unknown_fields=True, frozen=True):
 class DefaultsConfig(Struct, forbid_unknown_fields=True, frozen=True):
     # The built-in provider needs no key.
     provider: str = "espeak"
+    # Who goes on where that one fails, in order, for turns that name no provider of their own.
+    fallbacks: list[str] = field(default_factory=list)
     audio: AudioConfig = field(default_factory=AudioConfig)
     pacing: PacingConfig = field(default_factory=PacingConfig)
 
@@ -97,6 +99,10 @@ class ProviderConfig(Struct, forbid_unknown_fields=True, frozen=True):
     language: str | None = None
     # The provider's own settings, under its own field names.
     options: dict[str, Any] = field(default_factory=dict)
+    # Requests that may run at it at a time, by its plan; the rest wait. Not given: what it documents for everyone.
+    max_concurrent: Count | None = None
+    # A listener waits no longer than this for a turn to begin; then it is better told.
+    queue_timeout_s: Seconds = 10.0
 
     def __repr__(self) -> str:
         key = "set" if self.api_key else "not set"

@@ -42,6 +42,8 @@ class TurnRequest:
 
     turn_id: str | None = None
     provider: str | None = None
+    # More than one: each is tried when the one before it has failed. The other fields are the first one's.
+    providers: tuple[str, ...] = ()
     voice: str | None = None
     model: str | None = None
     language: str | None = None
@@ -147,6 +149,8 @@ class SessionDefaults:
     """What a turn gets that asks for nothing."""
 
     provider: str
+    # Who goes on for turns that name no provider, in order.
+    fallbacks: tuple[str, ...] = ()
     voice: str | None = None
     audio: AudioRequest = field(default_factory=AudioRequest)
     pacing: Pacing = field(default_factory=Pacing)
@@ -183,6 +187,26 @@ class TurnStarted:
     voice: str
     model: str | None
     form: FrameFormat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnWaiting:
+    """All places at the provider are taken; the turn waits for one."""
+
+    turn_id: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnFailedOver:
+    """A provider has failed with `code`; the audio from `at_sample` on is another one's, in the same format."""
+
+    turn_id: str
+    from_provider: str
+    to_provider: str
+    voice: str
+    code: Code
+    at_sample: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,6 +298,8 @@ class SessionClosing:
 Event: TypeAlias = (
     SessionReady
     | TurnStarted
+    | TurnWaiting
+    | TurnFailedOver
     | AudioStarted
     | SegmentStarted
     | WordsTimed

@@ -336,7 +336,7 @@ class Session:
         opened = OpenTurn(
             turn_id=turn_id,
             turn_index=self._opened,
-            provider=request.provider or self._defaults.provider,
+            provider=_first_provider(request) or self._defaults.provider,
             request=request,
             audio=audio,
             pacing=pacing,
@@ -415,6 +415,12 @@ class Session:
         if surplus > 0:
             for turn_id in [key for key in self._turns if key not in self._live][:surplus]:
                 del self._turns[turn_id]
+
+
+def _first_provider(request: TurnRequest) -> str | None:
+    if request.provider is not None and request.providers:
+        raise ClientError(Code.INVALID_CONFIG, "provider and providers are both given; name one provider, or several")
+    return request.providers[0] if request.providers else request.provider
 
 
 def _positive(name: str, value: int) -> int:

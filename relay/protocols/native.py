@@ -45,6 +45,7 @@ class FlowFields(_Strict):
 class _TurnFields(_Strict, tag_field="type", kw_only=True):
     turn_id: str | None = None
     provider: str | None = None
+    providers: list[str] | None = None
     voice: str | None = None
     model: str | None = None
     language: str | None = None
@@ -58,6 +59,7 @@ class _TurnFields(_Strict, tag_field="type", kw_only=True):
         return TurnRequest(
             turn_id=self.turn_id,
             provider=self.provider,
+            providers=tuple(self.providers or ()),
             voice=self.voice,
             model=self.model,
             language=self.language,
@@ -231,6 +233,18 @@ def _fields(event: Event) -> dict[str, Any]:
                 "voice": event.voice,
                 **_present(model=event.model),
                 "audio": _resolved_audio(event.form),
+            }
+        case events.TurnWaiting():
+            return {"type": "turn.waiting", "turn_id": event.turn_id, "provider": event.provider}
+        case events.TurnFailedOver():
+            return {
+                "type": "turn.failover",
+                "turn_id": event.turn_id,
+                "from": event.from_provider,
+                "to": event.to_provider,
+                "voice": event.voice,
+                "code": event.code,
+                "at_sample": event.at_sample,
             }
         case events.AudioStarted():
             return {"type": "audio.started", "turn_id": event.turn_id, "ttfa_ms": event.ttfa_ms}

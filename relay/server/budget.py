@@ -38,7 +38,7 @@ class ProviderBudget:
         self.provider = provider
         self.limit = limit
         self.taken = 0
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._clock = clock
         self._order = count()
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
@@ -90,7 +90,7 @@ class ProviderBudget:
         entry = (urgency, next(self._order), called)
         heapq.heappush(self._waiting, entry)
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self.timeout_s):
                 await called
         except BaseException as error:
             if entry in self._waiting:
@@ -101,7 +101,7 @@ class ProviderBudget:
                 self.taken -= 1
                 self._call_next()
             if isinstance(error, TimeoutError):
-                raise self._refusal(f"no place was free within {self._timeout_s:g} s") from None
+                raise self._refusal(f"no place was free within {self.timeout_s:g} s") from None
             raise
 
     def _call_next(self) -> None:

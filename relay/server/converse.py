@@ -29,6 +29,11 @@ class PassedText:
         else:
             self._untold.append(text)
 
+    @property
+    def heard(self) -> bool:
+        """Whether any audio has come."""
+        return self._audio_came
+
     def audio_came(self) -> list[str]:
         """The segments to tell of before the audio that has just come."""
         self._audio_came = True

@@ -14,9 +14,10 @@ from relay.metrics import Metrics
 from relay.providers.base import Provider, Voice, VoiceQuery, Wanted
 from relay.providers.drivers.dispatch import Drivers
 from relay.server.limits import Places
-from relay.server.setup import build_providers, defaults_of, limits_of, patience
+from relay.server.setup import budgets_of, build_providers, defaults_of, limits_of, patience
 from relay.server.ticker import Ticker
 from relay.server.turn import Turn, TurnSettings
+from relay.server.upstream import Candidate
 from relay.server.warmth import keep_warm
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class Relay:
         self.places = Places(self.limits)
         self.providers, self.missing = build_providers(config)
         self.defaults = defaults_of(config, self.providers)
+        self.budgets = budgets_of(config, self.providers)
         self.drivers = Drivers(patience(config))
 
     @asynccontextmanager
@@ -56,29 +58,37 @@ class Relay:
 
     def settings(self, opened: OpenTurn) -> TurnSettings:
         """What a turn was asked to be -> all that is needed to speak it. Raises ClientError."""
-        request, provider = opened.request, self._provider(opened.provider)
-        rate = opened.audio.sample_rate
-        speech = provider.resolve(
-            Wanted(
-                voice=request.voice,
-                model=request.model,
-                language=request.language,
-                instructions=request.instructions,
-                sample_rate_hz=None if rate == NATIVE else rate,
-                options=request.options,
-            )
+        request, rate = opened.request, opened.audio.sample_rate
+        rate_hz = None if rate == NATIVE else rate
+        wanted = Wanted(
+            voice=request.voice,
+            model=request.model,
+            language=request.language,
+            instructions=request.instructions,
+            sample_rate_hz=rate_hz,
+            options=request.options,
         )
+        chosen = request.provider is not None or request.providers
+        fallbacks = request.providers[1:] if chosen else self.defaults.fallbacks
+        # A voice, a model and options are one provider's own; the others speak with their defaults.
+        general = Wanted(language=request.language, sample_rate_hz=rate_hz)
         return TurnSettings(
             turn_id=opened.turn_id,
             index=opened.turn_index,
             audio=opened.audio,
             pacing=opened.pacing,
             window_ms=request.window_ms,
-            provider=provider,
+            candidates=(
+                self._candidate(opened.provider, wanted),
+                *(self._candidate(name, general) for name in fallbacks),
+            ),
             driver=self.drivers,
             dialogues=self.drivers,
-            speech=speech,
         )
+
+    def _candidate(self, name: str, wanted: Wanted) -> Candidate:
+        provider = self._provider(name)
+        return Candidate(provider=provider, speech=provider.resolve(wanted), budget=self.budgets[name])
 
     def turn_failed(self, turn: Turn, error: RelayError, *, session: str | None = None) -> None:
         """Counts and logs a turn that an error has ended."""

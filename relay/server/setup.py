@@ -12,6 +12,7 @@ from relay.errors import RelayError
 from relay.providers.base import Provider, ProviderSettings, Wanted
 from relay.providers.catalog import PROVIDERS
 from relay.providers.drivers.http_settings import HttpSettings
+from relay.server.budget import ProviderBudget
 from relay.server.limits import Limits
 
 
@@ -29,6 +30,16 @@ def build_providers(config: Config) -> tuple[dict[str, Provider], dict[str, str]
         else:
             usable[name] = provider
     return usable, missing
+
+
+def budgets_of(config: Config, providers: Mapping[str, Provider]) -> dict[str, ProviderBudget]:
+    """How many requests may run at each provider: as configured, or as the provider documents for everyone."""
+    budgets = {}
+    for name, provider in providers.items():
+        own = config.providers.get(name, ProviderConfig())
+        limit = own.max_concurrent or provider.capabilities.max_concurrent
+        budgets[name] = ProviderBudget(name, limit, timeout_s=own.queue_timeout_s)
+    return budgets
 
 
 def _lacks(name: str, provider: Provider, settings: ProviderSettings) -> str:
@@ -88,6 +99,9 @@ def defaults_of(config: Config, providers: Mapping[str, Provider]) -> SessionDef
         raise ConfigError(
             f"defaults.provider is {defaults.provider!r}; configured and usable are: {', '.join(providers) or 'none'}"
         )
+    for name in defaults.fallbacks:
+        if name not in providers:
+            raise ConfigError(f"defaults.fallbacks names {name!r}; configured and usable are: {', '.join(providers)}")
     try:
         voice: str | None = providers[defaults.provider].resolve(Wanted()).voice
     except RelayError:
@@ -95,6 +109,7 @@ def defaults_of(config: Config, providers: Mapping[str, Provider]) -> SessionDef
     try:
         return SessionDefaults(
             provider=defaults.provider,
+            fallbacks=tuple(defaults.fallbacks),
             voice=voice,
             audio=AudioRequest(
                 encoding=cast("Encoding", audio.encoding),  # checked there

@@ -13,7 +13,9 @@ from relay.core.events import (
     SegmentStarted,
     TurnCancelled,
     TurnDone,
+    TurnFailedOver,
     TurnStarted,
+    TurnWaiting,
     Word,
     WordsTimed,
 )
@@ -22,13 +24,15 @@ from relay.core.frames import Frame, pack_header
 from relay.core.pacer import AT_ONCE_S, NEVER_S, Pacer
 from relay.core.text.chunker import DEFAULT, ChunkPolicy, TextChunker, speakable
 from relay.core.timings import Stage, Timings
-from relay.errors import InternalError, RelayError
+from relay.errors import InternalError, ProviderError, RelayError
 from relay.providers.base import DialogueDriver, Driver, Provider, Reply, Speech, WordTime, takes_text_as_typed
+from relay.server.budget import AHEAD, NOW
 from relay.server.converse import PassedText, converse
 from relay.server.outbox import Content, End, Outbox
 from relay.server.spoken import SpokenText
 from relay.server.synthesis import TurnAudio, decoded
 from relay.server.text import StreamedText, TurnText
+from relay.server.upstream import Candidate, opened
 
 log = logging.getLogger(__name__)
 
@@ -49,11 +53,19 @@ class TurnSettings:
     audio: AudioRequest
     pacing: Pacing
     window_ms: int | None
-    provider: Provider
+    # Who speaks it, and who goes on if that one fails, in order.
+    candidates: tuple[Candidate, ...]
     driver: Driver
-    speech: Speech
-    # Needed where `speech` streams its text.
+    # Needed where a speech streams its text.
     dialogues: DialogueDriver | None = None
+
+    @property
+    def provider(self) -> Provider:
+        return self.candidates[0].provider
+
+    @property
+    def speech(self) -> Speech:
+        return self.candidates[0].speech
 
 
 class Turn:
@@ -89,11 +101,18 @@ class Turn:
         if settings.speech.streaming_text:
             self._text = StreamedText(on_taken=on_taken)
         else:
+            limits = [candidate.provider.capabilities.max_segment_chars for candidate in settings.candidates]
             chunker = TextChunker(
-                max_chars=settings.provider.capabilities.max_segment_chars, policy=_policy(settings.provider)
+                max_chars=min((limit for limit in limits if limit is not None), default=None),
+                policy=_policy(settings.provider),
             )
             self._text = TurnText(chunker, on_taken=on_taken, clock=clock)
         self._spoken = SpokenText()
+        self._waiting = list(settings.candidates[1:])
+        self._candidate = settings.candidates[0]
+        self._told_waiting = False
+        # What cut off a segment that others were spoken after: the turn cannot end as if it had been whole.
+        self._truncated: RelayError | None = None
         self._open_segments = 0
         self._granted_ms = 0
         self._form: FrameFormat | None = None
@@ -135,8 +154,9 @@ class Turn:
         except* RelayError as group:
             error = _first(group)
         except* Exception:
-            log.exception("turn failed by a bug", extra={"provider": self.settings.provider.name})
+            log.exception("turn failed by a bug", extra={"provider": self.provider_name})
             error = InternalError()
+        error = error or self._truncated
         await self.go.wait()
         # A turn without text still says what its format would have been; a turn that failed before its audio does not.
         announced = self._announce() if error is None else []
@@ -154,7 +174,10 @@ class Turn:
                 await self._put([*self._announce(), self._begin(text)])
             return
         request = settings.provider.converse(settings.speech)
-        async with settings.dialogues.converse(request, self.timings) as conversation:
+        async with (
+            self._candidate.budget.place(on_wait=self._tell_waiting),
+            settings.dialogues.converse(request, self.timings) as conversation,
+        ):
             await converse(given, conversation, self._carry)
 
     async def _speak_all(self, given: TurnText) -> None:
@@ -177,7 +200,6 @@ class Turn:
         self, index: int, text: str, before: asyncio.Event, after: asyncio.Event, slots: asyncio.Semaphore
     ) -> None:
         """Speaks one segment when the one before it has been; opens the provider's side at once."""
-        settings = self.settings
         # The report of a turn is about its first audio: later segments have timings of their own.
         timings = self.timings if index == 0 else Timings()
         if not speakable(text):
@@ -186,18 +208,59 @@ class Turn:
         else:
             self._open_segments += 1
             try:
-                upstream = settings.provider.request(settings.speech, text)
-                async with settings.driver.open(upstream, timings) as reply:
-                    await before.wait()
-                    await self._carry(reply, PassedText(text))
-            except RelayError:
-                # What was being spoken before it is delivered first.
-                await before.wait()
-                raise
+                while not await self._spoken_by(self._candidate, text, timings, before):
+                    pass
             finally:
                 self._open_segments -= 1
         after.set()
         slots.release()
+
+    async def _spoken_by(self, candidate: Candidate, text: str, timings: Timings, before: asyncio.Event) -> bool:
+        """Whether the segment's audio came from `candidate`; else another one has taken its place, to be tried."""
+        passed = PassedText(text)
+        urgency = NOW if before.is_set() else AHEAD
+        try:
+            async with opened(
+                candidate, self.settings.driver, text, timings, urgency=urgency, on_wait=self._tell_waiting
+            ) as reply:
+                await before.wait()
+                await self._carry(reply, passed)
+        except RelayError as error:
+            # What was being spoken before it is delivered first.
+            await before.wait()
+            if not isinstance(error, ProviderError) or not self._fail_over(candidate, error):
+                raise
+            if not passed.heard:
+                return False
+            self._truncated = self._truncated or error
+        return True
+
+    def _fail_over(self, failed: Candidate, error: ProviderError) -> bool:
+        """Whether there is another provider for what comes after a failure; the client is told which."""
+        if self._candidate is not failed:
+            return True  # an earlier segment's failure has changed it
+        if not self._waiting:
+            return False
+        self._candidate = self._waiting.pop(0)
+        self._outbox.put_nowait(
+            self,
+            [
+                TurnFailedOver(
+                    turn_id=self.settings.turn_id,
+                    from_provider=failed.provider.name,
+                    to_provider=self._candidate.provider.name,
+                    voice=self._candidate.speech.voice,
+                    code=error.code,
+                    at_sample=self._audio.position if self._audio else 0,
+                )
+            ],
+        )
+        return True
+
+    def _tell_waiting(self) -> None:
+        if self.go.is_set() and not self._told_waiting:
+            self._told_waiting = True
+            self._outbox.put_nowait(self, [TurnWaiting(turn_id=self.settings.turn_id, provider=self.provider_name)])
 
     async def _carry(self, reply: Reply, passed: PassedText) -> None:
         """Carries a reply's audio to the outbox, when the turn may be spoken."""
@@ -269,7 +332,8 @@ class Turn:
 
     @property
     def provider_name(self) -> str:
-        return self.settings.provider.name
+        """Who speaks now."""
+        return self._candidate.provider.name
 
     @property
     def waits_for_text(self) -> bool:
@@ -311,13 +375,13 @@ class Turn:
         return self._pacer.ready_s(pts)
 
     def started(self, form: FrameFormat) -> TurnStarted:
-        settings = self.settings
+        speech = self._candidate.speech
         return TurnStarted(
-            turn_id=settings.turn_id,
-            turn_index=settings.index,
-            provider=settings.provider.name,
-            voice=settings.speech.voice,
-            model=settings.speech.model,
+            turn_id=self.settings.turn_id,
+            turn_index=self.settings.index,
+            provider=self.provider_name,
+            voice=speech.voice,
+            model=speech.model,
             form=form,
         )
 

@@ -223,6 +223,13 @@ def test_what_the_check_refuses_opens_nothing_and_uses_up_no_index() -> None:
     assert (opened.turn_index, opened.checked) == (0, "checked a")
 
 
+def test_the_first_of_several_providers_is_the_one_that_opens() -> None:
+    [opened] = start(make(), providers=("breeze", "espeak"))
+    assert isinstance(opened, OpenTurn)
+    assert opened.provider == "breeze"
+    assert error_of(start(make(), "a", provider="espeak", providers=("breeze",))) == (Code.INVALID_CONFIG, "a")
+
+
 def test_a_window_smaller_than_a_frame_could_never_send_one() -> None:
     assert error_of(start(make(), "a", window_ms=19)) == (Code.INVALID_CONFIG, "a")
     assert isinstance(start(make(), "a", window_ms=20)[0], OpenTurn)

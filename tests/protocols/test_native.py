@@ -38,6 +38,10 @@ EVENTS: list[events.Event] = [
     events.TurnStarted(
         turn_id="a", turn_index=0, provider="espeak", voice="v", model=None, form=AudioRequest().resolve(24000)
     ),
+    events.TurnWaiting(turn_id="a", provider="breeze"),
+    events.TurnFailedOver(
+        turn_id="a", from_provider="breeze", to_provider="bland", voice="v", code=Code.PROVIDER_CUT, at_sample=4800
+    ),
     events.AudioStarted(turn_id="a", ttfa_ms=12.5),
     events.SegmentStarted(turn_id="a", index=1, text="Hello. ", start_sample=4800),
     events.WordsTimed(turn_id="a", words=(events.Word("Hello", 0, 900),)),
@@ -78,10 +82,12 @@ def test_what_a_client_may_say(line: dict[str, Any]) -> None:
     assert type(command).__name__ == line["command"]
     fields = {name: value for name, value in line["message"].items() if name != "type"}
     target: Any = getattr(command, "request", command)
-    for name in set(fields) - {"audio", "pacing", "flow", "options"}:
+    for name in set(fields) - {"audio", "pacing", "flow", "options", "providers"}:
         assert getattr(target if hasattr(target, name) else command, name) == fields[name]
     for name in {"audio", "pacing", "options"} & set(fields):
         assert getattr(target, name) == (fields[name] or {})
+    if fields.get("providers"):
+        assert target.providers == tuple(fields["providers"])
     if fields.get("flow"):
         assert target.window_ms == fields["flow"]["window_ms"]
 

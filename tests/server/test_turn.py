@@ -5,33 +5,37 @@ from typing import Any
 
 import pytest
 
-from relay.core.events import Pacing, SegmentStarted, TurnStarted, WordsTimed
+from relay.core.events import Pacing, SegmentStarted, TurnFailedOver, TurnStarted, WordsTimed
 from relay.core.formats import AudioRequest
 from relay.core.frames import Frame
 from relay.errors import Code, ProviderError, ProviderFault
-from relay.providers.base import Wanted, WordTime
+from relay.providers.base import LocalRequest, Speech, Wanted, WordTime
+from relay.server.budget import ProviderBudget
 from relay.server.outbox import HIGH_WATER_MS, Content, End, Outbox
 from relay.server.ticker import Ticker
 from relay.server.turn import OPEN_SEGMENTS, Turn, TurnSettings
+from relay.server.upstream import Candidate
 from relay.testing.audio import speech_like
-from tests.server.fakes import FakeDriver, FakeProvider, FakeReply
+from tests.server.fakes import PCM, FakeDriver, FakeProvider, FakeReply
 
 CLIP = speech_like(0.05)
 CUT = ProviderError(Code.PROVIDER_CUT, "cut", provider=ProviderFault(name="fake"))
 SENTENCES = [f"This is sentence number {number}, long enough. " for number in range(6)]
 
 
-def make(driver: FakeDriver, **audio: Any) -> tuple[Turn, Outbox]:
-    outbox = Outbox(Ticker())
+def make(driver: FakeDriver, *providers: FakeProvider, **audio: Any) -> tuple[Turn, Outbox]:
+    outbox, providers = Outbox(Ticker()), providers or (FakeProvider(),)
     settings = TurnSettings(
         turn_id="t",
         index=0,
         audio=AudioRequest(**audio),
         pacing=Pacing(),
         window_ms=None,
-        provider=FakeProvider(),
+        candidates=tuple(
+            Candidate(provider=each, speech=each.resolve(Wanted()), budget=ProviderBudget(each.name))
+            for each in providers
+        ),
         driver=driver,
-        speech=FakeProvider().resolve(Wanted()),
     )
     return Turn(settings, outbox, on_taken=lambda _: None), outbox
 
@@ -178,3 +182,55 @@ async def test_a_cancel_at_any_instant_closes_everything(steps: int) -> None:
     assert task.cancelled() or task.done()
     assert driver.open_now == 0
     assert asyncio.all_tasks() == before
+
+
+class Other(FakeProvider):
+    name = "other"
+
+    def request(self, speech: Speech, text: str) -> LocalRequest:
+        return LocalRequest(module="none", job={"text": f"other: {text}"}, source=PCM)
+
+
+def failovers(contents: list[Content]) -> list[TurnFailedOver]:
+    return [content for content in contents if isinstance(content, TurnFailedOver)]
+
+
+async def test_a_failure_before_the_audio_is_another_providers_turn() -> None:
+    """The listener hears one whole turn; the client is told who spoke it."""
+    second = speech_like(0.05, seed=2)
+    driver = FakeDriver(lambda text: FakeReply([second] if text.startswith("other: ") else [CUT]))
+    turn, outbox = make(driver, FakeProvider(), Other(), tail="short")
+    contents = await spoken(turn, outbox, SENTENCES[0] + SENTENCES[1])
+    assert contents[-1] == End()
+    assert audio_of(contents) == second * 2
+    [told] = failovers(contents)
+    assert (told.from_provider, told.to_provider, told.code, told.at_sample) == ("fake", "other", "provider_cut", 0)
+    texts = [content.text for content in contents if isinstance(content, SegmentStarted)]
+    assert texts == SENTENCES[:2], "each text is told of once"
+    assert turn.provider_name == "other"
+
+
+async def test_a_failure_in_the_audio_goes_on_with_the_next_segment_and_is_never_done() -> None:
+    second = speech_like(0.05, seed=2)
+
+    def choose(text: str) -> FakeReply:
+        return FakeReply([second] if text.startswith("other: ") else [CLIP[:960], CUT])
+
+    driver = FakeDriver(choose)
+    turn, outbox = make(driver, FakeProvider(), Other(), tail="short")
+    contents = await spoken(turn, outbox, "".join(SENTENCES[:3]))
+    assert contents[-1] == End(CUT)
+    [told] = failovers(contents)
+    assert told.at_sample == 480
+    # The second segment's request was under way when the first one failed.
+    assert audio_of(contents) in (CLIP[:960] + second * 2, CLIP[:960] * 2 + second)
+
+
+async def test_when_the_last_provider_fails_the_turn_does() -> None:
+    driver = FakeDriver(lambda _: FakeReply([CUT]))
+    turn, outbox = make(driver, FakeProvider(), Other())
+    contents = await spoken(turn, outbox, SENTENCES[0])
+    assert contents[-1] == End(CUT)
+    assert len(failovers(contents)) == 1
+    assert len(driver.opened) == 2
+    assert driver.open_now == 0

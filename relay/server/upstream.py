@@ -1,0 +1,56 @@
+"""One provider's side of a segment: a place at the provider, then its reply."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from relay.core.timings import Timings
+from relay.errors import Code, ProviderError
+from relay.providers.base import Driver, Provider, Reply, Speech
+from relay.server.budget import ProviderBudget
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A provider that may speak a turn, with the settings it would speak it with."""
+
+    provider: Provider
+    speech: Speech
+    budget: ProviderBudget
+
+
+@asynccontextmanager
+async def opened(
+    candidate: Candidate,
+    driver: Driver,
+    text: str,
+    timings: Timings,
+    *,
+    urgency: int,
+    on_wait: Callable[[], None],
+    clock: Callable[[], float] = time.monotonic,
+) -> AsyncIterator[Reply]:
+    """The reply for one segment, its first piece there. Leaving ends the provider's work and gives the place back.
+
+    A provider that says it is busy, and until when, gets that time from everyone, and is asked again if the wait for a
+    place is not over by then; else its answer is the error. Raises RelayError only.
+    """
+    budget = candidate.budget
+    deadline_s = clock() + budget.timeout_s
+    while True:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(budget.place(urgency, on_wait=on_wait))
+            upstream = candidate.provider.request(candidate.speech, text)
+            try:
+                reply = await stack.enter_async_context(driver.open(upstream, timings))
+            except ProviderError as error:
+                busy_s = error.retry_after_s
+                if error.code is not Code.PROVIDER_RATE_LIMITED or not busy_s:
+                    raise
+                budget.close_for(busy_s)
+                if clock() + busy_s >= deadline_s:
+                    raise
+                continue
+            yield reply
+            return

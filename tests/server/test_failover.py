@@ -1,0 +1,79 @@
+"""Several providers, and places at one, through a whole relay."""
+
+import asyncio
+
+from relay.config import HttpConfig, ProviderConfig
+from relay.errors import Code
+from relay.testing.fake_provider import FakeProvider, in_turn
+from relay.testing.scenarios import PCM_CLIP, scenario
+from relay.testing.script import Send, Stall, Status
+from tests.server.harness import KEY, client, config, relay_to, serving
+
+
+async def test_the_built_in_voice_goes_on_where_a_provider_cannot_be_reached() -> None:
+    async with serving(config("http://127.0.0.1:9")) as server, client(server) as caller:
+        heard = await caller.speak("Hello there.", providers=["breeze", "espeak"])
+    assert heard.end["type"] == "turn.done"
+    assert heard.end["samples"] > 12_000
+    [told] = heard.of("turn.failover")
+    assert (told["from"], told["to"], told["code"]) == ("breeze", "espeak", Code.PROVIDER_UNAVAILABLE)
+    assert len(heard.of("text.segment")) == 1
+
+
+async def test_a_turn_that_was_cut_is_not_done_though_another_provider_went_on() -> None:
+    text = "Here is one sentence that is long enough to stand alone. " * 8
+    async with (
+        relay_to(scenario("cut_chunked_fin"), http=HttpConfig(retries=0)) as (server, _),
+        client(server) as caller,
+    ):
+        heard = await caller.speak(text, providers=["breeze", "espeak"])
+    assert (heard.end["type"], heard.end["code"]) == ("error", Code.PROVIDER_CUT)
+    assert len(heard.of("turn.failover")) == 1
+    assert len(heard.audio) > len(PCM_CLIP.data) * 2, "the rest of the text was spoken"
+
+
+async def test_a_stall_of_the_first_byte_starts_a_failover() -> None:
+    patience = HttpConfig(retries=0, first_byte_timeout_s=0.2)
+    async with relay_to((Stall(),), http=patience) as (server, fake), client(server) as caller:
+        heard = await caller.speak("Hello.", providers=["breeze", "espeak"])
+        await fake.connected(0)
+    assert heard.end["type"] == "turn.done"
+    assert heard.of("turn.failover")[0]["code"] == Code.PROVIDER_TIMEOUT
+
+
+async def test_turns_beyond_the_providers_limit_wait_and_are_told() -> None:
+    script = (Status(200, {"content-type": "audio/pcm"}), Stall(), Send(PCM_CLIP.data))
+    async with FakeProvider(script) as fake:
+        own = ProviderConfig(api_key=KEY, base_url=fake.url, voice="v", max_concurrent=1)
+        async with serving(config(providers={"breeze": own})) as server, client(server) as one, client(server) as two:
+            await one.send(type="speak", text="First.")
+            await fake.exchange(0)
+            await two.send(type="speak", text="Second.")
+            assert (await two.event("turn.waiting"))["provider"] == "breeze"
+            assert len(fake.exchanges) == 1, "the provider sees no more than it allows"
+            fake.release()
+            ends = await asyncio.gather(one.turn(), two.turn())
+    assert [heard.end["type"] for heard in ends] == ["turn.done", "turn.done"]
+
+
+async def test_a_place_that_does_not_come_in_time_is_an_honest_error() -> None:
+    async with FakeProvider((Stall(),)) as fake:
+        own = ProviderConfig(api_key=KEY, base_url=fake.url, voice="v", max_concurrent=1, queue_timeout_s=0.1)
+        async with serving(config(providers={"breeze": own})) as server, client(server) as one, client(server) as two:
+            await one.send(type="speak", text="First.")
+            await fake.exchange(0)
+            heard = await two.speak("Second.")
+            await one.send(type="turn.cancel")
+            await one.event("turn.cancelled")
+    error = heard.end
+    assert (error["code"], error["retryable"]) == (Code.PROVIDER_RATE_LIMITED, True)
+    assert error["retry_after_s"] > 0
+    assert "1 at a time" in error["message"]
+
+
+async def test_a_busy_provider_is_asked_again_when_it_said_so() -> None:
+    scripts = in_turn(scenario("status_429_retry_after"), scenario("ok"))
+    async with relay_to(scripts, http=HttpConfig(retries=0)) as (server, fake), client(server) as caller:
+        heard = await caller.speak("Hello.")
+        assert len(fake.exchanges) == 2
+    assert heard.end["type"] == "turn.done"
