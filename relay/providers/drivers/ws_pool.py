@@ -1,12 +1,15 @@
 """Sockets between two turns: who is kept, for how long, and whether it is still alive."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from relay.errors import ProviderError
 from relay.providers.base import DialogueRequest, Ready
 from relay.providers.drivers.ws_settings import WsSettings
 from relay.providers.drivers.ws_socket import Socket
+
+log = logging.getLogger(__name__)
 
 # Of the time after which the provider closes a quiet socket, this much is used: who closes first never gives text to a
 # socket that is being closed.
@@ -48,9 +51,9 @@ class IdleSockets:
             except BaseException:
                 self._retire(socket)
                 raise
+            # One that has just ended had found the socket useless, and did not come to say so.
             if watcher.cancelled() and not socket.gone:
                 return socket
-            # It had been found dead in this very instant.
             self._retire(socket)
         return None
 
@@ -71,11 +74,12 @@ class IdleSockets:
     async def _watch(self, socket: Socket) -> None:
         try:
             await self._until_useless(socket)
-        except ProviderError:
-            socket.gone = True
-        # Else somebody has taken it, and retires what is gone.
-        if self._watchers.pop(socket, None) is not None:
-            self._retire(socket)
+        except ProviderError as error:
+            log.debug("an idle socket ended: %s", error.message, extra={"provider": socket.request.provider})
+        finally:
+            # Else somebody has taken it, and it is theirs.
+            if self._watchers.pop(socket, None) is not None:
+                self._retire(socket)
 
     async def _until_useless(self, socket: Socket) -> None:
         """Returns when the socket has stood for long enough, does not answer, or says what means its end."""

@@ -340,6 +340,20 @@ async def test_a_socket_that_dies_as_it_is_taken_is_replaced_too() -> None:
         assert len(fake.links) == 2
 
 
+async def test_a_socket_that_turns_out_dead_as_the_turn_begins_is_replaced() -> None:
+    """Its end is known to the system, and has been told to nobody."""
+    async with FakeSocket(polite) as fake, driving() as driver:
+        await spoken(driver, request(fake), "One.")
+        [idle] = driver._idle._watchers
+        link = idle._websocket._response.connection
+        assert link is not None
+        assert link.transport is not None
+        link.transport.abort()
+        timings = Timings()
+        assert await spoken(driver, request(fake), "Two.", timings=timings) == CLIP
+        assert (timings.connection_reused, len(fake.links)) == (False, 2)
+
+
 @pytest.mark.parametrize("over", [{"reusable": False}, {}])
 async def test_a_session_that_ends_is_not_used_again(over: dict[str, Any]) -> None:
     """It says so with the turn's end, or between turns."""
@@ -382,11 +396,10 @@ async def test_an_idle_socket_that_answers_no_ping_is_dropped() -> None:
 
 
 async def test_an_idle_socket_that_answers_pings_is_kept() -> None:
-    async with FakeSocket(polite) as fake, driving(probe_every_s=0.01, probe_timeout_s=2) as driver:
+    async with FakeSocket(polite) as fake, driving(probe_every_s=0.01, probe_timeout_s=0.2) as driver:
         await spoken(driver, request(fake), "One.")
-        latencies = [fake.links[0]._connection.latency]
-        await asyncio.sleep(0.1)  # real time: ten probes
-        assert driver.idle_sockets == 1, latencies
+        await asyncio.sleep(0.5)  # real time: fifty probes, or one that was not answered
+        assert driver.idle_sockets == 1
 
 
 # Cancelling.
@@ -538,6 +551,63 @@ async def test_an_error_of_the_dialogue_ends_the_turn_and_the_socket() -> None:
         assert (audio, error.message) == (CLIP, "toy: no")
         await fake.links[0].left.wait()
         assert driver.idle_sockets == 0
+
+
+async def test_after_an_error_nothing_is_reused_even_if_the_provider_would() -> None:
+    async def scene(link: Link) -> None:
+        await a_start(link)
+        await link.say(type="error")
+        while "cancel" not in link.kinds:
+            await link.next_told()
+        await link.say(type="over")
+
+    async with FakeSocket(scene, polite) as fake, driving() as driver:
+        await failure(driver, request(fake))
+        async with asyncio.timeout(5):
+            await fake.links[0].left.wait()
+        assert "cancel" not in fake.links[0].kinds
+        assert await spoken(driver, request(fake), "Again.") == CLIP
+        assert len(fake.links) == 2
+
+
+async def test_text_for_a_socket_that_is_gone_is_no_error_before_the_good_audio() -> None:
+    async def scene(link: Link) -> None:
+        await link.heard("hello")
+        await link.say(type="ready")
+        await link.heard("begin")
+        await link.say(type="begun")
+        await link.audio(CLIP)
+        link._connection.transport.close()
+
+    async with FakeSocket(scene) as fake, driving() as driver:
+        audio = bytearray()
+        async with driver.converse(request(fake), Timings()) as conversation:
+            lost = conversation._socket._websocket._reader.is_eof
+            await until(lost)
+            for _ in range(3):
+                await conversation.give("Anybody there? ")
+            await conversation.end_text()
+            with pytest.raises(ProviderError, match="1006") as caught:
+                async for piece in conversation:
+                    assert isinstance(piece, bytes)
+                    audio += piece
+        assert (bytes(audio), caught.value.code) == (CLIP, Code.PROVIDER_CUT)
+
+
+async def test_a_providers_pings_are_answered() -> None:
+    async def scene(link: Link) -> None:
+        await link.heard("hello")
+        await (await link._connection.ping())
+        await link.say(type="ready")
+        await link.heard("begin")
+        await link.say(type="begun")
+        await link.heard("end")
+        await (await link._connection.ping())
+        await link.audio(CLIP)
+        await link.say(type="over")
+
+    async with FakeSocket(scene) as fake, driving() as driver:
+        assert await spoken(driver, request(fake), "One.") == CLIP
 
 
 async def test_a_turn_that_the_provider_ends_before_its_text_is_cut() -> None:
