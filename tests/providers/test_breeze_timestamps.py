@@ -100,14 +100,14 @@ def test_a_line_without_end_is_given_up() -> None:
 
 
 def test_the_longest_line_is_read_in_linear_time() -> None:
-    """In pieces of 1 KiB, which takes 10 ms; a search from the start each time would look at eight gigabytes."""
+    """In pieces of 64 bytes, which takes 30 ms; a search from the start each time would look at 125 gigabytes."""
     audio = bytes(3_000_000)
     body = json.dumps({"audio_base64": base64.b64encode(audio).decode(), "word_timestamps": []}).encode() + b"\n"
     assert len(body) < MAX_LINE_BYTES
-    cut = [body[at : at + 1024] for at in range(0, len(body), 1024)]
+    cut = [body[at : at + 64] for at in range(0, len(body), 64)]
     began_s = time.process_time()
     assert run(cut) == ([audio], None)
-    assert time.process_time() - began_s < 0.2
+    assert time.process_time() - began_s < 1
 
 
 def test_a_vendor_error_is_raised_after_the_pieces_before_it_in_the_same_read() -> None:

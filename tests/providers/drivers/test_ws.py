@@ -671,6 +671,8 @@ async def test_while_text_may_come_the_provider_may_be_silent_and_hears_that_we_
         await link.say(type="ready")
         await link.heard("begin")
         await link.say(type="begun")
+        await link.heard("flush")
+        await link.audio(CLIP)
         for _ in range(4):
             await link.heard("still here")
         await link.say(type="word", text="go")
@@ -682,9 +684,12 @@ async def test_while_text_may_come_the_provider_may_be_silent_and_hears_that_we_
         async with driver.converse(request(fake, idle_close_s=0.1), Timings()) as conversation:
             pieces = aiter(conversation)
             await conversation.give("Well, ")
+            await conversation.flush()
+            assert await anext(pieces) == CLIP
             assert isinstance(await anext(pieces), WordTime)
             await conversation.end_text()
             assert [piece async for piece in pieces] == [CLIP]
+        assert 4 <= fake.links[0].kinds.count("still here") <= 6, "each after half the time"
 
 
 async def test_a_listener_that_holds_us_back_is_no_stall_and_stops_the_provider() -> None:
