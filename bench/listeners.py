@@ -1,7 +1,7 @@
 """Many listeners in one process: WebSocket clients that do only what a load test needs, and cheaply.
 
-Frames are read as the server sends them (unmasked, unfragmented). A `Listener` is woken by every arrival and times it; a
-`Crowd` looks at all its sockets every 20 ms, as a sound card does, so that a thousand of them do not use up the core
+Frames are read as the server sends them (unmasked, unfragmented). A `Listener` is woken by every arrival and times it;
+a `Crowd` looks at all its sockets every 20 ms, as a sound card does, so that a thousand of them do not use up the core
 that they share with the provider.
 """
 
@@ -21,10 +21,16 @@ READ_BYTES = 256 * 1024
 
 
 class Ears:
-    """What one listener has heard. `on_event` gets every JSON message; binary messages are counted and timed."""
+    """What one listener has heard. `on_event` gets every JSON message; binary messages are counted and timed, and given
+    to `on_audio` where somebody wants them."""
 
-    def __init__(self, on_event: Callable[[Any, dict[str, Any]], None]) -> None:
+    def __init__(
+        self,
+        on_event: Callable[[Any, dict[str, Any]], None],
+        on_audio: Callable[[Any, bytes], None] | None = None,
+    ) -> None:
         self._on_event = on_event
+        self._on_audio = on_audio
         self._held = bytearray()
         self.upgraded = False
         self.arrivals_s: list[float] = []
@@ -57,6 +63,8 @@ class Ears:
             if opcode == 2:
                 self.arrivals_s.append(now_s)
                 self.audio_bytes += length
+                if self._on_audio is not None:
+                    self._on_audio(self, bytes(held[start : start + length]))
             elif opcode == 1:
                 self._on_event(self, json.loads(held[start : start + length]))
             at = start + length
@@ -71,9 +79,14 @@ class Listener(asyncio.Protocol):
         self.open: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @classmethod
-    async def connect(cls, port: int, on_event: Callable[[Any, dict[str, Any]], None]) -> "Listener":
+    async def connect(
+        cls,
+        port: int,
+        on_event: Callable[[Any, dict[str, Any]], None],
+        on_audio: Callable[[Any, bytes], None] | None = None,
+    ) -> "Listener":
         _, listener = await asyncio.get_running_loop().create_connection(
-            lambda: cls(port, Ears(on_event)), "127.0.0.1", port
+            lambda: cls(port, Ears(on_event, on_audio)), "127.0.0.1", port
         )
         await listener.open
         return listener
@@ -104,7 +117,7 @@ class Crowd:
     async def join(self, count: int) -> None:
         """Opens `count` connections, and returns when all have been upgraded."""
         for _ in range(count):
-            sock = socket.create_connection(("127.0.0.1", self._port))  # noqa: ASYNC220 - loopback answers at once
+            sock = socket.create_connection(("127.0.0.1", self._port))
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             ears = Ears(self._on_event)
@@ -113,7 +126,7 @@ class Crowd:
             self._sockets[sock.fileno()] = (sock, ears)
             self._epoll.register(sock, select.EPOLLIN)
             await asyncio.sleep(0)
-        while not all(ears.upgraded for ears in self.all):
+        while not all(ears.upgraded for ears in self.all):  # noqa: ASYNC110 - `listen` looks no more often either
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def listen(self) -> None:

@@ -10,7 +10,6 @@ a frame might have left to the one at which it was handed to the socket; `ran dr
 """
 
 import asyncio
-import os
 import random
 import re
 import statistics
@@ -23,7 +22,7 @@ from typing import Any
 import uvloop
 
 from bench.listeners import Crowd, Ears
-from bench.processes import Running, provider, relay
+from bench.processes import MANY, Running, provider, relay, stay_off_the_relays_core
 
 LEAD_MS = 200
 SPEED = "2"
@@ -59,10 +58,9 @@ class Run:
 async def measure(case: str, turns: int) -> Run:
     kind, audio = CASES[case]
     seconds = SPREAD_S + WARM_S + WINDOW_S
-    limits: dict[str, Any] = {"RELAY_LIMITS_MAX_SESSIONS": "100000", "RELAY_LIMITS_MAX_SESSIONS_PER_CLIENT": "100000"}
     async with (
         provider(kind, str(seconds), SPEED, module="bench.streams") as source,
-        relay(source.url, **limits) as server,
+        relay(source.url, **MANY) as server,
     ):
         return await _load(server, turns, audio, seconds)
 
@@ -133,12 +131,11 @@ def row(case: str, run: Run) -> str:
 
 
 def main(case: str | None = None, *turns: int) -> None:
-    if 1 in os.sched_getaffinity(0):
-        os.sched_setaffinity(0, {1})
+    stay_off_the_relays_core()
     print(f"{'':22}{'TTFA ms':>16}{'relay_ms':>16}  {'frames later than (ms)':^39}{'ran':>6}")
     print(
-        f"{'case':16}{'turns':>6}{'p50':>8}{'p99':>8}{'p50':>8}{'p99':>8}  {'2':>7} {'5':>7} {'10':>7} {'20':>7} {'50':>7}"
-        f"{'dry':>6}{'fail':>6}{'CPU':>6}{'us/fr':>7}{'KiB/t':>7}"
+        f"{'case':16}{'turns':>6}{'p50':>8}{'p99':>8}{'p50':>8}{'p99':>8}  "
+        f"{'2':>7} {'5':>7} {'10':>7} {'20':>7} {'50':>7}{'dry':>6}{'fail':>6}{'CPU':>6}{'us/fr':>7}{'KiB/t':>7}"
     )
     for name in [case] if case else list(CASES):
         for count in turns or TURNS[name]:

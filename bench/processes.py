@@ -8,9 +8,14 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 READY = re.compile(r"istening on http://127\.0\.0\.1:(\d+)")
 START_TIMEOUT_S = 30
+SERVE = ("-m", "relay", "serve", "--port", "0")
+# More sessions from one client than anybody would allow.
+MANY: dict[str, Any] = {"RELAY_LIMITS_MAX_SESSIONS": "100000", "RELAY_LIMITS_MAX_SESSIONS_PER_CLIENT": "100000"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,12 @@ class Running:
         """The most resident memory so far."""
         return _status(self.pid, "VmHWM")
 
+    def open_files(self) -> int:
+        return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
+
+    def threads(self) -> int:
+        return _status(self.pid, "Threads")
+
     def cpu_s(self) -> float:
         """CPU time used so far, user and system."""
         with open(f"/proc/{self.pid}/stat", encoding="ascii") as stat:  # noqa: PTH123 - a reading, not a path
@@ -44,7 +55,9 @@ class Running:
 
 
 @asynccontextmanager
-async def relay(provider_url: str, *, cpu: int | None = 0, **settings: str) -> AsyncIterator[Running]:
+async def relay(
+    provider_url: str, *, cpu: int | None = 0, command: tuple[str, ...] = SERVE, **settings: str
+) -> AsyncIterator[Running]:
     """A relay whose Breeze is at `provider_url`, pinned to one core."""
     environment = {
         **os.environ,
@@ -55,7 +68,7 @@ async def relay(provider_url: str, *, cpu: int | None = 0, **settings: str) -> A
         "OPENBLAS_NUM_THREADS": "1",
         **settings,
     }
-    async with _listening("-m", "relay", "serve", "--port", "0", cpu=cpu, environment=environment) as running:
+    async with _listening(*command, cpu=cpu, environment=environment) as running:
         yield running
 
 
@@ -64,6 +77,12 @@ async def provider(*arguments: str, module: str = "bench.provider", cpu: int | N
     """`python -m MODULE ARGUMENTS`."""
     async with _listening("-m", module, *arguments, cpu=cpu, environment=dict(os.environ)) as running:
         yield running
+
+
+def stay_off_the_relays_core() -> None:
+    """Listeners and provider share the other one, where there is another."""
+    if 1 in os.sched_getaffinity(0):
+        os.sched_setaffinity(0, {1})
 
 
 @asynccontextmanager
