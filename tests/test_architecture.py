@@ -56,7 +56,8 @@ RULES: dict[str, Rule] = {
         ),
     ),
     "relay/server/setup": Rule(
-        ("relay.core", "relay.errors", "relay.config", "relay.providers", "relay.server.limits"), IO
+        ("relay.core", "relay.errors", "relay.config", "relay.providers", "relay.server.limits", "relay.server.budget"),
+        IO,
     ),
     "relay/testing": Rule(
         (

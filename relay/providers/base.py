@@ -13,7 +13,7 @@ word times and typed errors. It opens nothing. The drivers (`http`, `local`, ...
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeAlias, TypeGuard, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeGuard, TypeVar, runtime_checkable
 
 from relay.core.formats import Container, SourceFormat
 from relay.core.timings import Timings
@@ -410,3 +410,12 @@ class Query(Generic[Answered]):
 
 # How many requests the operator's plan lets run at a time; None where the answer states no limit.
 LimitQuery: TypeAlias = Query[int | None]
+
+
+@runtime_checkable
+class KnowsItsLimits(Protocol):
+    """A provider whose API tells how many requests may run at a time."""
+
+    def limits(self) -> LimitQuery | None:
+        """The question, or None where it cannot be asked."""
+        ...

@@ -18,7 +18,7 @@ from relay.server.setup import budgets_of, build_providers, defaults_of, limits_
 from relay.server.ticker import Ticker
 from relay.server.turn import Turn, TurnSettings
 from relay.server.upstream import Candidate
-from relay.server.warmth import keep_warm
+from relay.server.warmth import keep_warm, learn_limits
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +46,17 @@ class Relay:
     async def running(self) -> AsyncIterator[None]:
         """Starts the drivers; leaving ends every request, connection and worker they have."""
         async with self.drivers:
-            warming = asyncio.create_task(
-                keep_warm(self.drivers, list(self.providers.values()), patience(self.config)), name="keep warm"
-            )
+            providers = list(self.providers.values())
+            background = [
+                asyncio.create_task(keep_warm(self.drivers, providers, patience(self.config)), name="keep warm"),
+                asyncio.create_task(learn_limits(self.drivers, providers, self.budgets), name="learn limits"),
+            ]
             try:
                 yield
             finally:
-                warming.cancel()
-                await asyncio.wait([warming])
+                for task in background:
+                    task.cancel()
+                await asyncio.wait(background)
                 self.ticker.close()
 
     def settings(self, opened: OpenTurn) -> TurnSettings:

@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
 
 from relay.codecs import warm_up as warm_decoder
 from relay.codecs.resample import warm_up as warm_filters
 from relay.errors import ProviderError
-from relay.providers.base import HttpRequest, LocalRequest, Provider, VoiceQuery
+from relay.providers.base import HttpRequest, KnowsItsLimits, LocalRequest, Provider, VoiceQuery
 from relay.providers.drivers.dispatch import Drivers
 from relay.providers.drivers.http_settings import HttpSettings
+from relay.server.budget import ProviderBudget
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +24,22 @@ def warm_codecs() -> None:
     """Pays the one-time costs of decoding and resampling: about 50 ms."""
     warm_decoder()
     warm_filters(USUAL_RATES_HZ)
+
+
+async def learn_limits(drivers: Drivers, providers: list[Provider], budgets: Mapping[str, ProviderBudget]) -> None:
+    """Asks providers how many requests the operator's plan lets run at a time, where nothing else has said so."""
+    for provider in providers:
+        budget = budgets[provider.name]
+        if budget.limit is not None or not isinstance(provider, KnowsItsLimits):
+            continue
+        query = provider.limits()
+        if query is None:
+            continue
+        try:
+            budget.limit = query.parse(await drivers.http.fetch(query.request))
+        except ProviderError as error:
+            # Not known is not zero: the provider's own 429 still counts.
+            log.info("no limits known: %s", error.message, extra={"provider": provider.name, "code": error.code})
 
 
 async def keep_warm(drivers: Drivers, providers: list[Provider], http: HttpSettings) -> None:

@@ -21,13 +21,20 @@ PATIENCE_S = 10.0
 ENDS = ("turn.done", "turn.cancelled", "error")
 
 
+def breeze(provider_url: str, **settings: Any) -> ProviderConfig:
+    """With a limit that is configured, so that it is not asked for."""
+    return ProviderConfig(
+        **{"api_key": KEY, "base_url": provider_url, "voice": "voc_1", "max_concurrent": 1000, **settings}
+    )
+
+
 def config(provider_url: str = "http://127.0.0.1:9", **sections: Any) -> Config:
     """A relay on a free port whose default provider is Breeze at `provider_url`; sections of Config replace ours."""
     settings: dict[str, Any] = {
         "server": ServerConfig(port=0),
         "limits": LimitsConfig(),
         "http": HttpConfig(retries=0),
-        "providers": {"breeze": ProviderConfig(api_key=KEY, base_url=provider_url, voice="voc_1")},
+        "providers": {"breeze": breeze(provider_url)},
         **sections,
     }
     built = Config(**settings)

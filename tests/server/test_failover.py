@@ -4,9 +4,9 @@ import asyncio
 
 from relay.config import HttpConfig, ProviderConfig
 from relay.errors import Code
-from relay.testing.fake_provider import FakeProvider, in_turn
+from relay.testing.fake_provider import FakeProvider, FakeRequest, in_turn
 from relay.testing.scenarios import PCM_CLIP, scenario
-from relay.testing.script import Send, Stall, Status
+from relay.testing.script import Script, Send, Stall, Status
 from tests.server.harness import KEY, client, config, relay_to, serving
 
 
@@ -77,3 +77,24 @@ async def test_a_busy_provider_is_asked_again_when_it_said_so() -> None:
         heard = await caller.speak("Hello.")
         assert len(fake.exchanges) == 2
     assert heard.end["type"] == "turn.done"
+
+
+async def test_the_providers_own_limit_is_asked_for_where_none_is_configured() -> None:
+    body = b'{"max_concurrent_generations": 1}'
+    entitled = (Status(200, {"content-type": "application/json"}, len(body)), Send(body))
+    speaking = (Status(200, {"content-type": "audio/pcm"}), Stall(), Send(PCM_CLIP.data))
+
+    def choose(request: FakeRequest) -> Script:
+        return entitled if request.path.endswith("/entitlements") else speaking
+
+    async with FakeProvider(choose) as fake:
+        own = ProviderConfig(api_key=KEY, base_url=fake.url, voice="v")
+        async with serving(config(providers={"breeze": own})) as server, client(server) as one, client(server) as two:
+            while server.relay.budgets["breeze"].limit is None:
+                await asyncio.sleep(0)
+            await one.send(type="speak", text="First.")
+            await fake.exchange(1)
+            await two.send(type="speak", text="Second.")
+            await two.event("turn.waiting")
+            fake.release()
+            assert (await two.turn()).end["type"] == "turn.done"

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from relay.config import HttpConfig, ProviderConfig
+from relay.config import HttpConfig
 from relay.errors import Code
 from relay.testing.fake_provider import in_turn
 from relay.testing.scenarios import PCM_CLIP, Clip, scenario
 from relay.testing.script import Cut, Send, Status
-from tests.server.harness import KEY, client, config, relay_to, serving
+from tests.server.harness import KEY, breeze, client, config, relay_to, serving
 
 HALF = PCM_CLIP.data[: len(PCM_CLIP.data) // 2]
 FRAME = 960
@@ -170,7 +170,7 @@ def scenario_wav(rate_hz: int) -> bytes:
 
 
 async def test_a_provider_without_its_key_cannot_be_asked_for() -> None:
-    settings = config(providers={"breeze": ProviderConfig(api_key=KEY, voice="v")})
+    settings = config(providers={"breeze": breeze("http://127.0.0.1:9")})
     async with serving(settings) as server, client(server) as caller:
         heard = await caller.speak(provider="nobody")
     assert heard.end["code"] == Code.INVALID_CONFIG

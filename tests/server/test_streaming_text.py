@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from relay.config import LimitsConfig, ProviderConfig
+from relay.config import LimitsConfig
 from relay.server.app import Server
 from relay.testing.fake_breeze import FakeBreeze, clip, greet, session, speak_turn
 from relay.testing.fake_socket import Link, Refuse, Scene
 from relay.testing.scenarios import PCM_CLIP, scenario
-from tests.server.harness import KEY, Client, Heard, client, config, serving
+from tests.server.harness import Client, Heard, breeze, client, config, serving
 
 SHORT = {"audio": {"tail": "short"}}
 
@@ -20,8 +20,8 @@ SHORT = {"audio": {"tail": "short"}}
 @asynccontextmanager
 async def relay_to(*scenes: Scene | Refuse, **sections: Any) -> AsyncIterator[tuple[Server, FakeBreeze]]:
     async with FakeBreeze(*scenes) as fake:
-        breeze = ProviderConfig(api_key=KEY, base_url=fake.url, voice="voc_1", options={"transport": "realtime"})
-        async with serving(config(fake.url, providers={"breeze": breeze}, **sections)) as server:
+        own = breeze(fake.url, options={"transport": "realtime"})
+        async with serving(config(fake.url, providers={"breeze": own}, **sections)) as server:
             yield server, fake
 
 
