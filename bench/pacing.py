@@ -53,7 +53,7 @@ async def measure(hold_ms: int, seconds: int) -> list[Listener]:
 
 def row(hold_ms: int, listeners: list[Listener]) -> tuple[str, bool]:
     arrivals = [listener.ears.arrivals_s for listener in listeners]
-    speeds = [speed(each, frame_ms=FRAME_MS, lead_ms=LEAD_MS) for each in arrivals]
+    speeds = [speed(each, frame_ms=FRAME_MS) for each in arrivals]
     late = [ms for each in arrivals for ms in lateness_ms(each, frame_ms=FRAME_MS, lead_ms=LEAD_MS)]
     p50, p99 = percentiles(late, 50, 99)
     text = f"{hold_ms:10} {min(speeds):9.4f} {max(speeds):9.4f} {p50:9.1f} {p99:9.1f} {max(late):9.1f} {len(late):9}"
