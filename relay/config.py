@@ -126,7 +126,7 @@ _SECTIONS: dict[str, type[Struct]] = {
     "http": HttpConfig,
     "log": LogConfig,
 }
-_PROVIDER_KEYS = ("api_key", "base_url", "user_id", "voice", "model", "language")
+_PROVIDER_KEYS = ("api_key", "base_url", "user_id", "voice", "model", "language", "max_concurrent")
 
 
 def load(

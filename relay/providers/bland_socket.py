@@ -102,7 +102,7 @@ class BlandDialogue:
             case "ready":
                 return [self._ready(told)]
             case "utterance_start":
-                self._speaking = _text(told, "context_id")
+                self._speaking = _text(told, "context_id") or self._context
             case "utterance_end":
                 return self._utterance_end(told)
             case "error":
@@ -119,7 +119,7 @@ class BlandDialogue:
     @property
     def _is_heard(self) -> bool:
         """Whether audio that comes now is the turn's: audio carries no id, and follows its `utterance_start`."""
-        return self._context is not None and not self._cancelled and self._speaking in (None, self._context)
+        return self._context is not None and not self._cancelled and self._speaking == self._context
 
     def _ready(self, told: Mapping[str, Any]) -> Ready:
         # The format stands at the top; within `audio`, says a client that has seen both (2026).

@@ -48,7 +48,7 @@ class Process:
 def environment(**settings: str) -> dict[str, str]:
     """Warnings are errors there too, and nothing of this shell's configuration is used."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("RELAY_", "BREEZE_"))}
-    return {**kept, "PYTHONWARNINGS": "error", **settings}
+    return {**kept, "PYTHONWARNINGS": "error", "BREEZE_MAX_CONCURRENT": "1000", **settings}
 
 
 @asynccontextmanager
