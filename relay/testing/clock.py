@@ -1,0 +1,69 @@
+"""An event loop whose time jumps: a minute of pacing or a deadline of an hour is over at once, and exact.
+
+    def test_a_deadline() -> None:
+        async def main() -> None:
+            loop = virtual_loop()
+            await asyncio.sleep(3600)
+            assert loop.time() == 3600
+        run(main())
+
+Time stands still while anything can run, and jumps to the next timer when nothing can. What waits for a socket or a
+thread gets no time of its own: this is for code that takes its clock as an argument (`loop.time`) and does no I/O.
+"""
+
+import asyncio
+import selectors
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+# Real seconds for a thread to wake a loop that has no timer; then nobody is going to.
+PATIENCE_S = 5.0
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """Starts at 0 s."""
+
+    def __init__(self) -> None:
+        self._now_s = 0.0
+        super().__init__(_Jumping(self))
+
+    def time(self) -> float:
+        return self._now_s
+
+    def advance(self, seconds: float) -> None:
+        """Lets time pass while nothing runs, as a call that blocks the loop does: timers fire late."""
+        assert seconds >= 0, "time does not run backwards"
+        self._now_s += seconds
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """As `asyncio.run`, in virtual time. Raises RuntimeError when every task waits for what nobody will do."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(main)
+
+
+def virtual_loop() -> VirtualLoop:
+    """The running loop."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop), "this runs under relay.testing.clock.run only"
+    return loop
+
+
+class _Jumping(selectors.DefaultSelector):
+    """Asks the real selector without waiting; what was to be waited for has then passed."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if ready := super().select(0):
+            return ready
+        if timeout is not None:
+            self._loop.advance(max(0.0, timeout))
+            return []
+        if ready := super().select(PATIENCE_S):
+            return ready
+        raise RuntimeError("every task waits for what nobody will do: nothing is ready, and no timer is set")
