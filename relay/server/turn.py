@@ -22,23 +22,19 @@ from relay.core.events import (
 from relay.core.formats import NATIVE, AudioRequest, FrameFormat
 from relay.core.frames import Frame, pack_header
 from relay.core.pacer import AT_ONCE_S, NEVER_S, Pacer
-from relay.core.text.chunker import DEFAULT, ChunkPolicy, TextChunker, speakable
+from relay.core.text.chunker import DEFAULT, ChunkPolicy, TextChunker
 from relay.core.timings import Stage, Timings
 from relay.errors import InternalError, ProviderError, RelayError
 from relay.providers.base import DialogueDriver, Driver, Provider, Reply, Speech, WordTime, takes_text_as_typed
-from relay.server.budget import AHEAD, NOW
 from relay.server.converse import PassedText, converse
 from relay.server.outbox import Content, End, Outbox
+from relay.server.segments import SegmentHooks, Segments
 from relay.server.spoken import SpokenText
 from relay.server.synthesis import TurnAudio, decoded
 from relay.server.text import StreamedText, TurnText
-from relay.server.upstream import Candidate, opened
+from relay.server.upstream import Candidate
 
 log = logging.getLogger(__name__)
-
-# The segment being spoken and the one after it, whose request is under way so that no gap stands between the two. Each
-# costs a place in the provider's concurrency limit, and text spoken for nothing when the turn is cancelled.
-OPEN_SEGMENTS = 2
 
 # What `turn.started` says of a native turn that ended before any audio told its rate.
 UNKNOWN_NATIVE_RATE_HZ = 24000
@@ -108,12 +104,14 @@ class Turn:
             )
             self._text = TurnText(chunker, on_taken=on_taken, clock=clock)
         self._spoken = SpokenText()
-        self._waiting = list(settings.candidates[1:])
-        self._candidate = settings.candidates[0]
+        hooks = SegmentHooks(
+            carry=self._carry,
+            pass_over=self._pass_over,
+            on_wait=self._tell_waiting,
+            on_failover=self._tell_failover,
+        )
+        self._segments = Segments(settings.candidates, settings.driver, hooks)
         self._told_waiting = False
-        # What cut off a segment that others were spoken after: the turn cannot end as if it had been whole.
-        self._truncated: RelayError | None = None
-        self._open_segments = 0
         self._granted_ms = 0
         self._form: FrameFormat | None = None
         self._audio: TurnAudio | None = None
@@ -150,13 +148,13 @@ class Turn:
             if isinstance(self._text, StreamedText):
                 await self._converse(self._text)
             else:
-                await self._speak_all(self._text)
+                await self._segments.speak(self._text, self.timings)
         except* RelayError as group:
             error = _first(group)
         except* Exception:
             log.exception("turn failed by a bug", extra={"provider": self.provider_name})
             error = InternalError()
-        error = error or self._truncated
+        error = error or self._segments.truncated
         await self.go.wait()
         # A turn without text still says what its format would have been; a turn that failed before its audio does not.
         announced = self._announce() if error is None else []
@@ -171,91 +169,28 @@ class Turn:
         if not await given.beginning():
             while isinstance(text := await given.next(), str):
                 given.took(len(text))
-                await self._put([*self._announce(), self._begin(text)])
+                await self._pass_over(text)
             return
         request = settings.provider.converse(settings.speech)
         async with (
-            self._candidate.budget.place(on_wait=self._tell_waiting),
+            self._segments.current.budget.place(on_wait=self._tell_waiting),
             settings.dialogues.converse(request, self.timings) as conversation,
         ):
             await converse(given, conversation, self._carry)
 
-    async def _speak_all(self, given: TurnText) -> None:
-        slots = asyncio.Semaphore(OPEN_SEGMENTS)
-        before = asyncio.Event()
-        before.set()
-        index = 0
-        async with asyncio.TaskGroup() as tasks:
-            while True:
-                await slots.acquire()
-                text = await given.next()
-                if text is None:
-                    return
-                after = asyncio.Event()
-                tasks.create_task(self._speak(index, text, before, after, slots))
-                before = after
-                index += 1
+    async def _pass_over(self, text: str) -> None:
+        await self._put([*self._announce(), self._begin(text)])
 
-    async def _speak(
-        self, index: int, text: str, before: asyncio.Event, after: asyncio.Event, slots: asyncio.Semaphore
-    ) -> None:
-        """Speaks one segment when the one before it has been; opens the provider's side at once."""
-        # The report of a turn is about its first audio: later segments have timings of their own.
-        timings = self.timings if index == 0 else Timings()
-        if not speakable(text):
-            await before.wait()
-            await self._put([*self._announce(), self._begin(text)])
-        else:
-            self._open_segments += 1
-            try:
-                while not await self._spoken_by(self._candidate, text, timings, before):
-                    pass
-            finally:
-                self._open_segments -= 1
-        after.set()
-        slots.release()
-
-    async def _spoken_by(self, candidate: Candidate, text: str, timings: Timings, before: asyncio.Event) -> bool:
-        """Whether the segment's audio came from `candidate`; else another one has taken its place, to be tried."""
-        passed = PassedText(text)
-        urgency = NOW if before.is_set() else AHEAD
-        try:
-            async with opened(
-                candidate, self.settings.driver, text, timings, urgency=urgency, on_wait=self._tell_waiting
-            ) as reply:
-                await before.wait()
-                await self._carry(reply, passed)
-        except RelayError as error:
-            # What was being spoken before it is delivered first.
-            await before.wait()
-            if not isinstance(error, ProviderError) or not self._fail_over(candidate, error):
-                raise
-            if not passed.heard:
-                return False
-            self._truncated = self._truncated or error
-        return True
-
-    def _fail_over(self, failed: Candidate, error: ProviderError) -> bool:
-        """Whether there is another provider for what comes after a failure; the client is told which."""
-        if self._candidate is not failed:
-            return True  # an earlier segment's failure has changed it
-        if not self._waiting:
-            return False
-        self._candidate = self._waiting.pop(0)
-        self._outbox.put_nowait(
-            self,
-            [
-                TurnFailedOver(
-                    turn_id=self.settings.turn_id,
-                    from_provider=failed.provider.name,
-                    to_provider=self._candidate.provider.name,
-                    voice=self._candidate.speech.voice,
-                    code=error.code,
-                    at_sample=self._audio.position if self._audio else 0,
-                )
-            ],
+    def _tell_failover(self, failed: Candidate, chosen: Candidate, error: ProviderError) -> None:
+        told = TurnFailedOver(
+            turn_id=self.settings.turn_id,
+            from_provider=failed.provider.name,
+            to_provider=chosen.provider.name,
+            voice=chosen.speech.voice,
+            code=error.code,
+            at_sample=self._audio.position if self._audio else 0,
         )
-        return True
+        self._outbox.put_nowait(self, [told])
 
     def _tell_waiting(self) -> None:
         if self.go.is_set() and not self._told_waiting:
@@ -333,12 +268,12 @@ class Turn:
     @property
     def provider_name(self) -> str:
         """Who speaks now."""
-        return self._candidate.provider.name
+        return self._segments.current.provider.name
 
     @property
     def waits_for_text(self) -> bool:
         """Nothing is being spoken, and nothing will be before the client gives more text or ends it."""
-        return self._text.waiting and not self._open_segments
+        return self._text.waiting and not self._segments.open
 
     @property
     def text_chars(self) -> int:
@@ -375,7 +310,7 @@ class Turn:
         return self._pacer.ready_s(pts)
 
     def started(self, form: FrameFormat) -> TurnStarted:
-        speech = self._candidate.speech
+        speech = self._segments.current.speech
         return TurnStarted(
             turn_id=self.settings.turn_id,
             turn_index=self.settings.index,

@@ -12,8 +12,9 @@ from relay.errors import Code, ProviderError, ProviderFault
 from relay.providers.base import LocalRequest, Speech, Wanted, WordTime
 from relay.server.budget import ProviderBudget
 from relay.server.outbox import HIGH_WATER_MS, Content, End, Outbox
+from relay.server.segments import OPEN_SEGMENTS
 from relay.server.ticker import Ticker
-from relay.server.turn import OPEN_SEGMENTS, Turn, TurnSettings
+from relay.server.turn import Turn, TurnSettings
 from relay.server.upstream import Candidate
 from relay.testing.audio import speech_like
 from tests.server.fakes import PCM, FakeDriver, FakeProvider, FakeReply

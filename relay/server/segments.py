@@ -1,0 +1,109 @@
+"""A turn's text, segment by segment: the next one's request is under way while one is being spoken.
+
+This file does not know frames, outboxes or clients: what it gets of a provider it hands to its turn.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from relay.core.text.chunker import speakable
+from relay.core.timings import Timings
+from relay.errors import ProviderError, RelayError
+from relay.providers.base import Driver, Reply
+from relay.server.budget import AHEAD, NOW
+from relay.server.converse import PassedText
+from relay.server.text import TurnText
+from relay.server.upstream import Candidate, opened
+
+# The segment being spoken and the one after it, whose request is under way so that no gap stands between the two. Each
+# costs a place in the provider's concurrency limit, and text spoken for nothing when the turn is cancelled.
+OPEN_SEGMENTS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentHooks:
+    """What the turn does with its segments. `carry` raises ProviderError after the good audio."""
+
+    carry: Callable[[Reply, PassedText], Awaitable[None]]
+    # Text without anything to speak.
+    pass_over: Callable[[str], Awaitable[None]]
+    on_wait: Callable[[], None]
+    # Another candidate has taken the place of the one that failed.
+    on_failover: Callable[[Candidate, Candidate, ProviderError], None]
+
+
+class Segments:
+    """Speaks all segments of one turn, in order, by the first of `candidates` that can.
+
+    A candidate that fails is replaced by the next one: for the same segment if none of its audio had come, else from
+    the next segment on; `truncated` is then what cut the segment off, and the turn must not end as if it were whole.
+    """
+
+    def __init__(self, candidates: tuple[Candidate, ...], driver: Driver, hooks: SegmentHooks) -> None:
+        self.current, *self._others = candidates
+        self.truncated: ProviderError | None = None
+        self.open = 0
+        self._driver = driver
+        self._hooks = hooks
+
+    async def speak(self, given: TurnText, timings: Timings) -> None:
+        """Until all text has been spoken. `timings` are marked by the first segment: a turn's report is about its
+        first audio. Raises ExceptionGroup of RelayErrors, after what was being spoken before."""
+        slots = asyncio.Semaphore(OPEN_SEGMENTS)
+        before = asyncio.Event()
+        before.set()
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                await slots.acquire()
+                text = await given.next()
+                if text is None:
+                    return
+                after = asyncio.Event()
+                tasks.create_task(self._segment(text, timings, before, after, slots))
+                before, timings = after, Timings()
+
+    async def _segment(
+        self, text: str, timings: Timings, before: asyncio.Event, after: asyncio.Event, slots: asyncio.Semaphore
+    ) -> None:
+        """Speaks one segment when the one before it has been; opens the provider's side at once."""
+        if not speakable(text):
+            await before.wait()
+            await self._hooks.pass_over(text)
+        else:
+            self.open += 1
+            try:
+                while not await self._spoken_by(self.current, text, timings, before):
+                    pass
+            finally:
+                self.open -= 1
+        after.set()
+        slots.release()
+
+    async def _spoken_by(self, candidate: Candidate, text: str, timings: Timings, before: asyncio.Event) -> bool:
+        """Whether the segment's audio came from `candidate`; else another one has taken its place, to be tried."""
+        passed, hooks = PassedText(text), self._hooks
+        urgency = NOW if before.is_set() else AHEAD
+        try:
+            async with opened(candidate, self._driver, text, timings, urgency=urgency, on_wait=hooks.on_wait) as reply:
+                await before.wait()
+                await hooks.carry(reply, passed)
+        except RelayError as error:
+            # What was being spoken before it is delivered first.
+            await before.wait()
+            if not isinstance(error, ProviderError) or not self._replace(candidate, error):
+                raise
+            if not passed.heard:
+                return False
+            self.truncated = self.truncated or error
+        return True
+
+    def _replace(self, failed: Candidate, error: ProviderError) -> bool:
+        """Whether there is another candidate for what comes after a failure."""
+        if self.current is not failed:
+            return True  # an earlier segment's failure has replaced it
+        if not self._others:
+            return False
+        self.current = self._others.pop(0)
+        self._hooks.on_failover(failed, self.current, error)
+        return True
