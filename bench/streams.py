@@ -70,6 +70,10 @@ class Link(asyncio.Protocol):
         if head.startswith(b"GET /sent "):
             self._tell()
             return
+        if not head.startswith(b"POST "):  # a relay that keeps its connections warm
+            del self._received[: len(head) + 4]
+            self._transport.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+            return
         length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
         if len(body) < length:
             return
