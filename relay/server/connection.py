@@ -254,19 +254,25 @@ class Connection:
 
     async def _write(self) -> None:
         """Sends what may leave, all that may leave now in one write: a write is a system call, and most of its cost."""
-        outbox = self._outbox
+        outbox, transport = self._outbox, self._transport
         try:
             while True:
                 item: Item | None = await outbox.get()
                 messages: list[bytes] = []
                 waiting_bytes = 0
                 while item is not None and not isinstance(item, CloseSocket):
-                    messages += self._messages(item)
-                    waiting_bytes += len(messages[-1])
+                    message = self._message(item)
+                    messages.append(message)
+                    waiting_bytes += len(message)
                     # More than the socket takes at a time would wait where a cancel cannot drop it.
                     item = outbox.get_nowait() if waiting_bytes < SOCKET_HIGH_WATER_BYTES else None
                 if messages:
-                    await self._send(b"".join(messages))
+                    if transport.is_closing():
+                        raise ClientConnectionResetError("the connection is closing")
+                    transport.write(messages[0] if len(messages) == 1 else b"".join(messages))
+                    # What the kernel took at once needs no waiting for.
+                    if transport.get_write_buffer_size():
+                        await self._taken()
                 if item is not None:
                     await self._socket.close(code=item.code, message=item.reason.encode())
                     return
@@ -274,23 +280,23 @@ class Connection:
             # The client is gone; the reader is told so by the socket.
             await self._socket.close()
 
-    def _messages(self, item: Item) -> list[bytes]:
+    def _message(self, item: Item) -> bytes:
         """An item as WebSocket messages. From here on it counts as sent."""
+        if isinstance(item, tuple):
+            turn, content = item
+            assert isinstance(turn, Turn), "a connection's outbox holds its own turns"
+            if type(content) is Frame:
+                begun = b"" if turn.frames_sent else _text(turn.begin_audio())
+                turn.sent(content)
+                return begun + ws_message(WSMsgType.BINARY, turn.message(content))
+            if isinstance(content, End):
+                return _text(self._ended(turn, content))
+            assert not isinstance(content, Frame)
+            return _text(content)
         if isinstance(item, WsPong):
-            return [ws_message(WSMsgType.PONG, item.payload)]
+            return ws_message(WSMsgType.PONG, item.payload)
         assert not isinstance(item, CloseSocket)
-        if not isinstance(item, tuple):
-            return [_text(item)]
-        turn, content = item
-        assert isinstance(turn, Turn), "a connection's outbox holds its own turns"
-        if type(content) is Frame:
-            begun = [] if turn.frames_sent else [_text(turn.begin_audio())]
-            turn.sent(content)
-            return [*begun, ws_message(WSMsgType.BINARY, turn.message(content))]
-        if isinstance(content, End):
-            return [_text(self._ended(turn, content))]
-        assert not isinstance(content, Frame)
-        return [_text(content)]
+        return _text(item)
 
     def _ended(self, turn: Turn, end: End) -> Event:
         turn_id = turn.settings.turn_id
@@ -305,12 +311,9 @@ class Connection:
         self._close_if_drained()
         return Failed(error=end.error, turn_id=turn_id) if end.error else turn.done()
 
-    async def _send(self, data: bytes) -> None:
-        """Hands whole messages to the socket, and waits until it has taken them."""
+    async def _taken(self) -> None:
+        """Waits until the socket has taken what was handed to it."""
         assert self._writer is not None, "the handshake was answered"
-        if self._transport.is_closing():
-            raise ClientConnectionResetError("the connection is closing")
-        self._transport.write(data)
         self._sending_since_s = time.monotonic()
         await self._writer.drain()
         self._sending_since_s = None
