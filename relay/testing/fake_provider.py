@@ -345,6 +345,14 @@ class FakeProvider:
         await self._house.changes.until(lambda: len(self._house.exchanges) > index, timeout_s)
         return self._house.exchanges[index]
 
+    async def idle(self, timeout_s: float = PATIENCE_S) -> None:
+        """Waits until no answer is under way: each was given whole, or its client has left. Raises TimeoutError."""
+
+        def over() -> bool:
+            return all(exchange.finished or exchange.client_left for exchange in self._house.exchanges)
+
+        await self._house.changes.until(over, timeout_s)
+
     async def connected(self, count: int, timeout_s: float = PATIENCE_S) -> None:
         """Waits until exactly `count` connections are open. Raises TimeoutError if that does not happen."""
         await self._house.changes.until(lambda: len(self._house.links) == count, timeout_s)

@@ -84,21 +84,13 @@ async def unharmed(
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(neighbour(server))
             yield server, fake
-        for exchange in fake.exchanges:
-            await fake_is_done(exchange)
+        await fake.idle()
         # Connections that wait for the next request are meant to stay; these are not counted.
         fake.drop_connections()
         await fake.connected(0)
         await nothing_more_than(before)
         assert not server.relay.places.taken
         await neighbour(server)
-
-
-async def fake_is_done(exchange: Any) -> None:
-    """The answer was given whole, or the relay hung up."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not (exchange.finished or exchange.client_left):
-            await asyncio.sleep(0.01)
 
 
 async def neighbour(server: Server) -> None:
@@ -164,8 +156,8 @@ async def vanishes(caller: Client, fake: FakeProvider) -> None:
 async def stops_reading(caller: Client, fake: FakeProvider) -> None:
     caller.websocket.transport.pause_reading()
     await caller.send(type="speak", text="Hello there.")
-    exchange = await fake.exchange(0)
-    await fake_is_done(exchange)
+    await fake.exchange(0)
+    await fake.idle()
     caller.websocket.transport.abort()
 
 

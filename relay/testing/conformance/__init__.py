@@ -1,5 +1,6 @@
 """What every implementation of a seam has to keep, as plain functions: call them from any test runner.
 
-`transform` and `codec` for whatever takes pieces, `provider` for adapters, `protocol` for wire protocols. Each asserts,
-and says in words what was broken. Import them from a module that pytest rewrites, or not: the messages are their own.
+`transform` and `codec` for whatever takes pieces, `provider` and `exchange` for adapters, `driver` for what does their
+I/O, `protocol` for wire protocols. Each asserts, and says in words what was broken. They are statements of `assert`:
+under `python -O` they check nothing.
 """
