@@ -238,3 +238,27 @@ async def test_cut_scenarios_hold_half_and_cut_inside_a_sample() -> None:
         assert CLIP.data.startswith(sent)
         assert len(sent) == 51
         assert script[-1] == Cut()
+
+
+async def test_idle_when_the_answer_is_whole_or_nobody_listens() -> None:
+    async with FakeProvider(in_turn(scenario("ok"), scenario("stall_mid_stream"))) as fake:
+        await fake.idle()
+        async with connected(fake) as (_, writer):
+            writer.write(GET)
+            await (await fake.exchange(0)).done()
+            await fake.idle()
+            writer.write(GET)
+            await fake.exchange(1)
+            with pytest.raises(TimeoutError):
+                await fake.idle(timeout_s=0.01)
+        await fake.idle()
+
+
+async def test_a_port_of_its_own() -> None:
+    async with FakeProvider(scenario("ok")) as first:
+        port = int(first.url.rpartition(":")[2])
+        with pytest.raises(OSError, match="in use"):
+            async with FakeProvider(scenario("ok"), port=port):
+                pass
+    async with FakeProvider(scenario("ok"), port=port) as second:
+        assert second.url == first.url
