@@ -1,7 +1,9 @@
-"""The suite for providers finds what it is there to find: a copy of a real adapter, broken in one way, fails."""
+"""The suites for providers find what it is there to find: a copy of a real adapter, broken in one way, fails."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,12 +11,14 @@ import pytest
 from relay.errors import Code, ProviderError, ProviderFault
 from relay.providers.base import HttpRequest, ProviderSettings, Refusal, Speech, Wanted
 from relay.providers.sauti import Sauti
+from relay.testing.conformance.exchange import check_exchange
 from relay.testing.conformance.provider import (
     ProviderCase,
     check_errors,
     check_longest_segment,
     check_requests,
     check_settings,
+    check_voices,
 )
 
 KEY = "key_4f9d2c71b8e6a035"
@@ -103,3 +107,45 @@ def test_a_broken_provider_is_found(
     with pytest.raises((AssertionError, KeyError), match=says):
         check(ProviderCase(make=make, settings=SETTINGS))
     check(ProviderCase(make=Sauti, settings=SETTINGS))
+
+
+EXCHANGE = json.loads((Path(__file__).parent.parent / "golden" / "sauti" / "job.json").read_text("utf-8"))["valid"]
+
+
+def changed(**fields: Any) -> dict[str, Any]:
+    """The golden, with other fields in its first exchange's request."""
+    first, *rest = EXCHANGE["exchanges"]
+    return {**EXCHANGE, "exchanges": [{**first, "request": {**first["request"], **fields}}, *rest]}
+
+
+@pytest.mark.parametrize(
+    ("exchange", "says"),
+    [
+        (changed(body={"text": "other"}), "fields of the body"),
+        (changed(query={"q": "1"}), "the query is"),
+        (changed(headers={"xi-api-key": "another"}), "the header xi-api-key"),
+        ({**EXCHANGE, "facts": {**EXCHANGE["facts"], "ids": {}}}, "the reply says"),
+        ({**EXCHANGE, "exchanges": EXCHANGE["exchanges"][:-1]}, "one request too many"),
+        ({**EXCHANGE, "exchanges": EXCHANGE["exchanges"] + EXCHANGE["exchanges"][-1:]}, "never sent"),
+        ({**EXCHANGE, "error": {"code": "bad_audio", "retryable": False, "says": []}}, "does not fail"),
+        ({**EXCHANGE, "refused": ["voice"]}, "not refused"),
+    ],
+)
+def test_an_exchange_that_differs_is_found(exchange: dict[str, Any], says: str) -> None:
+    settings = ProviderSettings(api_key="sau_test")
+    check_exchange(Sauti, settings, EXCHANGE)
+    with pytest.raises(AssertionError, match=says):
+        check_exchange(Sauti, settings, exchange)
+
+
+@pytest.mark.parametrize(
+    ("pages", "says"),
+    [
+        ((), "no golden"),
+        ((b'{"voices": []}',), "no voice"),
+        ((b'{"voices": [{"voice_id": "a", "name": "A"}]}',) * 2, "more pages"),
+    ],
+)
+def test_voices_that_are_none_are_found(pages: tuple[bytes, ...], says: str) -> None:
+    with pytest.raises(AssertionError, match=says):
+        check_voices(ProviderCase(make=Sauti, settings=SETTINGS), pages)

@@ -8,7 +8,6 @@
 """
 
 import json
-import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,7 +23,6 @@ from relay.providers.base import (
     PollRequest,
     Provider,
     ProviderSettings,
-    Refusal,
     Speech,
     Upstream,
     Voice,
@@ -32,13 +30,10 @@ from relay.providers.base import (
     Wanted,
     takes_text_as_typed,
 )
+from relay.testing.conformance.odd_answers import TEXT, odd_bodies, odd_refusals
 
-# What is looked for where it must not be. No word of it is a word of the adapter's own.
-TEXT = "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich."
 # Longest message of an error: it is one line of a log.
 MESSAGE_CHARS = 1000
-STATUSES = (200, 204, 301, 307, 400, 401, 402, 403, 404, 409, 413, 415, 422, 425, 429, 500, 501, 502, 503, 504, 529)
-JSON_ODDITIES: tuple[Any, ...] = (None, True, 7, "x", [], {}, {"error": 1}, {"error": {}}, {"detail": [{"loc": 1}]})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +119,7 @@ def check_errors(case: ProviderCase) -> None:
         if isinstance(upstream, LocalRequest):
             continue
         request = _first_request(upstream)
-        for refusal in _refusals(case.secrets):
+        for refusal in odd_refusals(case.secrets):
             error = request.refuse(refusal)
             _check_error(error, provider, (*case.secrets, TEXT))
             if refusal.status == 401 and not refusal.body:
@@ -142,7 +137,7 @@ def check_odd_answers(case: ProviderCase) -> None:
     """No bytes at all break what reads a provider's messages: jobs, wrapped audio, lists of voices, sockets."""
     for provider, speech in case.speeches():
         upstream = provider.request(speech, TEXT)
-        for body in _bodies(case.secrets):
+        for body in odd_bodies(case.secrets):
             if isinstance(upstream, PollRequest):
                 job = upstream.job()
                 job.start()
@@ -188,7 +183,7 @@ def check_voices(case: ProviderCase, pages: tuple[bytes, ...] = ()) -> None:
     if isinstance(listed, VoiceQuery):
         if isinstance(listed.request, HttpRequest):
             _check_request(listed.request, provider, case.secrets)
-            for body in _bodies(case.secrets):
+            for body in odd_bodies(case.secrets):
                 _reads(provider, case.secrets, listed.parse, body)
         assert pages, "there is a list of voices to ask for, and no golden of it"
         voices: list[Voice] = []
@@ -253,33 +248,6 @@ def _strings(value: Any) -> list[str]:
     if isinstance(value, list):
         return [text for each in value for text in _strings(each)]
     return [value] if isinstance(value, str) else []
-
-
-def _bodies(secrets: tuple[str, ...]) -> Iterator[bytes]:
-    """What no documentation describes: nothing, noise, pages, odd JSON, and echoes of what was sent."""
-    source = random.Random(23)
-    said = f"{' '.join(secrets)} {TEXT}"
-    yield from (b"", b"\xff\xfe", b"{", b"[" * 5000, b"<html><h1>nope</h1>", source.randbytes(3000), said.encode())
-    yield from (json.dumps(each).encode() for each in JSON_ODDITIES)
-    for envelope in (
-        {"error": said},
-        {"error": {"code": "X", "message": said}},
-        {"detail": said, "code": said},
-        {"detail": [{"loc": ["body"], "msg": said}]},
-        {"errors": [{"message": said}]},
-        {"type": "error", "message": said, "code": "X"},
-        {"message": said, "status": "failed", "error": said, "id": said, "job_id": said},
-        {"error": said * 500},
-    ):
-        yield json.dumps(envelope).encode()
-
-
-def _refusals(secrets: tuple[str, ...]) -> Iterator[Refusal]:
-    for status in STATUSES:
-        for body in _bodies(secrets):
-            yield Refusal(status=status, headers={"retry-after": "7"}, body=body)
-    for odd in ("soon", "-1", "9" * 400, "Wed, 99 Foo"):
-        yield Refusal(status=503, headers={"retry-after": odd}, body=b"busy")
 
 
 def _check_error(error: ProviderError, provider: Provider, private: tuple[str, ...]) -> None:
