@@ -1,4 +1,4 @@
-"""The command line: serve, say, voices, providers, check.
+"""The command line: serve, say, voices, providers, check, fake.
 
 Exit status: 0 done, 1 failed with one clear line, 2 wrong usage. Libraries that take long to import are imported by
 the command that needs them, so that `--help` is instant.

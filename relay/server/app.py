@@ -26,6 +26,8 @@ SWEEP_S = 1.0
 DRAIN_POLL_S = 0.05
 # What a session gets, after its turns were ended by force, to say so and close.
 FAREWELL_S = 3.0
+# Between a connection's being accepted and its request's having been read.
+HANDSHAKE_S = 0.5
 
 
 class Server:
@@ -136,6 +138,8 @@ async def serve(config: Config, *, on_ready: Callable[[int], None], listener: so
         await stop.wait()
         if retire.is_set():
             await server.stop_accepting()
+            # Who was accepted a moment ago has not been heard yet, and is not to be refused.
+            await asyncio.sleep(HANDSHAKE_S)
         log.info("draining; a second signal stops at once")
         draining = asyncio.create_task(server.drain())
         hurry = asyncio.create_task(at_once.wait())

@@ -71,11 +71,20 @@ class ProviderBudget:
     def close_for(self, seconds: float) -> None:
         """The provider asked everyone to wait: gives out no place until then."""
         self._closed_until_s = max(self._closed_until_s, self._clock() + seconds)
+        self._reopen_later()
+
+    def _reopen_later(self) -> None:
         if self._reopening is not None:
             self._reopening.cancel()
-        self._reopening = asyncio.get_running_loop().call_later(
-            max(0.0, self._closed_until_s - self._clock()), self._call_next
-        )
+        delay_s = max(0.0, self._closed_until_s - self._clock())
+        self._reopening = asyncio.get_running_loop().call_later(delay_s, self._reopen)
+
+    def _reopen(self) -> None:
+        self._reopening = None
+        if self._clock() < self._closed_until_s:
+            self._reopen_later()  # a loop may call a little early
+        else:
+            self._call_next()
 
     @property
     def _free(self) -> bool:
@@ -106,9 +115,6 @@ class ProviderBudget:
 
     def _call_next(self) -> None:
         """Gives free places to those who wait, the most urgent first."""
-        if self._reopening is not None and self._clock() >= self._closed_until_s:
-            self._reopening.cancel()
-            self._reopening = None
         while self._waiting and self._free:
             _, _, called = heapq.heappop(self._waiting)
             self.taken += 1

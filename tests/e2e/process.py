@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 READY = re.compile(r"Listening on http://127\.0\.0\.1:(\d+)")
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0  # several processes start, on a machine that may be busy
 
 
 @dataclass

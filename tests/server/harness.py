@@ -17,7 +17,7 @@ from relay.testing.fake_provider import Chooser, FakeProvider
 from relay.testing.script import Script
 
 KEY = "brz_secret_key_of_the_tests"
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 ENDS = ("turn.done", "turn.cancelled", "error")
 
 

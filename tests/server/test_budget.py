@@ -127,6 +127,23 @@ async def test_a_pause_ends_by_itself() -> None:
         assert budget.taken == 1
 
 
+async def test_a_timer_that_fires_early_still_ends_the_pause() -> None:
+    """uvloop rounds to milliseconds, in either direction."""
+    now_s = 10.0
+    budget = ProviderBudget("p", clock=lambda: now_s)
+    budget.close_for(2.0)
+    waiting = Caller(budget)
+    await settle()
+    now_s = 11.9995
+    budget._reopen()
+    assert budget._reopening is not None, "it will be tried again"
+    now_s = 12.0
+    budget._reopen()
+    await settle()
+    assert waiting.has_place
+    await leave(waiting)
+
+
 async def test_who_may_wait_is_bounded() -> None:
     budget = ProviderBudget("p", 1)
     callers = [Caller(budget) for _ in range(MAX_WAITING + 1)]
