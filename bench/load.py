@@ -12,7 +12,6 @@ a frame might have left to the one at which it was handed to the socket; `ran dr
 import asyncio
 import random
 import re
-import statistics
 import sys
 import time
 import urllib.request
@@ -21,6 +20,7 @@ from typing import Any
 
 import uvloop
 
+from bench.figures import percentiles
 from bench.listeners import Crowd, Ears
 from bench.processes import MANY, Running, provider, relay, stay_off_the_relays_core
 
@@ -122,10 +122,10 @@ def _read_metrics(run: Run, text: str) -> None:
 
 
 def row(case: str, run: Run) -> str:
-    ttfa, added = (statistics.quantiles(values, n=100) for values in (run.ttfa_ms, run.relay_ms))
+    ttfa, added = (percentiles(values, 50, 99) for values in (run.ttfa_ms, run.relay_ms))
     late = " ".join(f"{run.late_share[ms]:7.3%}" for ms in (2, 5, 10, 20, 50))
     return (
-        f"{case:16}{run.turns:6}{ttfa[49]:8.2f}{ttfa[98]:8.2f}{added[49]:8.2f}{added[98]:8.2f}  {late}{run.ran_dry:6}"
+        f"{case:16}{run.turns:6}{ttfa[0]:8.2f}{ttfa[1]:8.2f}{added[0]:8.2f}{added[1]:8.2f}  {late}{run.ran_dry:6}"
         f"{run.failures:6}{run.cpu_share:6.0%}{run.cpu_share * 1e6 / run.frames:7.1f}{run.kib_per_turn:7.0f}"
     )
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import aiohttp
 from websockets.asyncio.client import ClientConnection, connect
 
+from bench.figures import percentiles
 from bench.processes import provider, relay
 
 TURNS = 300
@@ -64,8 +65,7 @@ async def measure(turns: int, *kind: str) -> dict[str, list[float]]:
 
 
 def row(name: str, values: Sequence[float]) -> str:
-    p = statistics.quantiles(values, n=100)
-    return f"{name:22} {p[49]:8.3f} {p[89]:8.3f} {p[98]:8.3f} {max(values):8.3f}"
+    return f"{name:22} " + " ".join(f"{value:8.3f}" for value in (*percentiles(values, 50, 90, 99), max(values)))
 
 
 def main(turns: int = TURNS) -> None:

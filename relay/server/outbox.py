@@ -61,27 +61,6 @@ Urgent: TypeAlias = Event | WsPong | CloseSocket
 Item: TypeAlias = Urgent | tuple[Owner, Content]
 
 
-class Bell:
-    """Wakes the one task that waits for it: an asyncio.Event for several costs twice as much, and it is waited for
-    before every frame."""
-
-    def __init__(self) -> None:
-        self._rung = False
-        self._waiter: asyncio.Future[None] | None = None
-
-    def set(self) -> None:
-        self._rung = True
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    async def wait(self) -> None:
-        """Returns at once if it has rung since the last time."""
-        if not self._rung:
-            self._waiter = asyncio.get_running_loop().create_future()
-            await self._waiter
-        self._rung = False
-
-
 class OutboxFull(Exception):  # noqa: N818 - like asyncio.QueueFull
     """More answers wait than a client that reads would ever leave waiting."""
 
@@ -100,7 +79,7 @@ class Outbox:
         self._clock = clock
         self._urgent: deque[Urgent] = deque()
         self._queue: deque[tuple[Owner, Content]] = deque()
-        self._changed = Bell()
+        self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
         self._alarm_s = AT_ONCE_S
@@ -155,6 +134,7 @@ class Outbox:
     async def get(self) -> Item:
         """The next thing that may leave now. A frame waits for its instant and its credit; nothing overtakes it."""
         while (item := self.get_nowait()) is None:
+            self._changed.clear()
             await self._changed.wait()
         return item
 
