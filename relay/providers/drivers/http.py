@@ -31,9 +31,9 @@ from relay.providers.drivers.http_settings import HttpSettings
 
 __all__ = ["HttpDriver", "HttpSettings"]
 
-# What a listener that has stopped can make us hold: aiohttp pauses the socket above twice this (32 KiB, 0.7 s of 24 kHz
+# What a listener that has stopped can make us hold: aiohttp pauses the socket above twice this (16 KiB, 0.3 s of 24 kHz
 # s16), after at most one read more.
-READ_BUFFER_BYTES = 16 * 1024
+READ_BUFFER_BYTES = 8 * 1024
 # And what the kernel holds (Linux doubles it for its own bookkeeping). A window of 64 KiB carries 320 KB/s over a
 # round trip of 200 ms, six times real time; left alone the kernel takes up to 6 MB before the provider is slowed.
 RECEIVE_BUFFER_BYTES = 64 * 1024
