@@ -1,0 +1,13 @@
+"""How hypothesis looks for counter-examples: the same ones in every run, so that a red run is about the change.
+
+`HYPOTHESIS_PROFILE=thorough pytest` looks further, and elsewhere each time.
+"""
+
+import os
+
+from hypothesis import settings
+
+# No deadline: a machine that is busy is not a failure.
+settings.register_profile("steady", derandomize=True, max_examples=40, deadline=None)
+settings.register_profile("thorough", max_examples=1000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
