@@ -107,7 +107,10 @@ class Server:
             await asyncio.sleep(SWEEP_S)
             now_s = time.monotonic()
             for connection in list(self._routes.connections):
-                connection.check(now_s)
+                try:
+                    connection.check(now_s)
+                except Exception:  # one session's trouble must not end the sweep for all
+                    log.exception("a session could not be checked")
 
     def _empty(self) -> bool:
         return not self._routes.connections and not self._routes.requests

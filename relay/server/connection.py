@@ -31,7 +31,7 @@ from relay.core.session import (
 )
 from relay.errors import ClientError, Code, LimitError, RelayError
 from relay.protocols import native
-from relay.server.outbox import CloseSocket, End, Item, Outbox, OutboxFull, WsPong
+from relay.server.outbox import CloseSocket, End, Item, Outbox, OutboxFull, Urgent, WsPong
 from relay.server.relay import Relay
 from relay.server.turn import Turn
 from relay.server.ws_message import ws_message
@@ -155,19 +155,17 @@ class Connection:
     async def _read(self) -> None:
         burst = 0
         async for message in self._socket:
-            try:
-                if message.type is WSMsgType.TEXT:
-                    # Pings do not count: a library sends them by itself.
-                    self._last_message_s = time.monotonic()
-                    self._apply(self._session.receive(native.receive(message.data)))
-                elif message.type is WSMsgType.PING:
-                    self._outbox.post(WsPong(message.data))
-                elif message.type is WSMsgType.BINARY:
-                    reason = "binary messages are for audio from the relay; send JSON text"
-                    self._tell(Failed(error=ClientError(Code.INVALID_MESSAGE, reason)))
-                    self._shut(1003, Code.INVALID_MESSAGE, retryable=False)
-            except OutboxFull:
-                self._cut_off()
+            if message.type is WSMsgType.TEXT:
+                # Pings do not count: a library sends them by itself.
+                self._last_message_s = time.monotonic()
+                self._apply(self._session.receive(native.receive(message.data)))
+            elif message.type is WSMsgType.PING:
+                self._tell(WsPong(message.data))
+            elif message.type is WSMsgType.BINARY:
+                reason = "binary messages are for audio from the relay; send JSON text"
+                self._tell(Failed(error=ClientError(Code.INVALID_MESSAGE, reason)))
+                self._shut(1003, Code.INVALID_MESSAGE, retryable=False)
+            if self._cut:
                 return
             burst += 1
             if burst % READ_BURST == 0:
@@ -190,7 +188,9 @@ class Connection:
                     self._to_turn(effect)
 
     def _to_turn(self, effect: GiveText | Flush | EndText | Grant | NotePlayed) -> None:
-        turn = self._turns[effect.turn_id]
+        turn = self._turns.get(effect.turn_id)
+        if turn is None:  # the client was cut off as the turn was opened, in the same message
+            return
         match effect:
             case GiveText(text=text):
                 turn.append(text)
@@ -212,10 +212,12 @@ class Connection:
             playing_until_s=lambda: self._playing_until_s,
         )
         self._relay.metrics.turn_opened()
+        self._turns[turn_id] = turn
         if turn.form is not None:
             self._tell(turn.started(turn.form))
+        if self._cut:
+            return
         assert self._tasks is not None, "messages are read inside the task group"
-        self._turns[turn_id] = turn
         self._order.append(turn)
         self._order[0].go.set()
         task = self._tasks.create_task(turn.run())
@@ -231,7 +233,8 @@ class Connection:
 
     def _cancel(self, turn_id: str) -> None:
         turn = self._stop(turn_id)
-        self._playing_until_s = AT_ONCE_S  # a listener that interrupts also forgets what it holds
+        if turn.frames_sent:
+            self._playing_until_s = AT_ONCE_S  # a listener that interrupts also forgets what it holds
         self._relay.metrics.turn_ended(turn, "cancelled")
         self._tell(turn.cancelled())
         self._close_if_drained()
@@ -318,8 +321,12 @@ class Connection:
         await self._writer.drain()
         self._sending_since_s = None
 
-    def _tell(self, event: Event) -> None:
-        self._outbox.post(event)
+    def _tell(self, message: Urgent) -> None:
+        """Answers past the audio; a client that leaves too many answers unread is cut off."""
+        try:
+            self._outbox.post(message)
+        except OutboxFull:
+            self._cut_off()
 
     # The end.
 
@@ -334,7 +341,7 @@ class Connection:
         self._closing = True
         self._apply(self._session.close())
         if reason:
-            self._outbox.post(SessionClosing(reason=reason, retryable=retryable))
+            self._tell(SessionClosing(reason=reason, retryable=retryable))
         self._outbox.post(CloseSocket(code, reason))
 
     def _cut_off(self) -> None:

@@ -143,6 +143,26 @@ async def test_a_client_that_asks_and_never_reads_is_cut_off(monkeypatch: pytest
             await check_alive(neighbour)
 
 
+async def test_a_client_that_opens_turns_and_never_reads_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it says when the last answer does not fit any more, the others notice nothing."""
+    monkeypatch.setattr("relay.server.connection.CLOSE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("relay.server.outbox.MAX_URGENT", 3)
+    async with relay_to(scenario("ok")) as (server, _):
+        async with client(server, max_queue=1) as flooder:
+            flooder.websocket.transport.pause_reading()
+            with suppress(TimeoutError, ConnectionClosed):
+                for _ in range(20_000):
+                    async with asyncio.timeout(0.5):
+                        await flooder.send(type="speak", text="Hello.")
+                        await flooder.send(type="turn.cancel")
+            while server.relay.places.taken:
+                await asyncio.sleep(0.01)
+            flooder.websocket.transport.abort()
+        async with client(server) as neighbour:
+            await check_alive(neighbour)
+        assert b"relay_turns 0.0" in server.relay.metrics.render()
+
+
 async def test_a_client_that_vanishes_ends_the_providers_work() -> None:
     async with relay_to(scenario("endless_body")) as (server, fake):
         async with client(server) as caller:
