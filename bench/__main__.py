@@ -1,7 +1,8 @@
 """All measurements, and a dated table of them: `python -m bench [--quick] [NAME ...]`.
 
 Each runs as a command of its own, `python -m bench.NAME`, whose output is shown as it comes and kept in
-`bench/results/DATE-COMMIT.md`. `--quick` takes about a minute in all: whether everything works, not how well.
+`bench/results/DATE-COMMIT.md`. `--quick` takes two or three minutes in all: whether
+everything works, not how well.
 """
 
 import argparse
@@ -90,7 +91,7 @@ def machine() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="about a minute in all")
+    parser.add_argument("--quick", action="store_true", help="about two and a quarter minutes in all")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(RUNS))
     asked = parser.parse_args()
     if unknown := [name for name in asked.names if name not in RUNS]:

@@ -201,10 +201,6 @@ class Session:
         """Ids of the turns that have not ended, in the order in which they were opened."""
         return list(self._live)
 
-    @property
-    def next_turn_index(self) -> int:
-        return self._opened
-
     def turn_state(self, turn_id: str) -> TurnState | None:
         turn = self._turns.get(turn_id)
         return turn.state if turn else None

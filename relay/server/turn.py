@@ -69,7 +69,7 @@ class Turn:
 
     `go` is set by the owner when the turn may be spoken: turns of a session are spoken one after the other, while the
     next one's request is already under way. The owner sends what the turn puts into the outbox and tells it so by
-    `frame_message` and `sent`.
+    `message` and `sent`.
     """
 
     def __init__(
