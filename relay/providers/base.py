@@ -2,6 +2,8 @@
 
 A provider is a pure description: it turns what a client wants into what to send, and what comes back into audio bytes,
 word times and typed errors. It opens nothing. The drivers (`http`, `local`, ...) do the I/O, once for all providers.
+What is sent, and what comes back, is described apart for each kind of upstream: `base_http`, `base_poll` (jobs) and
+`base_dialogue` (WebSockets).
 
 ::
 
@@ -13,12 +15,13 @@ word times and typed errors. It opens nothing. The drivers (`http`, `local`, ...
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeAlias, TypeGuard, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from relay.core.formats import Container, SourceFormat
 from relay.core.timings import Timings
-from relay.core.transform import Transform
 from relay.errors import ProviderError
+from relay.providers.base_http import HttpRequest, Piece, ReplyFacts
+from relay.providers.base_poll import PollRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,212 +102,12 @@ class Speech:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WordTime:
-    """When a word is spoken, in seconds from the start of the segment's audio."""
-
-    text: str
-    start_s: float
-    end_s: float
-
-
-# What a provider's reply is made of, in order: audio bytes, or times of words (before or with the audio they are in).
-Piece: TypeAlias = bytes | WordTime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReplyFacts:
-    """What a reply's headers say: the format (where they say more than was asked for) and the provider's ids."""
-
-    source: SourceFormat
-    ids: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """A reply that is not audio: status, lower-case header names, and at most 64 KiB of body."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpRequest:
-    """One HTTP exchange, described. `url` is complete and escaped; `secret_headers` never reach a log.
-
-    `accept` reads the headers of a 2xx reply; `refuse` turns any other reply (and a 2xx whose body turns out to be an
-    error message) into the error to raise; `unwrap` makes the transform for a body that is not bare audio. All three
-    raise ProviderError only. `provider` is the name that the driver's own errors (no connection, stall, cut) carry.
-    """
-
-    provider: str
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    secret_headers: Mapping[str, str]
-    body: bytes | None
-    accept: Callable[[Mapping[str, str]], ReplyFacts]
-    refuse: Callable[[Refusal], ProviderError]
-    unwrap: Callable[[], Transform[bytes, Piece]] | None = None
-    # Seconds from request to first byte, where the driver's own patience is too short: a provider that does not
-    # stream answers only when the whole clip is made.
-    first_byte_timeout_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LocalRequest:
     """Work for a worker process on this machine: `module` is run by `python -m`, `job` is its JSON message."""
 
     module: str
     job: Mapping[str, Any]
     source: SourceFormat
-
-
-# A polled upstream: a job is made, asked about, and its audio fetched.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A whole reply of a job's API, whatever its status below 500 (a 5xx is raised by the driver as the request's
-    `refuse` reads it). Lower-case header names; the body is bounded by the driver."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """Send this, `after_s` seconds from now, and show the answer to the job. `accept` and `unwrap` are not used."""
-
-    request: HttpRequest
-    after_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fetch:
-    """The audio is there: its reply is streamed, as that of any HttpRequest."""
-
-    request: HttpRequest
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrived:
-    """The audio was in the answer itself."""
-
-    facts: ReplyFacts
-    pieces: tuple[Piece, ...]
-
-
-class PollJob(Protocol):
-    """One job from its making to its audio. Pure: it is shown each answer and says the next step."""
-
-    def start(self) -> Ask: ...
-
-    def receive(self, answer: Answer) -> Ask | Fetch | Arrived:
-        """Raises ProviderError when the job has failed or was refused."""
-        ...
-
-    def withdraw(self) -> HttpRequest | None:
-        """How to tell the provider that nobody wants the job any more, if it can be told."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PollRequest:
-    """Work that is polled for. `timeout_s` bounds the whole job up to the first byte of its audio."""
-
-    provider: str
-    job: Callable[[], PollJob]
-    timeout_s: float
-
-
-# A WebSocket upstream: text goes to the provider as it is typed.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SocketAddress:
-    """Where and how to open a WebSocket. `url`, `secret_headers` and `subprotocols` never reach a log: each may carry a
-    credential. Where subprotocols are offered, the server has to select the first; the others are credentials."""
-
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    secret_headers: Mapping[str, str] = field(default_factory=dict)
-    subprotocols: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
-    """The socket has been greeted: a turn may begin. `facts` where the greeting says more than was asked for."""
-
-    facts: ReplyFacts | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TurnOver:
-    """The provider has sent all audio of the turn, or confirmed its cancel."""
-
-    ids: Mapping[str, str] = field(default_factory=dict)
-    # False: the socket must not be used for another turn (its session expires, say).
-    reusable: bool = True
-
-
-Heard: TypeAlias = Piece | Ready | TurnOver
-
-
-class Dialogue(Protocol):
-    """One socket's conversation with a provider: a greeting, then one turn after another. Pure.
-
-    Every method but `receive` gives the messages to send, in order; an empty list where the API has none. They raise
-    ProviderError for text that the API does not take.
-    """
-
-    def greet(self) -> list[str]: ...
-
-    def begin(self, turn_id: str) -> list[str]: ...
-
-    def give(self, text: str) -> list[str]: ...
-
-    def flush(self) -> list[str]: ...
-
-    def end_text(self) -> list[str]: ...
-
-    def cancel(self) -> list[str]:
-        """Ends the turn before its time: its audio is dropped from here on, and its TurnOver confirms the cancel."""
-        ...
-
-    def keep_alive(self) -> list[str]:
-        """What keeps a socket open that has been quiet for half of `DialogueRequest.idle_close_s`."""
-        ...
-
-    def receive(self, message: str | bytes) -> list[Heard]:
-        """What a message means. Raises ProviderError when it ends the turn; between turns, when it ends the socket.
-
-        Audio that belongs to no turn, or to one that was cancelled, means nothing: it is dropped here.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DialogueRequest:
-    """A turn over a WebSocket.
-
-    `mint`, where the API wants it, is asked first; `connect` is given its body (empty without `mint`), and raises
-    ProviderError for one it cannot read. `refuse` turns an answer to the handshake that is no WebSocket into the error
-    to raise. A socket that is free may serve a turn with the same `key` (voice, model, format; never a secret).
-    """
-
-    provider: str
-    key: str
-    mint: HttpRequest | None
-    connect: Callable[[bytes], SocketAddress]
-    dialogue: Callable[[], Dialogue]
-    refuse: Callable[[Refusal], ProviderError]
-    source: SourceFormat
-    # Seconds without a message of ours after which the provider closes the socket; None where it states none.
-    idle_close_s: float | None = None
-    # False where the provider says nothing before the first turn: then nothing is waited for.
-    greeted: bool = True
 
 
 Upstream: TypeAlias = HttpRequest | LocalRequest | PollRequest
@@ -335,26 +138,6 @@ class Driver(Protocol):
         ...
 
 
-class Conversation(Reply, Protocol):
-    """A Reply whose text is given while it is read. Text is sent at once; the waits are for the socket's own room."""
-
-    async def give(self, text: str) -> None: ...
-
-    async def flush(self) -> None: ...
-
-    async def end_text(self) -> None: ...
-
-
-class DialogueDriver(Protocol):
-    """Does the I/O of dialogues."""
-
-    def converse(self, request: DialogueRequest, timings: Timings) -> AbstractAsyncContextManager[Conversation]:
-        """Entered when the socket is open, greeted, and the turn has begun. Leaving early cancels the turn at the
-        provider; the socket goes back to the pool when the provider has confirmed the turn's end, else it is closed.
-        Raises ProviderError only. A socket that was idle and died is replaced before anything was given."""
-        ...
-
-
 class Provider(Protocol):
     """One speech service, described. A provider with `capabilities.streaming_text` also has `converse`."""
 
@@ -372,19 +155,6 @@ class Provider(Protocol):
     def voices(self) -> "VoiceList":
         """The voices, or how to ask for them."""
         ...
-
-
-class StreamingProvider(Provider, Protocol):
-    """A provider that takes text as it is typed."""
-
-    def converse(self, speech: Speech) -> DialogueRequest:
-        """What to open for one turn whose speech says `streaming_text`."""
-        ...
-
-
-def takes_text_as_typed(provider: Provider, speech: Speech) -> TypeGuard[StreamingProvider]:
-    """Whether this turn is a conversation."""
-    return speech.streaming_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,17 +12,9 @@ from typing import Any
 from relay.core.formats import Container, SourceFormat
 from relay.errors import Code
 from relay.providers import bland_errors, bland_socket, bland_v1, bland_v2, checks, faults
-from relay.providers.base import (
-    Capabilities,
-    DialogueRequest,
-    HttpRequest,
-    ProviderSettings,
-    ReplyFacts,
-    Speech,
-    Voice,
-    VoiceQuery,
-    Wanted,
-)
+from relay.providers.base import Capabilities, ProviderSettings, Speech, Voice, VoiceQuery, Wanted
+from relay.providers.base_dialogue import DialogueRequest
+from relay.providers.base_http import HttpRequest, ReplyFacts
 from relay.providers.bland_account import BASE_URL, Account
 from relay.providers.bland_v1 import V1Settings
 from relay.providers.bland_v2 import V2Settings

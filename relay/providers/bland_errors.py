@@ -12,7 +12,7 @@ from typing import Any
 
 from relay.errors import Code, ProviderError, ProviderFault
 from relay.providers import faults
-from relay.providers.base import Refusal
+from relay.providers.base_http import Refusal
 
 PROVIDER = "bland"
 

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 from relay.core.formats import Container, SourceFormat
 from relay.errors import Code
 from relay.providers import bland_errors, bland_reply, bland_v1, checks, faults
-from relay.providers.base import HttpRequest, ReplyFacts
+from relay.providers.base_http import HttpRequest, ReplyFacts
 from relay.providers.bland_account import Account
 
 MAX_ID_CHARS = 200

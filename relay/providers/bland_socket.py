@@ -13,7 +13,8 @@ from typing import Any
 from relay.core.formats import AudioFormat, Container, SourceFormat
 from relay.errors import Code, ProviderError
 from relay.providers import bland_errors, faults
-from relay.providers.base import DialogueRequest, Heard, Ready, ReplyFacts, SocketAddress, TurnOver
+from relay.providers.base_dialogue import DialogueRequest, Heard, Ready, SocketAddress, TurnOver
+from relay.providers.base_http import ReplyFacts
 from relay.providers.bland_account import Account
 from relay.providers.bland_v2 import ENCODINGS, RATES_HZ, V2Settings
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
 from relay.providers import bland_errors, bland_reply, checks
-from relay.providers.base import HttpRequest, ReplyFacts
+from relay.providers.base_http import HttpRequest, ReplyFacts
 from relay.providers.bland_account import Account
 from relay.providers.bland_rates import best_rate_hz
 

@@ -15,18 +15,10 @@ vintages in use, which differ in their default format, so the format is always s
 from collections.abc import Callable
 
 from relay.providers import breeze_account, breeze_jobs, breeze_realtime, breeze_settings, checks
-from relay.providers.base import (
-    Capabilities,
-    DialogueRequest,
-    HttpRequest,
-    LimitQuery,
-    PollRequest,
-    ProviderSettings,
-    Query,
-    Speech,
-    VoiceQuery,
-    Wanted,
-)
+from relay.providers.base import Capabilities, LimitQuery, ProviderSettings, Query, Speech, VoiceQuery, Wanted
+from relay.providers.base_dialogue import DialogueRequest
+from relay.providers.base_http import HttpRequest
+from relay.providers.base_poll import PollRequest
 from relay.providers.breeze_account import Model
 from relay.providers.breeze_api import BASE_URL, FORMATS, PROVIDER, Api, as_json, facts
 from relay.providers.breeze_settings import MAX_INSTRUCTIONS_CHARS, MAX_MODEL_CHARS, SpeechSettings

@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 from relay.core.formats import Container
 from relay.providers import faults
-from relay.providers.base import HttpRequest, LimitQuery, Query, Voice, VoiceQuery
+from relay.providers.base import LimitQuery, Query, Voice, VoiceQuery
+from relay.providers.base_http import HttpRequest
 from relay.providers.breeze_api import PROVIDER, Api, facts, unreadable
 
 # The SDK's page size: the one value known to be accepted.

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
 from relay.errors import Code, ProviderError, ProviderFault
 from relay.providers import faults
-from relay.providers.base import HttpRequest, Refusal, ReplyFacts
+from relay.providers.base_http import HttpRequest, Refusal, ReplyFacts
 
 PROVIDER = "breeze"
 BASE_URL = "https://api.breeze.blue"

@@ -11,7 +11,8 @@ from urllib.parse import quote, urlsplit
 from relay.core.formats import Container
 from relay.errors import Code, ProviderError
 from relay.providers import faults
-from relay.providers.base import Answer, Arrived, Ask, Fetch, HttpRequest, PollJob, PollRequest, Refusal
+from relay.providers.base_http import HttpRequest, Refusal
+from relay.providers.base_poll import Answer, Arrived, Ask, Fetch, PollJob, PollRequest
 from relay.providers.breeze_api import PROVIDER, Api, facts, problem, unreadable
 
 # A thousand characters are a minute of speech; live providers make it in less than that.
@@ -37,7 +38,7 @@ def poll(api: Api, make: HttpRequest, text: str, asked_for: Container) -> PollRe
 
 
 class BreezeJob:
-    """See `base.PollJob`."""
+    """See `base_poll.PollJob`."""
 
     def __init__(self, api: Api, make: HttpRequest, text: str, asked_for: Container) -> None:
         self._api = api

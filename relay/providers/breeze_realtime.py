@@ -16,7 +16,9 @@ from urllib.parse import quote, urlsplit
 from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
 from relay.errors import Code, ProviderError
 from relay.providers import faults
-from relay.providers.base import DialogueRequest, Heard, HttpRequest, Ready, ReplyFacts, SocketAddress, Speech, TurnOver
+from relay.providers.base import Speech
+from relay.providers.base_dialogue import DialogueRequest, Heard, Ready, SocketAddress, TurnOver
+from relay.providers.base_http import HttpRequest, ReplyFacts
 from relay.providers.breeze_api import PCM, PROVIDER, Api, as_json, problem, unreadable
 from relay.providers.breeze_settings import SpeechSettings
 
@@ -100,7 +102,7 @@ def _checked(api: Api, url: str) -> str:
 
 
 class BreezeDialogue:
-    """See `base.Dialogue`. Audio has no id: it belongs to the turn that `turn.started` has named."""
+    """See `base_dialogue.Dialogue`. Audio has no id: it belongs to the turn that `turn.started` has named."""
 
     def __init__(self, api: Api, instructions: str | None = None) -> None:
         self._api = api

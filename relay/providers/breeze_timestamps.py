@@ -19,7 +19,7 @@ from typing import Any
 
 from relay.errors import Code, ProviderError
 from relay.providers import faults
-from relay.providers.base import Piece, WordTime
+from relay.providers.base_http import Piece, WordTime
 from relay.providers.breeze_api import problem, unreadable
 
 # The vendor's SDK takes no longer line (`_timestamps.py`); it is a minute of audio.

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from relay.errors import Code, ProviderError, ProviderFault
-from relay.providers.base import Refusal
+from relay.providers.base_http import Refusal
 
 # Longest quotation of a provider: enough for a validation message, short enough for one line of a log.
 QUOTE_CHARS = 300

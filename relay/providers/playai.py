@@ -13,7 +13,9 @@ from typing import Any
 from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
 from relay.errors import ClientError
 from relay.providers import checks
-from relay.providers.base import Capabilities, HttpRequest, PollRequest, ProviderSettings, Speech, Voice, Wanted
+from relay.providers.base import Capabilities, ProviderSettings, Speech, Voice, Wanted
+from relay.providers.base_http import HttpRequest
+from relay.providers.base_poll import PollRequest
 from relay.providers.playai_job import TIMEOUT_S, Api, Job
 from relay.providers.playai_languages import language_name
 

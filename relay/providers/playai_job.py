@@ -9,7 +9,8 @@ from urllib.parse import quote, urlsplit
 from relay.core.formats import SourceFormat
 from relay.errors import Code, ProviderError, ProviderFault
 from relay.providers import faults
-from relay.providers.base import Answer, Ask, Fetch, HttpRequest, Refusal, ReplyFacts
+from relay.providers.base_http import HttpRequest, Refusal, ReplyFacts
+from relay.providers.base_poll import Answer, Ask, Fetch
 
 # From the first request to the first byte of the finished file. Not stated; a listener who waits for a job waits for
 # minutes at most.

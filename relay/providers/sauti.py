@@ -14,7 +14,8 @@ from urllib.parse import urlencode
 from relay.core.formats import Container
 from relay.errors import Code, ProviderError, ProviderFault
 from relay.providers import checks, faults
-from relay.providers.base import Capabilities, PollRequest, ProviderSettings, Speech, Voice, VoiceQuery, Wanted
+from relay.providers.base import Capabilities, ProviderSettings, Speech, Voice, VoiceQuery, Wanted
+from relay.providers.base_poll import PollRequest
 from relay.providers.sauti_job import TIMEOUT_S, Api, Job
 
 BASE_URL = "https://sauti.finiflowlabs.com"

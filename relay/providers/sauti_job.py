@@ -13,7 +13,8 @@ from urllib.parse import quote, urlsplit
 from relay.core.formats import Container, SourceFormat
 from relay.errors import Code, ProviderError, ProviderFault
 from relay.providers import faults
-from relay.providers.base import Answer, Arrived, Ask, Fetch, HttpRequest, Refusal, ReplyFacts
+from relay.providers.base_http import HttpRequest, Refusal, ReplyFacts
+from relay.providers.base_poll import Answer, Arrived, Ask, Fetch
 
 # From the first request to the audio. Nobody says how long 5,000 characters (5.5 minutes of speech) take; a model that
 # needs more than a third of real time for them is not one to listen to.

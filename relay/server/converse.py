@@ -6,7 +6,7 @@ This file does not know which provider is speaking, nor who listens.
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from relay.providers.base import Conversation
+from relay.providers.base_dialogue import Conversation
 from relay.server.text import Mark, StreamedText
 
 

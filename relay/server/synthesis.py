@@ -16,7 +16,8 @@ from relay.core.frames import Frame
 from relay.core.reframer import Reframer
 from relay.core.transform import Chain
 from relay.errors import Code, ProviderError, ProviderFault
-from relay.providers.base import Reply, WordTime
+from relay.providers.base import Reply
+from relay.providers.base_http import WordTime
 
 # A provider's chunk is decoded in slices, with the loop's other work in between, so that 64 KiB of MP3 at once (16 s of
 # speech) neither holds the loop for milliseconds nor overfills the outbox: a slice is at most about a second of audio.

@@ -25,7 +25,9 @@ from relay.core.pacer import AT_ONCE_S, NEVER_S, Pacer
 from relay.core.text.chunker import DEFAULT, ChunkPolicy, TextChunker
 from relay.core.timings import Stage, Timings
 from relay.errors import InternalError, ProviderError, RelayError
-from relay.providers.base import DialogueDriver, Driver, Provider, Reply, Speech, WordTime, takes_text_as_typed
+from relay.providers.base import Driver, Provider, Reply, Speech
+from relay.providers.base_dialogue import DialogueDriver, takes_text_as_typed
+from relay.providers.base_http import WordTime
 from relay.server.converse import PassedText, converse
 from relay.server.outbox import Content, End, Outbox
 from relay.server.segments import SegmentHooks, Segments

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from relay.codecs import warm_up as warm_decoder
 from relay.codecs.resample import warm_up as warm_filters
 from relay.errors import ProviderError
-from relay.providers.base import HttpRequest, KnowsItsLimits, LocalRequest, Provider, VoiceQuery
+from relay.providers.base import KnowsItsLimits, LocalRequest, Provider, VoiceQuery
+from relay.providers.base_http import HttpRequest
 from relay.providers.drivers.dispatch import Drivers
 from relay.providers.drivers.http_settings import HttpSettings
 from relay.server.budget import ProviderBudget

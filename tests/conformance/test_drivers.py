@@ -9,7 +9,9 @@ import pytest
 
 from relay.core.timings import Timings
 from relay.errors import ProviderError
-from relay.providers.base import HttpRequest, PollRequest, Reply, Upstream, Wanted
+from relay.providers.base import Reply, Upstream, Wanted
+from relay.providers.base_http import HttpRequest
+from relay.providers.base_poll import PollRequest
 from relay.providers.drivers.http import HttpDriver, HttpSettings
 from relay.providers.drivers.poll import PollDriver
 from relay.testing.conformance.driver import check_leaving, check_scenario

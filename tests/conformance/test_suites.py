@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from relay.errors import Code, ProviderError, ProviderFault
-from relay.providers.base import HttpRequest, ProviderSettings, Refusal, Speech, Wanted
+from relay.providers.base import ProviderSettings, Speech, Wanted
+from relay.providers.base_http import HttpRequest, Refusal
 from relay.providers.sauti import Sauti
 from relay.testing.conformance.exchange import check_exchange
 from relay.testing.conformance.provider import (

@@ -11,7 +11,8 @@ import pytest
 from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
 from relay.core.timings import Timings
 from relay.errors import ProviderError
-from relay.providers.base import LocalRequest, Piece
+from relay.providers.base import LocalRequest
+from relay.providers.base_http import Piece
 from relay.providers.drivers.local import LocalDriver, Pool, provider_of
 from relay.providers.drivers.local_process import WorkerTimeouts
 

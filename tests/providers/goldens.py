@@ -24,7 +24,9 @@ import pytest
 from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
 from relay.core.timings import Timings
 from relay.errors import ClientError, Code, ProviderError, ProviderFault
-from relay.providers.base import HttpRequest, PollRequest, Provider, ReplyFacts, Wanted
+from relay.providers.base import Provider, Wanted
+from relay.providers.base_http import HttpRequest, ReplyFacts
+from relay.providers.base_poll import PollRequest
 from relay.providers.drivers.http import HttpDriver, HttpSettings
 from relay.providers.drivers.poll import PollDriver
 from relay.testing.fake_provider import FakeProvider, FakeRequest

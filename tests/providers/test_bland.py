@@ -14,7 +14,8 @@ from relay.core.formats import OUTPUT_RATES_HZ, AudioFormat, Container, Encoding
 from relay.core.timings import Timings
 from relay.errors import ClientError, Code, ProviderError, ProviderFault
 from relay.providers import bland_samples
-from relay.providers.base import HttpRequest, ProviderSettings, Refusal, ReplyFacts, Wanted
+from relay.providers.base import ProviderSettings, Wanted
+from relay.providers.base_http import HttpRequest, Refusal, ReplyFacts
 from relay.providers.bland import Bland
 from relay.providers.bland_account import BASE_URL, Account
 from relay.providers.bland_rates import best_rate_hz

@@ -8,17 +8,9 @@ import pytest
 
 from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
 from relay.errors import Code, ProviderError, ProviderFault
-from relay.providers.base import (
-    Dialogue,
-    DialogueRequest,
-    ProviderSettings,
-    Ready,
-    Refusal,
-    ReplyFacts,
-    TurnOver,
-    Wanted,
-    takes_text_as_typed,
-)
+from relay.providers.base import ProviderSettings, Wanted
+from relay.providers.base_dialogue import Dialogue, DialogueRequest, Ready, TurnOver, takes_text_as_typed
+from relay.providers.base_http import Refusal, ReplyFacts
 from relay.providers.bland import Bland
 
 KEY = "org_test_key"

@@ -13,7 +13,8 @@ import pytest
 from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
 from relay.core.timings import Timings
 from relay.errors import ClientError, Code, ProviderError, ProviderFault
-from relay.providers.base import HttpRequest, ProviderSettings, Query, Refusal, ReplyFacts, VoiceQuery, Wanted
+from relay.providers.base import ProviderSettings, Query, VoiceQuery, Wanted
+from relay.providers.base_http import HttpRequest, Refusal, ReplyFacts
 from relay.providers.breeze import MAX_TEXT_CHARS, Breeze
 from relay.providers.breeze_api import BASE_URL
 from relay.providers.drivers.http import HttpDriver, HttpSettings

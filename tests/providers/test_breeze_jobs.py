@@ -7,7 +7,9 @@ import pytest
 from relay.core.formats import Container
 from relay.core.timings import Timings
 from relay.errors import Code, ProviderError
-from relay.providers.base import Answer, Arrived, Ask, Fetch, HttpRequest, PollJob, PollRequest, Refusal, Wanted
+from relay.providers.base import Wanted
+from relay.providers.base_http import HttpRequest, Refusal
+from relay.providers.base_poll import Answer, Arrived, Ask, Fetch, PollJob, PollRequest
 from relay.providers.breeze_jobs import TIMEOUT_S
 from relay.providers.drivers.http import HttpDriver
 from relay.providers.drivers.poll import PollDriver

@@ -11,7 +11,9 @@ import pytest
 
 from relay.core.timings import Timings
 from relay.errors import ClientError, Code, ProviderError
-from relay.providers.base import DialogueRequest, Heard, Ready, Refusal, Speech, TurnOver, Wanted, WordTime
+from relay.providers.base import Speech, Wanted
+from relay.providers.base_dialogue import DialogueRequest, Heard, Ready, TurnOver
+from relay.providers.base_http import Refusal, WordTime
 from relay.providers.breeze import Breeze
 from relay.providers.breeze_realtime import BreezeDialogue, _cut
 from relay.providers.drivers.http import HttpDriver, HttpSettings

@@ -9,7 +9,8 @@ import pytest
 
 from relay.core.timings import Timings
 from relay.errors import Code, ProviderError
-from relay.providers.base import HttpRequest, Piece, Wanted, WordTime
+from relay.providers.base import Wanted
+from relay.providers.base_http import HttpRequest, Piece, WordTime
 from relay.providers.breeze_timestamps import MAX_LINE_BYTES, TimedLines
 from relay.providers.drivers.http import HttpDriver
 from relay.testing.fake_provider import FakeProvider

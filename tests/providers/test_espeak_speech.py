@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from relay.core.timings import Timings
 from relay.errors import Code, ProviderError
-from relay.providers.base import LocalRequest, Piece, ProviderSettings, Wanted, WordTime
+from relay.providers.base import LocalRequest, ProviderSettings, Wanted
+from relay.providers.base_http import Piece, WordTime
 from relay.providers.drivers.local import LocalDriver
 from relay.providers.espeak import LANGUAGES, WORKER_MODULE, Espeak
 

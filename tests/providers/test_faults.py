@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.errors import Code, ProviderFault
-from relay.providers.base import Refusal
+from relay.providers.base_http import Refusal
 from relay.providers.faults import (
     QUOTE_CHARS,
     SHARED_RUN_CHARS,

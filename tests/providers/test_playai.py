@@ -7,7 +7,9 @@ import pytest
 
 from relay.core.formats import Container, SourceFormat
 from relay.errors import ClientError, Code, ProviderError
-from relay.providers.base import Answer, Ask, HttpRequest, PollRequest, ProviderSettings, Refusal, Wanted
+from relay.providers.base import ProviderSettings, Wanted
+from relay.providers.base_http import HttpRequest, Refusal
+from relay.providers.base_poll import Answer, Ask, PollRequest
 from relay.providers.playai import TEXT_CHARS, PlayAI
 from relay.providers.playai_job import LONGEST_POLL_S
 from relay.providers.playai_languages import NAMES, language_name

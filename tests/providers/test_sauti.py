@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from relay.errors import ClientError, Code, ProviderError
-from relay.providers.base import Answer, Ask, PollRequest, ProviderSettings, Refusal, VoiceQuery, Wanted
+from relay.providers.base import ProviderSettings, VoiceQuery, Wanted
+from relay.providers.base_http import Refusal
+from relay.providers.base_poll import Answer, Ask, PollRequest
 from relay.providers.drivers.http import HttpDriver
 from relay.providers.sauti import BASE_URL, MAX_TEXT_CHARS, TARGET_SEGMENT_CHARS, Sauti
 from relay.providers.sauti_job import TIMEOUT_S

@@ -8,7 +8,8 @@ from typing import Any
 from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
 from relay.core.timings import Stage, Timings
 from relay.errors import ProviderError
-from relay.providers.base import Capabilities, LocalRequest, Piece, ReplyFacts, Speech, Voice, Wanted
+from relay.providers.base import Capabilities, LocalRequest, Speech, Voice, Wanted
+from relay.providers.base_http import Piece, ReplyFacts
 
 PCM = SourceFormat(container=Container.RAW, pcm=AudioFormat(encoding=Encoding.PCM_S16LE, sample_rate_hz=24000))
 

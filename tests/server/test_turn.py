@@ -9,7 +9,8 @@ from relay.core.events import Pacing, SegmentStarted, TurnFailedOver, TurnStarte
 from relay.core.formats import AudioRequest
 from relay.core.frames import Frame
 from relay.errors import Code, ProviderError, ProviderFault
-from relay.providers.base import LocalRequest, Speech, Wanted, WordTime
+from relay.providers.base import LocalRequest, Speech, Wanted
+from relay.providers.base_http import WordTime
 from relay.server.budget import ProviderBudget
 from relay.server.outbox import HIGH_WATER_MS, Content, End, Outbox
 from relay.server.segments import OPEN_SEGMENTS

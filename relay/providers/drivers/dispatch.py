@@ -5,15 +5,10 @@ from types import TracebackType
 from typing import Self
 
 from relay.core.timings import Timings
-from relay.providers.base import (
-    Conversation,
-    DialogueRequest,
-    HttpRequest,
-    LocalRequest,
-    PollRequest,
-    Reply,
-    Upstream,
-)
+from relay.providers.base import LocalRequest, Reply, Upstream
+from relay.providers.base_dialogue import Conversation, DialogueRequest
+from relay.providers.base_http import HttpRequest
+from relay.providers.base_poll import PollRequest
 from relay.providers.drivers.http import HttpDriver
 from relay.providers.drivers.http_settings import HttpSettings
 from relay.providers.drivers.local import LocalDriver
@@ -55,5 +50,5 @@ class Drivers:
                 return self.poll.open(upstream, timings)
 
     def converse(self, request: DialogueRequest, timings: Timings) -> AbstractAsyncContextManager[Conversation]:
-        """See `base.DialogueDriver.converse`."""
+        """See `base_dialogue.DialogueDriver.converse`."""
         return self.ws.converse(request, timings)

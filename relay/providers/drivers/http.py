@@ -23,7 +23,8 @@ from yarl import URL
 from relay import __version__
 from relay.core.timings import Timings
 from relay.errors import Code, ProviderError
-from relay.providers.base import Answer, HttpRequest, Refusal
+from relay.providers.base_http import HttpRequest, Refusal
+from relay.providers.base_poll import Answer
 from relay.providers.drivers.http_attempt import Attempt, border_of, tracing
 from relay.providers.drivers.http_errors import Meaning
 from relay.providers.drivers.http_reply import REFUSAL_BYTES, HttpReply

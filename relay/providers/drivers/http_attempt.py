@@ -16,7 +16,8 @@ from yarl import URL
 
 from relay.core.timings import Stage, Timings
 from relay.errors import Code, ProviderError
-from relay.providers.base import Answer, HttpRequest, Refusal
+from relay.providers.base_http import HttpRequest, Refusal
+from relay.providers.base_poll import Answer
 from relay.providers.drivers.http_errors import ErrorBorder, Meaning, is_stale_connection
 from relay.providers.drivers.http_reply import REFUSAL_BYTES, HttpReply, arrived
 from relay.providers.drivers.http_settings import HttpSettings

@@ -13,7 +13,7 @@ from aiohttp.client_proto import ResponseHandler
 
 from relay.core.transform import Transform
 from relay.errors import Code, ProviderError
-from relay.providers.base import HttpRequest, Piece, Refusal, ReplyFacts
+from relay.providers.base_http import HttpRequest, Piece, Refusal, ReplyFacts
 from relay.providers.drivers.http_errors import ErrorBorder, Meaning
 
 # Of a reply that is no audio this much is read and shown to the adapter (the contract of `Refusal.body`).

@@ -20,7 +20,7 @@ import msgspec
 
 from relay.core.timings import Stage, Timings
 from relay.errors import Code, ProviderError, ProviderFault
-from relay.providers.base import WordTime
+from relay.providers.base_http import WordTime
 from relay.providers.drivers.local_reply import LocalReply
 from relay.providers.drivers.local_wire import Kind, Unpacker, WireError, pack
 

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from relay.core.timings import Stage, Timings
 from relay.errors import Code, ProviderError, ProviderFault
-from relay.providers.base import LocalRequest, Piece, ReplyFacts
+from relay.providers.base import LocalRequest
+from relay.providers.base_http import Piece, ReplyFacts
 
 # What a reply holds for a listener that does not take it: the worker belongs to everybody, so its output is taken at
 # once, however slow the listener. Of 22,050 Hz s16 it is 95 s. The longest segments of 200 characters, measured with

@@ -13,7 +13,9 @@ from yarl import URL
 
 from relay.core.timings import Stage, Timings
 from relay.errors import Code, ProviderError
-from relay.providers.base import Answer, Arrived, Ask, Fetch, HttpRequest, Piece, PollJob, PollRequest, Refusal, Reply
+from relay.providers.base import Reply
+from relay.providers.base_http import HttpRequest, Piece, Refusal
+from relay.providers.base_poll import Answer, Arrived, Ask, Fetch, PollJob, PollRequest
 from relay.providers.drivers.http import HttpDriver
 from relay.providers.drivers.http_attempt import border_of
 from relay.providers.drivers.http_errors import ErrorBorder, Meaning

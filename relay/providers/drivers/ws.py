@@ -24,7 +24,8 @@ import aiohttp
 from relay import __version__
 from relay.core.timings import Stage, Timings
 from relay.errors import ProviderError
-from relay.providers.base import DialogueRequest, HttpRequest, TurnOver
+from relay.providers.base_dialogue import DialogueRequest, TurnOver
+from relay.providers.base_http import HttpRequest
 from relay.providers.drivers.ws_conversation import WsConversation
 from relay.providers.drivers.ws_pool import IdleSockets
 from relay.providers.drivers.ws_settings import WsSettings
@@ -47,7 +48,8 @@ class Minter(Protocol):
 
 
 class WsDriver:
-    """See `base.DialogueDriver`. `start` before use, `close` after the last conversation; both on the same loop."""
+    """See `base_dialogue.DialogueDriver`. `start` before use, `close` after the last conversation; both on the same
+    loop."""
 
     def __init__(self, http: Minter, settings: WsSettings | None = None) -> None:
         self._http = http
@@ -92,8 +94,8 @@ class WsDriver:
 
     @asynccontextmanager
     async def converse(self, request: DialogueRequest, timings: Timings) -> AsyncIterator[WsConversation]:
-        """See `base.DialogueDriver.converse`. Marks REQUEST_SENT when the turn is begun, FIRST_BYTE at its first audio,
-        and `connection_reused`."""
+        """See `base_dialogue.DialogueDriver.converse`. Marks REQUEST_SENT when the turn is begun, FIRST_BYTE at its
+        first audio, and `connection_reused`."""
         socket, reused = await self._begun(request)
         timings.mark(Stage.REQUEST_SENT, monotonic())
         if timings.connection_reused is None:

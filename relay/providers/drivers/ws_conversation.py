@@ -9,7 +9,8 @@ from time import monotonic
 
 from relay.core.timings import Stage, Timings
 from relay.errors import Code, ProviderError
-from relay.providers.base import Heard, Piece, Ready, ReplyFacts, TurnOver
+from relay.providers.base_dialogue import Heard, Ready, TurnOver
+from relay.providers.base_http import Piece, ReplyFacts
 from relay.providers.drivers.http_errors import Meaning
 from relay.providers.drivers.ws_settings import WsSettings
 from relay.providers.drivers.ws_socket import Socket

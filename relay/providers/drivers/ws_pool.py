@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 
 from relay.errors import ProviderError
-from relay.providers.base import DialogueRequest, Ready
+from relay.providers.base_dialogue import DialogueRequest, Ready
 from relay.providers.drivers.ws_settings import WsSettings
 from relay.providers.drivers.ws_socket import Socket
 

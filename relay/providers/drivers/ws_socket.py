@@ -11,7 +11,8 @@ import aiohttp
 from yarl import URL
 
 from relay.errors import Code, ProviderError
-from relay.providers.base import Dialogue, DialogueRequest, Heard, Ready, Refusal, ReplyFacts, SocketAddress
+from relay.providers.base_dialogue import Dialogue, DialogueRequest, Heard, Ready, SocketAddress
+from relay.providers.base_http import Refusal, ReplyFacts
 from relay.providers.drivers.http_attempt import border_of
 from relay.providers.drivers.http_errors import ErrorBorder, Meaning
 from relay.providers.drivers.ws_settings import WsSettings

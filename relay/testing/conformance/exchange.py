@@ -24,20 +24,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
 from relay.errors import ClientError, ProviderError
-from relay.providers.base import (
-    Answer,
-    Arrived,
-    Ask,
-    Fetch,
-    HttpRequest,
-    PollJob,
-    PollRequest,
-    Provider,
-    ProviderSettings,
-    Refusal,
-    ReplyFacts,
-    Wanted,
-)
+from relay.providers.base import Provider, ProviderSettings, Wanted
+from relay.providers.base_http import HttpRequest, Refusal, ReplyFacts
+from relay.providers.base_poll import Answer, Arrived, Ask, Fetch, PollJob, PollRequest
 
 Exchange = Mapping[str, Any]
 

@@ -14,22 +14,10 @@ from typing import Any
 
 from relay.core.transform import Transform
 from relay.errors import ClientError, Code, ProviderError
-from relay.providers.base import (
-    Answer,
-    Ask,
-    DialogueRequest,
-    HttpRequest,
-    LocalRequest,
-    PollRequest,
-    Provider,
-    ProviderSettings,
-    Speech,
-    Upstream,
-    Voice,
-    VoiceQuery,
-    Wanted,
-    takes_text_as_typed,
-)
+from relay.providers.base import LocalRequest, Provider, ProviderSettings, Speech, Upstream, Voice, VoiceQuery, Wanted
+from relay.providers.base_dialogue import DialogueRequest, takes_text_as_typed
+from relay.providers.base_http import HttpRequest
+from relay.providers.base_poll import Answer, Ask, PollRequest
 from relay.testing.conformance.odd_answers import TEXT, odd_bodies, odd_refusals
 
 # Longest message of an error: it is one line of a log.

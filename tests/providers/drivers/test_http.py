@@ -18,7 +18,7 @@ from relay.core.timings import Stage, Timings
 from relay.core.transform import Transform
 from relay.errors import Code, ProviderError
 from relay.providers import faults
-from relay.providers.base import HttpRequest, Piece, Refusal, ReplyFacts, WordTime
+from relay.providers.base_http import HttpRequest, Piece, Refusal, ReplyFacts, WordTime
 from relay.providers.drivers import http, http_attempt
 from relay.providers.drivers.http import HttpDriver, HttpSettings
 from relay.providers.drivers.http_errors import ErrorBorder

@@ -16,7 +16,8 @@ import pytest_asyncio
 from relay.core.formats import AudioFormat, Container, Encoding
 from relay.core.timings import Stage, Timings
 from relay.errors import Code, ProviderError
-from relay.providers.base import LocalRequest, Piece, WordTime
+from relay.providers.base import LocalRequest
+from relay.providers.base_http import Piece, WordTime
 from relay.providers.drivers import local
 from relay.providers.drivers.local import LocalDriver
 from relay.providers.drivers.local_process import WorkerTimeouts

@@ -15,7 +15,8 @@ from relay.core.formats import Container, SourceFormat
 from relay.core.timings import Stage, Timings
 from relay.errors import Code, ProviderError, ProviderFault
 from relay.providers import faults
-from relay.providers.base import Answer, Arrived, Ask, Fetch, HttpRequest, PollRequest, Refusal, ReplyFacts
+from relay.providers.base_http import HttpRequest, Refusal, ReplyFacts
+from relay.providers.base_poll import Answer, Arrived, Ask, Fetch, PollRequest
 from relay.providers.drivers import http_attempt, poll
 from relay.providers.drivers.http import HttpDriver, HttpSettings
 from relay.providers.drivers.poll import PollDriver

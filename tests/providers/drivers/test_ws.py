@@ -15,17 +15,8 @@ from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
 from relay.core.timings import Stage, Timings
 from relay.errors import Code, ProviderError, ProviderFault
 from relay.providers import faults
-from relay.providers.base import (
-    DialogueRequest,
-    Heard,
-    HttpRequest,
-    Piece,
-    Ready,
-    ReplyFacts,
-    SocketAddress,
-    TurnOver,
-    WordTime,
-)
+from relay.providers.base_dialogue import DialogueRequest, Heard, Ready, SocketAddress, TurnOver
+from relay.providers.base_http import HttpRequest, Piece, ReplyFacts, WordTime
 from relay.providers.drivers.ws import WsDriver, WsSettings
 from relay.providers.drivers.ws_conversation import WsConversation
 from relay.testing.audio import noise
