@@ -10,19 +10,30 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any
 
+from relay.core.effects import (
+    Close,
+    Effect,
+    EndText,
+    FailTurn,
+    Flush,
+    GiveText,
+    Grant,
+    NotePlayed,
+    OpenTurn,
+    StopTurn,
+    Tell,
+)
 from relay.core.events import (
     AppendText,
     CancelTurn,
     CloseSession,
     Command,
     EndTurn,
-    Event,
     Failed,
     FlushText,
     GrantFlow,
-    Pacing,
     Ping,
     Pong,
     ReportPlayback,
@@ -35,7 +46,6 @@ from relay.core.events import (
     TurnRequest,
     Unreadable,
 )
-from relay.core.formats import AudioRequest
 from relay.errors import ClientError, Code, LimitError, RelayError
 
 # How many ended turns a session remembers, to tell "ended" from "never heard of" and to refuse a used id.
@@ -92,79 +102,6 @@ class SessionState(StrEnum):
     ACTIVE = "active"
     DRAINING = "draining"  # what was begun is finished, nothing new is begun
     CLOSED = "closed"
-
-
-# Effects: what the shell is to do.
-
-
-@dataclass(frozen=True, slots=True)
-class Tell:
-    event: Event
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenTurn:
-    """Start a turn with checked, complete settings."""
-
-    turn_id: str
-    turn_index: int
-    provider: str
-    request: TurnRequest
-    audio: AudioRequest
-    pacing: Pacing
-    # What the check of the provider's own settings made of them.
-    checked: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class GiveText:
-    turn_id: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Flush:
-    turn_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class EndText:
-    turn_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    turn_id: str
-    ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class NotePlayed:
-    turn_id: str
-    samples: int
-
-
-@dataclass(frozen=True, slots=True)
-class StopTurn:
-    """Cancel: drop what has not been sent, stop the provider, answer `turn.cancelled` at once."""
-
-    turn_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class FailTurn:
-    """End the turn with an error at once, as a cancel does."""
-
-    turn_id: str
-    error: RelayError
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """Every live turn has been stopped; close the connection as asked for by the client."""
-
-
-Effect: TypeAlias = Tell | OpenTurn | GiveText | Flush | EndText | Grant | NotePlayed | StopTurn | FailTurn | Close
 
 
 @dataclass(slots=True)

@@ -11,10 +11,7 @@ import time
 from aiohttp import ClientConnectionResetError, WSMsgType, web
 from aiohttp.abc import AbstractStreamWriter
 
-from relay.core.events import Event, Failed, SessionClosing, SessionReady
-from relay.core.frames import Frame
-from relay.core.pacer import AT_ONCE_S
-from relay.core.session import (
+from relay.core.effects import (
     Close,
     Effect,
     EndText,
@@ -24,11 +21,13 @@ from relay.core.session import (
     Grant,
     NotePlayed,
     OpenTurn,
-    Outcome,
-    Session,
     StopTurn,
     Tell,
 )
+from relay.core.events import Event, Failed, SessionClosing, SessionReady
+from relay.core.frames import Frame
+from relay.core.pacer import AT_ONCE_S
+from relay.core.session import Outcome, Session
 from relay.errors import ClientError, Code, LimitError, RelayError
 from relay.protocols import native
 from relay.server.outbox import CloseSocket, End, Item, Outbox, OutboxFull, Urgent, WsPong

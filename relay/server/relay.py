@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from relay.config import Config
+from relay.core.effects import OpenTurn
 from relay.core.formats import NATIVE
-from relay.core.session import OpenTurn
 from relay.core.timings import Timings
 from relay.errors import ClientError, Code, ProviderError, ProviderFault, RelayError
 from relay.metrics import Metrics

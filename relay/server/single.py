@@ -5,9 +5,10 @@ from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Self
 
+from relay.core.effects import Effect, EndText, FailTurn, GiveText, OpenTurn, Tell
 from relay.core.events import AppendText, Command, EndTurn, Event, Failed, StartTurn, TurnRequest
 from relay.core.frames import Frame
-from relay.core.session import Effect, EndText, FailTurn, GiveText, OpenTurn, Session, Tell
+from relay.core.session import Session
 from relay.errors import RelayError
 from relay.server.outbox import End, Outbox
 from relay.server.relay import Relay

@@ -4,6 +4,19 @@ from itertools import product
 
 import pytest
 
+from relay.core.effects import (
+    Close,
+    Effect,
+    EndText,
+    FailTurn,
+    Flush,
+    GiveText,
+    Grant,
+    NotePlayed,
+    OpenTurn,
+    StopTurn,
+    Tell,
+)
 from relay.core.events import (
     AppendText,
     CancelTurn,
@@ -25,26 +38,7 @@ from relay.core.events import (
     TurnRequest,
     Unreadable,
 )
-from relay.core.session import (
-    LIVE,
-    REMEMBERED_TURNS,
-    TURN_TABLE,
-    Close,
-    Effect,
-    EndText,
-    FailTurn,
-    Flush,
-    GiveText,
-    Grant,
-    NotePlayed,
-    OpenTurn,
-    Outcome,
-    Session,
-    SessionState,
-    StopTurn,
-    Tell,
-    TurnState,
-)
+from relay.core.session import LIVE, REMEMBERED_TURNS, TURN_TABLE, Outcome, Session, SessionState, TurnState
 from relay.errors import ClientError, Code
 
 LIMITS = SessionLimits(max_turn_chars=100, max_open_turns=3, text_high_water_chars=40, text_low_water_chars=10)
