@@ -1,0 +1,36 @@
+"""`relay providers`."""
+
+import sys
+from typing import Any
+
+import click
+
+from relay.cli.outcome import run
+from relay.cli.settings import config_option, load_config
+
+
+@click.command()
+@config_option
+def providers(config_path: str | None) -> None:
+    """List the providers, what each can do, and what is missing to use it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from relay.server.relay import Relay
+
+    config = load_config(config_path)
+    relay = run(_made(lambda: Relay(config)))
+    table = Table("provider", "usable", "formats", "word times", "options", box=None)
+    for name, provider in relay.providers.items():
+        facts = provider.capabilities
+        mark = "yes (default)" if name == relay.defaults.provider else "yes"
+        table.add_row(
+            name, mark, " ".join(facts.formats), "yes" if facts.word_times else "no", ", ".join(facts.options)
+        )
+    for name, reason in relay.missing.items():
+        table.add_row(name, f"no: {reason}", "", "", "")
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+async def _made(make: Any) -> Any:
+    return make()

@@ -1,0 +1,130 @@
+"""`relay say`."""
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from relay.cli.outcome import run
+from relay.cli.settings import config_option
+from relay.cli.speaking import relay_at
+
+if TYPE_CHECKING:
+    from relay_client import Turn
+
+READ_BYTES = 4096
+# Text that came and was not yet taken: a pipe that gives more waits.
+MAX_PENDING_READS = 64
+
+
+@click.command()
+@click.argument("text")
+@click.option(
+    "--out",
+    metavar="FILE.wav",
+    help="Write a WAV file; - writes raw frames to standard output. Default: this machine's speaker.",
+)
+@click.option(
+    "--url",
+    help="Speak through a running relay, such as ws://127.0.0.1:8765/v1/stream. Default: a relay in this process.",
+)
+@click.option("--key", envvar="RELAY_KEY", help="The running relay's key.  [$RELAY_KEY]")
+@click.option("--provider", help="Who speaks; see `relay providers`.")
+@click.option("--voice", help="Which voice; see `relay voices`.")
+@click.option("--model", help="The provider's model.")
+@click.option("--language", help="Language tag, such as en or de.")
+@click.option("--encoding", type=click.Choice(["pcm_s16le", "pcm_f32le", "mulaw", "alaw"]), help="[pcm_s16le]")
+@click.option("--sample-rate", metavar="HZ|native", help="Samples per second, or the provider's own.  [24000]")
+@click.option("--frame-ms", type=int, help="Length of a frame.  [20]")
+@config_option
+def say(text: str, out: str | None, url: str | None, key: str | None, config_path: str | None, **wanted: Any) -> None:
+    """Speak TEXT, or with - the text on standard input as it arrives.
+
+    The time to first audio (TTFA) is printed on standard error.
+
+    \b
+    relay say "Hello there." --out hello.wav
+    relay say "Guten Tag." --language de --out -  | aplay -f S16_LE -r 24000
+    ollama run llama3 "Tell me a story" | relay say -
+    """
+    run(_say(text, out, url, key, config_path, {name: value for name, value in wanted.items() if value is not None}))
+
+
+async def _say(
+    text: str, out: str | None, url: str | None, key: str | None, config_path: str | None, wanted: dict[str, Any]
+) -> None:
+    from relay_client import Audio, connect, play
+
+    options = {name: wanted.pop(name) for name in ("provider", "voice", "model", "language") if name in wanted}
+    if rate := wanted.get("sample_rate"):
+        wanted["sample_rate"] = _rate(rate)
+    async with (
+        relay_at(url, key, config_path) as (address, credential),
+        connect(address, key=credential) as session,
+        _sink(out) as sink,
+    ):
+        source = _standard_input() if text == "-" else text
+        turn = await session.speak(source, audio=Audio(**wanted), **options)
+        await play(turn, sink)
+        _report(turn, out)
+
+
+def _report(turn: "Turn", out: str | None) -> None:
+    done, audio = turn.summary, turn.audio
+    ttfa_ms = done.timings.ttfa_ms
+    heard = f"TTFA {ttfa_ms:.1f} ms" if ttfa_ms is not None else "no audio"
+    where = f" -> {out}" if out and out != "-" else ""
+    click.echo(
+        f"{heard}, {done.duration_ms / 1000:.2f} s of {audio.encoding} at {audio.sample_rate} Hz "
+        f"in {done.frames} frames of {audio.frame_bytes} bytes{where}",
+        err=True,
+    )
+
+
+def _sink(out: str | None) -> Any:
+    from relay_client import RawSink, SpeakerSink, WavSink
+
+    if out is None:
+        return SpeakerSink()
+    return RawSink() if out == "-" else WavSink(Path(out))
+
+
+async def _standard_input() -> AsyncIterator[str]:
+    """Text as it arrives, whole characters only. A thread reads: not every standard input can be polled."""
+    from codecs import getincrementaldecoder
+
+    loop = asyncio.get_running_loop()
+    arrived: asyncio.Queue[bytes] = asyncio.Queue()
+    room = threading.Semaphore(MAX_PENDING_READS)
+
+    def read() -> None:
+        while True:
+            room.acquire()
+            data = os.read(sys.stdin.fileno(), READ_BYTES)
+            loop.call_soon_threadsafe(arrived.put_nowait, data)
+            if not data:
+                return
+
+    # A daemon: nothing can wake a thread that waits for a terminal, and nothing of it is worth waiting for.
+    threading.Thread(target=read, name="stdin", daemon=True).start()
+    decoder = getincrementaldecoder("utf-8")(errors="replace")
+    while data := await arrived.get():
+        room.release()
+        if text := decoder.decode(data):
+            yield text
+    if rest := decoder.decode(b"", final=True):
+        yield rest
+
+
+def _rate(value: str) -> int | str:
+    if value == "native":
+        return value
+    try:
+        return int(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is neither a number nor native", param_hint="--sample-rate") from None
