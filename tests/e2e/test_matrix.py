@@ -1,0 +1,215 @@
+"""What a client hears is the provider's audio, sample for sample: every provider in every form that it is asked for.
+
+Each product of `products.py` speaks a short text, one longer than a request may be, and one that is typed, its bytes
+cut in every way; what arrives in the frames is compared with what libsndfile makes of the same clips.
+"""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relay.config import Config, ServerConfig
+from relay.core.timings import Timings
+from relay.providers.base import LocalRequest, Piece, Reply
+from relay.server.app import Server
+from relay.testing.cuts import Cut, byte_by_byte, empty_between, odd_sizes, seeded_random, whole
+from tests.cuts import cuts_of
+from tests.e2e.products import PRODUCTS, Product, Samples, Service, at_once, relay_to_service
+from tests.server.harness import Client, Heard, client, serving
+
+SHORT = "Did every sample come through?"
+SENTENCE = "Here is sentence number {}, and it is long enough to stand alone. "
+TYPED = "".join(SENTENCE.format(number) for number in range(8)).rstrip()
+DELTA_CHARS = 7
+# Rates of the client are the product's own: what a resampler makes of them is compared elsewhere.
+NATIVE: dict[str, Any] = {"sample_rate": "native", "tail": "short"}
+every_product = pytest.mark.parametrize("product", PRODUCTS, ids=str)
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once(monkeypatch)
+
+
+def long_text(product: Product) -> str:
+    """Longer than a request may be, by a sentence."""
+    longest = product.longest_chars or 6000
+    text = "".join(SENTENCE.format(number) for number in range(longest // len(SENTENCE) + 2))
+    assert len(text) > longest
+    return text
+
+
+def check(product: Product, service: Service, heard: Heard, text: str, encoding: str = "pcm_s16le") -> None:
+    """The turn was spoken whole, in segments that the provider takes, joined without a gap."""
+    assert heard.end["type"] == "turn.done", heard.end
+    spoken = service.texts
+    assert "".join(spoken) == text == "".join(segment["text"] for segment in heard.of("text.segment"))
+    if product.longest_chars:
+        assert max(map(len, spoken)) <= product.longest_chars
+        assert all(each.rstrip().endswith((".", "?")) for each in spoken), "cut where a sentence ends"
+    else:
+        assert len(spoken) == 1
+    samples = np.concatenate([product.samples(each) for each in spoken])
+    assert heard.end["samples"] == len(samples)
+    (begun,) = heard.of("turn.started")
+    form = begun["audio"]
+    assert (form["sample_rate"], form["encoding"]) == (product.rate_hz, encoding)
+    sizes = [len(frame) for frame in heard.frames]
+    assert set(sizes[:-1]) <= {form["frame_bytes"]}
+    assert 0 < sizes[-1] <= form["frame_bytes"]
+    check_audio(heard.audio, samples, encoding, within=1 if product.packing == "mp3" else 0)
+
+
+def check_audio(data: bytes, expected: Samples, encoding: str, *, within: int) -> None:
+    """libsndfile's coding of the expected samples; another MP3 decoder may be a step apart."""
+    subtype = {"pcm_s16le": "PCM_16", "mulaw": "ULAW", "alaw": "ALAW"}.get(encoding)
+    if encoding == "pcm_f32le":
+        got = np.frombuffer(data, "<f4") * 32768
+    elif within:
+        assert encoding == "pcm_s16le", "a step apart may be a code apart"
+        got = np.frombuffer(data, "<i2").astype(np.float32)
+    else:
+        coded = io.BytesIO()
+        soundfile.write(coded, expected, 8000, subtype=subtype, format="RAW")
+        assert data == coded.getvalue()
+        return
+    assert len(got) == len(expected)
+    assert np.abs(got - expected).max() <= within
+
+
+async def type_in(caller: Client, text: str, **fields: Any) -> Heard:
+    await caller.send(type="turn.start", **fields)
+    for start in range(0, len(text), DELTA_CHARS):
+        await caller.send(type="text.append", text=text[start : start + DELTA_CHARS])
+    await caller.send(type="turn.end")
+    return await caller.turn()
+
+
+@every_product
+async def test_a_short_text_in_every_cut_and_every_encoding(product: Product) -> None:
+    encodings = ("pcm_s16le", "pcm_f32le") + (("mulaw", "alaw") if product.packing != "mp3" else ())
+    cuts: list[tuple[Cut, str]] = [(cut, "pcm_s16le") for cut in (byte_by_byte, odd_sizes, empty_between)]
+    cuts += [(whole, encoding) for encoding in encodings]
+    async with relay_to_service(product) as (service, _, caller):
+        for service.cut, encoding in cuts:
+            service.texts.clear()
+            heard = await caller.speak(SHORT, audio={**NATIVE, "encoding": encoding}, options=product.options)
+            check(product, service, heard, SHORT, encoding)
+
+
+@every_product
+async def test_a_text_longer_than_a_request_may_be(product: Product) -> None:
+    text = long_text(product)
+    async with relay_to_service(product) as (service, _, caller):
+        service.cut = seeded_random
+        heard = await caller.speak(text, audio=NATIVE, options=product.options)
+    check(product, service, heard, text)
+
+
+@every_product
+async def test_a_text_that_is_typed(product: Product) -> None:
+    async with relay_to_service(product) as (service, _, caller):
+        for service.cut in (whole, odd_sizes):
+            service.texts.clear()
+            heard = await type_in(caller, TYPED, audio=NATIVE, options=product.options)
+            check(product, service, heard, TYPED)
+
+
+class Cuts:
+    """A relay to a product, for tests that are no coroutines."""
+
+    def __init__(self, product: Product) -> None:
+        self.product = product
+        self._runner = asyncio.Runner()
+        self._stack = AsyncExitStack()
+
+    def open(self) -> None:
+        self.service, _, self.caller = self._runner.run(self._stack.enter_async_context(relay_to_service(self.product)))
+
+    def heard(self, cut: Cut) -> Heard:
+        self.service.cut = cut
+        self.service.texts.clear()
+        return self._runner.run(self.caller.speak(SHORT, audio=NATIVE, options=self.product.options))
+
+    def close(self) -> None:
+        self._runner.run(self._stack.aclose())
+        self._runner.close()
+
+
+@pytest.fixture
+def cuts(product: Product) -> Iterator[Cuts]:
+    opened = Cuts(product)
+    opened.open()
+    yield opened
+    opened.close()
+
+
+@every_product
+def test_a_body_that_is_cut_anywhere(product: Product, cuts: Cuts) -> None:
+    @settings(max_examples=8)
+    @given(st.data())
+    def cut_anywhere(data: st.DataObject) -> None:
+        heard = cuts.heard(lambda body: data.draw(cuts_of(body)))
+        check(product, cuts.service, heard, SHORT)
+
+    cut_anywhere()
+
+
+# eSpeak NG: its own output varies by a few samples from call to call, so what its worker sends is written down.
+
+
+class Overheard:
+    """A reply, and the bytes of audio that were taken from it."""
+
+    def __init__(self, reply: Reply, heard: bytearray) -> None:
+        self.facts = reply.facts
+        self.content_type = reply.content_type
+        self.refuse = reply.refuse
+        self._reply = reply
+        self._heard = heard
+
+    async def __aiter__(self) -> AsyncIterator[Piece]:
+        async for piece in self._reply:
+            if isinstance(piece, bytes):
+                self._heard += piece
+            yield piece
+
+
+def overhear(server: Server, monkeypatch: pytest.MonkeyPatch) -> list[bytearray]:
+    """All audio of the workers, by segment, in the order in which the segments were asked for."""
+    segments: list[bytearray] = []
+    local = server.relay.drivers.local
+    open_reply = local.open
+
+    @asynccontextmanager
+    async def opened(upstream: LocalRequest, timings: Timings) -> AsyncIterator[Reply]:
+        segments.append(bytearray())
+        heard = segments[-1]
+        async with open_reply(upstream, timings) as reply:
+            yield Overheard(reply, heard)
+
+    monkeypatch.setattr(local, "open", opened)
+    return segments
+
+
+async def test_espeak_in_every_encoding_also_as_it_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(Config(server=ServerConfig(port=0))) as server, client(server) as caller:
+        segments = overhear(server, monkeypatch)
+        for text in (SHORT, TYPED):
+            for encoding in ("pcm_s16le", "pcm_f32le", "mulaw", "alaw"):
+                segments.clear()
+                heard = await type_in(caller, text, audio={**NATIVE, "encoding": encoding})
+                assert heard.end["type"] == "turn.done", heard.end
+                told = [segment["text"] for segment in heard.of("text.segment")]
+                assert "".join(told) == text
+                assert len(told) == len(segments)
+                assert (len(told) == 1) == (text == SHORT)
+                check_audio(heard.audio, np.frombuffer(b"".join(segments), "<i2"), encoding, within=0)
