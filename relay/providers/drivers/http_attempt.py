@@ -19,7 +19,7 @@ from relay.errors import Code, ProviderError
 from relay.providers.base_http import HttpRequest, Refusal
 from relay.providers.base_poll import Answer
 from relay.providers.drivers.http_errors import ErrorBorder, Meaning, is_stale_connection
-from relay.providers.drivers.http_reply import REFUSAL_BYTES, HttpReply, arrived
+from relay.providers.drivers.http_reply import REFUSAL_BYTES, HttpReply, arrived, check_end, link_that_ends_it
 from relay.providers.drivers.http_settings import HttpSettings
 
 # A refusal is short and comes at once; of one that does not, what has come must do.
@@ -149,6 +149,7 @@ class Attempt:
         if 200 <= response.status < 300:
             self._check_plain(headers)
             _acknowledge(response)
+            link = link_that_ends_it(response, headers)
             with self._border:
                 while piece := await response.content.readany():
                     first_byte_s = first_byte_s or monotonic()
@@ -158,6 +159,7 @@ class Attempt:
                         raise self._border.error(Meaning(Code.BAD_AUDIO, too_long, retryable=False))
                     self._phase = _Phase.REST
                     self._patience.reschedule(self._allow(self._settings.stall_timeout_s))
+                check_end(link)
         else:
             body += await _refusal_body(response)
         # Of a body that was read to its end the connection is in the pool already; any other is not to be reused.

@@ -53,9 +53,7 @@ class HttpReply:
         self._fault: Exception | None = None
         link = response.connection.protocol if response.connection else None
         self._watch = _Watch(response.content, link, border)
-        # A body without a length of its own ends with its connection, and there only RST tells a cut from the end.
-        has_length = "content-length" in headers or "transfer-encoding" in headers
-        self._link_that_ends_it = None if has_length else link
+        self._link_that_ends_it = link_that_ends_it(response, headers)
 
     @property
     def has_piece(self) -> bool:
@@ -114,11 +112,8 @@ class HttpReply:
             self._fault = fault
         finally:
             self._watch.waiting_since_s = None
-        if not data and self._link_that_ends_it is not None:
-            reason = self._link_that_ends_it.exception()
-            # FIN is a ServerDisconnectedError there, RST an OSError.
-            if isinstance(reason, OSError):
-                raise ClientPayloadError from reason
+        if not data:
+            check_end(self._link_that_ends_it)
         return data
 
 
@@ -165,6 +160,23 @@ class _Watch:
             wait_s = min(wait_s, max(0.0, left_s))
         self._seen_bytes = self._content.total_bytes
         self._timer = self._loop.call_later(wait_s, self._look)
+
+
+def link_that_ends_it(response: ClientResponse, headers: Mapping[str, str]) -> ResponseHandler | None:
+    """The connection whose end is the body's: that of a body without a length of its own.
+
+    To be asked for before the body is read: a connection that ended is no longer the response's.
+    """
+    has_length = "content-length" in headers or "transfer-encoding" in headers
+    return response.connection.protocol if response.connection and not has_length else None
+
+
+def check_end(link: ResponseHandler | None) -> None:
+    """Raises ClientPayloadError for a body that its connection has cut and not ended: only RST tells that."""
+    reason = link.exception() if link is not None else None
+    # FIN is a ServerDisconnectedError there, RST an OSError.
+    if isinstance(reason, OSError):
+        raise ClientPayloadError from reason
 
 
 def arrived(content: StreamReader) -> bytes:

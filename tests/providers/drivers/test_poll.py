@@ -394,6 +394,8 @@ async def test_an_answer_that_stalls_or_is_cut() -> None:
         assert stalled.code is Code.PROVIDER_TIMEOUT
         assert stalled.message.endswith("sent no more of its answer for 0.15 s")
         assert (await at.refusal()).code is Code.PROVIDER_CUT
+    async with bench(Scenes(make=((Status(200, {}, "close"), Send(b'{"audio": "0102"}'), Cut(reset=True)),))) as at:
+        assert (await at.refusal()).code is Code.PROVIDER_CUT, "whole as it looks, its connection was reset"
     async with bench(Scenes(ask=(STALL,))) as at:
         late = await at.refusal()
         assert late.message.endswith("did not send a first byte within 0.3 s")
