@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 MASK = b"\0\0\0\0"  # a client must mask; with zeros the payload stays as it is
-LOOK_EVERY_S = 0.02
+LOOK_EVERY_S = 0.1
 READ_BYTES = 256 * 1024
 
 

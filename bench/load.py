@@ -22,7 +22,7 @@ import uvloop
 
 from bench.figures import percentiles
 from bench.listeners import Crowd, Ears
-from bench.processes import MANY, Running, provider, relay, stay_off_the_relays_core
+from bench.processes import MANY, SERVE, Running, provider, relay, stay_off_the_relays_core
 
 LEAD_MS = 200
 SPEED = "2"
@@ -37,7 +37,15 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "mp3_44k_to_16k": ("mp3_44k", {"sample_rate": 16000}),
     "pcm_to_mulaw_8k": ("pcm", {"sample_rate": 8000, "encoding": "mulaw"}),
 }
-TURNS = {"pcm": (100, 500, 1000), "mp3": (100, 400), "mp3_44k_to_16k": (100, 300), "pcm_to_mulaw_8k": (100, 500)}
+# Not the relay but `bench.smallest`, at the same load: what these libraries and this machine cost at the least.
+SMALLEST = "smallest"
+TURNS = {
+    SMALLEST: (100, 500, 1000),
+    "pcm": (100, 500, 1000),
+    "mp3": (100, 400),
+    "mp3_44k_to_16k": (100, 300),
+    "pcm_to_mulaw_8k": (100, 500),
+}
 
 
 @dataclass
@@ -56,11 +64,17 @@ class Run:
 
 
 async def measure(case: str, turns: int) -> Run:
+    if case == SMALLEST:
+        return await _measure("pcm", turns, ("-m", "bench.smallest"))
+    return await _measure(case, turns, SERVE)
+
+
+async def _measure(case: str, turns: int, command: tuple[str, ...]) -> Run:
     kind, audio = CASES[case]
     seconds = SPREAD_S + WARM_S + WINDOW_S
     async with (
         provider(kind, str(seconds), SPEED, module="bench.streams") as source,
-        relay(source.url, **MANY) as server,
+        relay(source.url, command=command, **MANY) as server,
     ):
         return await _load(server, turns, audio, seconds)
 
@@ -137,7 +151,7 @@ def main(case: str | None = None, *turns: int) -> None:
         f"{'case':16}{'turns':>6}{'p50':>8}{'p99':>8}{'p50':>8}{'p99':>8}  "
         f"{'2':>7} {'5':>7} {'10':>7} {'20':>7} {'50':>7}{'dry':>6}{'fail':>6}{'CPU':>6}{'us/fr':>7}{'KiB/t':>7}"
     )
-    for name in [case] if case else list(CASES):
+    for name in [case] if case else list(TURNS):
         for count in turns or TURNS[name]:
             print(row(name, uvloop.run(measure(name, count))), flush=True)
 

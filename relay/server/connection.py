@@ -1,4 +1,4 @@
-"""One client's WebSocket: a reader, a writer and its turns in one TaskGroup, running the effects of its session.
+"""One client's WebSocket: a reader, a sender and its turns in one TaskGroup, running the effects of its session.
 
 The reader never waits for the outbox, or a cancel would stand behind the audio it must drop.
 """
@@ -8,8 +8,7 @@ import logging
 import socket
 import time
 
-from aiohttp import ClientConnectionResetError, WSMsgType, web
-from aiohttp.abc import AbstractStreamWriter
+from aiohttp import WSMsgType, web
 
 from relay.core.effects import (
     Close,
@@ -25,21 +24,18 @@ from relay.core.effects import (
     Tell,
 )
 from relay.core.events import Event, Failed, SessionClosing, SessionReady
-from relay.core.frames import Frame
 from relay.core.pacer import AT_ONCE_S
 from relay.core.session import Outcome, Session
 from relay.errors import ClientError, Code, LimitError, RelayError
 from relay.protocols import native
-from relay.server.outbox import CloseSocket, End, Item, Outbox, OutboxFull, Urgent, WsPong
+from relay.server.outbox import CloseSocket, End, OutboxFull, Urgent, WsPong
 from relay.server.relay import Relay
+from relay.server.sender import SOCKET_HIGH_WATER_BYTES, Sender
 from relay.server.turn import Turn
-from relay.server.ws_message import ws_message
 
 log = logging.getLogger(__name__)
 
-# What may wait in our side of the socket, where a cancel cannot drop it: a third of a second at 24 kHz.
-SOCKET_HIGH_WATER_BYTES = 16 * 1024
-# Linux only: the kernel takes no more than this of unsent bytes, for the same reason.
+# Linux only: the kernel takes no more of unsent bytes than our side of the socket holds, for the same reason.
 TCP_NOTSENT_LOWAT = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 # A peer that vanished without a word is noticed after 20 + 3 * 10 s, whether audio flows or not; a peer that is there
 # and does not read answers the kernel's probes, and is the slow-client timeout's business.
@@ -72,7 +68,8 @@ class Connection:
         self._relay = relay
         self._id = session_id
         self._session = Session(relay.defaults, relay.limits.session, relay.settings)
-        self._outbox = Outbox(relay.ticker)
+        self._sender = Sender(relay.ticker, self._ended)
+        self._outbox = self._sender.outbox
         self._socket = Socket(
             timeout=CLOSE_TIMEOUT_S,
             autoping=False,  # the answer must not make the reader wait
@@ -80,42 +77,41 @@ class Connection:
             max_msg_size=relay.limits.session.max_message_bytes,
             protocols=(native.NAME,),
         )
-        self._writer: AbstractStreamWriter | None = None
-        self._transport: asyncio.Transport
         self._turns: dict[str, Turn] = {}
         self._running: dict[Turn, asyncio.Task[None]] = {}
         self._order: list[Turn] = []
         self._tasks: asyncio.TaskGroup | None = None
         self._playing_until_s = AT_ONCE_S
         self._last_message_s = self._last_spoke_s = time.monotonic()
-        self._sending_since_s: float | None = None
         self._closing = False
         self._cut = False
 
     async def run(self, request: web.Request) -> web.WebSocketResponse:
-        self._writer = await self._socket.prepare(request)
-        assert request.transport is not None, "it was there to answer the handshake"
-        self._transport = request.transport
-        _tune(self._transport)
+        writer = await self._socket.prepare(request)
+        transport = request.transport
+        assert writer is not None and transport is not None, "they were there to answer the handshake"
+        _tune(transport)
+        self._sender.open(self._socket, writer, transport)
         self._tell(SessionReady(session_id=self._id, limits=self._relay.limits.session, defaults=self._relay.defaults))
         try:
             async with asyncio.TaskGroup() as self._tasks:
-                writer = self._tasks.create_task(self._write())
+                sending = self._tasks.create_task(self._sender.run())
                 try:
                     await self._read()
                     if self._closing:
-                        # The writer may be in the closing handshake, which is what ended the reading.
-                        await asyncio.wait([writer], timeout=CLOSE_TIMEOUT_S)
+                        # The sender may be in the closing handshake, which is what ended the reading.
+                        await asyncio.wait([sending], timeout=CLOSE_TIMEOUT_S)
                 finally:
-                    writer.cancel()
+                    sending.cancel()
                     for task in self._running.values():
                         task.cancel()
         finally:
+            self._sender.close()
             for turn in self._turns.values():
                 self._relay.metrics.turn_ended(turn, "disconnected")
             self._turns.clear()
             # A peer that does not take what is still in the socket would keep it open for ever.
-            asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self._transport.abort)
+            asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, transport.abort)
         return self._socket
 
     @property
@@ -146,7 +142,8 @@ class Connection:
             self._last_spoke_s = now_s
         if now_s - max(self._last_message_s, self._last_spoke_s) > limits.session.idle_timeout_s:
             self._shut(1008, Code.IDLE_TIMEOUT, retryable=True)
-        if self._sending_since_s is not None and now_s - self._sending_since_s > limits.slow_client_timeout_s:
+        full_since_s = self._sender.full_since_s
+        if full_since_s is not None and now_s - full_since_s > limits.slow_client_timeout_s:
             self._cut_off()
 
     # In: client -> session -> effects.
@@ -252,53 +249,7 @@ class Connection:
         self._outbox.drop(turn)
         return turn
 
-    # Out: outbox -> socket.
-
-    async def _write(self) -> None:
-        """Sends what may leave, all that may leave now in one write: a write is a system call, and most of its cost."""
-        outbox, transport = self._outbox, self._transport
-        try:
-            while True:
-                item: Item | None = await outbox.get()
-                messages: list[bytes] = []
-                waiting_bytes = 0
-                while item is not None and not isinstance(item, CloseSocket):
-                    message = self._message(item)
-                    messages.append(message)
-                    waiting_bytes += len(message)
-                    # More than the socket takes at a time would wait where a cancel cannot drop it.
-                    item = outbox.get_nowait() if waiting_bytes < SOCKET_HIGH_WATER_BYTES else None
-                if messages:
-                    if transport.is_closing():
-                        raise ClientConnectionResetError("the connection is closing")
-                    transport.write(messages[0] if len(messages) == 1 else b"".join(messages))
-                    # What the kernel took at once needs no waiting for.
-                    if transport.get_write_buffer_size():
-                        await self._taken()
-                if item is not None:
-                    await self._socket.close(code=item.code, message=item.reason.encode())
-                    return
-        except (ClientConnectionResetError, ConnectionError):
-            # The client is gone; the reader is told so by the socket.
-            await self._socket.close()
-
-    def _message(self, item: Item) -> bytes:
-        """An item as WebSocket messages. From here on it counts as sent."""
-        if isinstance(item, tuple):
-            turn, content = item
-            assert isinstance(turn, Turn), "a connection's outbox holds its own turns"
-            if type(content) is Frame:
-                begun = b"" if turn.frames_sent else _text(turn.begin_audio())
-                turn.sent(content)
-                return begun + ws_message(WSMsgType.BINARY, turn.message(content))
-            if isinstance(content, End):
-                return _text(self._ended(turn, content))
-            assert not isinstance(content, Frame)
-            return _text(content)
-        if isinstance(item, WsPong):
-            return ws_message(WSMsgType.PONG, item.payload)
-        assert not isinstance(item, CloseSocket)
-        return _text(item)
+    # Out: what the sender asks, and what passes the audio.
 
     def _ended(self, turn: Turn, end: End) -> Event:
         turn_id = turn.settings.turn_id
@@ -312,13 +263,6 @@ class Connection:
             self._relay.metrics.turn_ended(turn, "done")
         self._close_if_drained()
         return Failed(error=end.error, turn_id=turn_id) if end.error else turn.done()
-
-    async def _taken(self) -> None:
-        """Waits until the socket has taken what was handed to it."""
-        assert self._writer is not None, "the handshake was answered"
-        self._sending_since_s = time.monotonic()
-        await self._writer.drain()
-        self._sending_since_s = None
 
     def _tell(self, message: Urgent) -> None:
         """Answers past the audio; a client that leaves too many answers unread is cut off."""
@@ -363,13 +307,8 @@ class Connection:
             log.debug("no closing handshake", extra={"session": self._id})
 
 
-def _text(event: Event) -> bytes:
-    return ws_message(WSMsgType.TEXT, native.send(event))
-
-
 def _tune(transport: asyncio.Transport) -> None:
     """Little in the socket, where it cannot be dropped; and a vanished peer is noticed."""
-    transport.set_write_buffer_limits(high=SOCKET_HIGH_WATER_BYTES)
     sock = transport.get_extra_info("socket")
     if sock is None:
         return

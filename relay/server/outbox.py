@@ -47,13 +47,16 @@ class Owner(Protocol):
     """The turn that an entry belongs to. `stopped`: nothing of it may be sent any more."""
 
     stopped: bool
+    frame_ms: int
 
-    @property
-    def frame_ms(self) -> int: ...
+    def ready_s(self, pts: int, /) -> float:
+        """The instant from which the frame at `pts` may leave."""
 
-    def ready_s(self, pts: int) -> float: ...
+    def waits(self, until_s: float) -> None:
+        """The next frame is there, and may not leave before."""
 
-    def waits(self, until_s: float) -> None: ...
+    def sent(self, frame: Frame, now_s: float) -> None:
+        """The frame leaves now."""
 
 
 Content: TypeAlias = Frame | Event | End
@@ -71,18 +74,25 @@ class Outbox:
     Two lanes: what must stay in order with the audio waits in the queue behind it, and an answer that must not stand
     behind audio (a cancel's) goes past it. `put` makes its caller wait while more than HIGH_WATER_MS is held: that
     caller is what reads the provider's socket, so a listener that stops reading stops the provider. `post` never waits.
-    One task gets; any task may put, one turn at a time.
+    Any task may put, one turn at a time.
+
+    `on_ready` is called, from wherever that happens, whenever something may have come to leave: it takes, or has it
+    taken soon. It must not raise. A call and not a task to be woken, which would cost more than the frame itself.
     """
 
-    def __init__(self, ticker: Ticker, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, ticker: Ticker, on_ready: Callable[[], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._ticker = ticker
+        self._on_ready = on_ready
         self._clock = clock
         self._urgent: deque[Urgent] = deque()
         self._queue: deque[tuple[Owner, Content]] = deque()
-        self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
         self._alarm_s = AT_ONCE_S
+        # Something may leave now that has not been taken.
+        self.ready = False
         self.held_ms = 0
         self.peak_ms = 0
 
@@ -108,14 +118,14 @@ class Outbox:
         if self.held_ms > HIGH_WATER_MS:
             self._room.clear()
         self.peak_ms = max(self.peak_ms, self.held_ms)
-        self._changed.set()
+        self.nudge()
 
     def post(self, message: Urgent) -> None:
         """Sends `message` before everything in the queue, after what was posted before. Raises OutboxFull."""
         if len(self._urgent) >= MAX_URGENT and not isinstance(message, CloseSocket):
             raise OutboxFull
         self._urgent.append(message)
-        self._changed.set()
+        self.nudge()
 
     def drop(self, owner: Owner) -> int:
         """Forgets all that waits for `owner`, and whatever it still puts. Returns the milliseconds of audio dropped."""
@@ -124,34 +134,51 @@ class Outbox:
         dropped_frames = sum(type(entry[1]) is Frame for entry in self._queue if entry[0] is owner)
         self._queue = deque(kept)
         self._release(dropped_frames * owner.frame_ms)
-        self._changed.set()
+        self.nudge()
         return dropped_frames * owner.frame_ms
+
+    def close(self) -> None:
+        """Forgets everything: nothing leaves any more."""
+        self._on_ready = _nobody
+        self._urgent.clear()
+        self._queue.clear()
 
     def nudge(self) -> None:
         """Looks again at what may leave: credit came, say."""
-        self._changed.set()
+        self.ready = True
+        self._on_ready()
 
-    async def get(self) -> Item:
-        """The next thing that may leave now. A frame waits for its instant and its credit; nothing overtakes it."""
-        while (item := self.get_nowait()) is None:
-            self._changed.clear()
-            await self._changed.wait()
-        return item
+    def take(self, room_bytes: int) -> list[Item]:
+        """What may leave now, in order, until its audio fills `room_bytes`: at least one item if any may leave.
 
-    def get_nowait(self) -> Item | None:
-        """As `get`, or None if nothing may leave now."""
-        if self._urgent:
-            return self._urgent.popleft()
-        if not self._queue:
-            return None
-        owner, content = self._queue[0]
-        if type(content) is Frame:
-            ready_s = owner.ready_s(content.pts)
-            if ready_s != AT_ONCE_S and ready_s > self._clock():
-                self._wait_until(owner, ready_s)
-                return None
-            self._release(owner.frame_ms)
-        return self._queue.popleft()
+        A frame waits for its instant and its credit; nothing overtakes it. What is taken counts as sent.
+        """
+        self.ready = False
+        taken: list[Item] = []
+        now_s = self._clock()
+        used_bytes = freed_ms = 0
+        while self._urgent or self._queue:
+            if taken and used_bytes >= room_bytes:
+                self.ready = True
+                break
+            if self._urgent:
+                taken.append(self._urgent.popleft())
+                continue
+            entry = self._queue[0]
+            owner, content = entry
+            if type(content) is Frame:
+                ready_s = owner.ready_s(content.pts)
+                if ready_s > now_s:
+                    self._wait_until(owner, ready_s)
+                    break
+                owner.sent(content, now_s)
+                used_bytes += len(content.payload)
+                freed_ms += owner.frame_ms
+            self._queue.popleft()
+            taken.append(entry)
+        if freed_ms:
+            self._release(freed_ms)
+        return taken
 
     def _wait_until(self, owner: Owner, ready_s: float) -> None:
         if ready_s == self._alarm_s:
@@ -159,9 +186,29 @@ class Outbox:
         self._alarm_s = ready_s
         owner.waits(ready_s)
         if ready_s != NEVER_S:
-            self._ticker.wake(self._changed, ready_s)
+            self._ticker.wake(self.nudge, ready_s)
 
     def _release(self, freed_ms: int) -> None:
         self.held_ms -= freed_ms
         if self.held_ms <= LOW_WATER_MS:
             self._room.set()
+
+
+class PulledOutbox(Outbox):
+    """An outbox that one task takes from, item by item, waiting for each."""
+
+    def __init__(self, ticker: Ticker, clock: Callable[[], float] = time.monotonic) -> None:
+        self._changed = asyncio.Event()
+        super().__init__(ticker, self._changed.set, clock)
+
+    async def get(self) -> Item:
+        """The next thing that may leave."""
+        while not (taken := self.take(0)):
+            self._changed.clear()
+            await self._changed.wait()
+        [item] = taken
+        return item
+
+
+def _nobody() -> None:
+    """Takes what nobody wants any more."""

@@ -10,7 +10,7 @@ from relay.core.events import AppendText, Command, EndTurn, Event, Failed, Start
 from relay.core.frames import Frame
 from relay.core.session import Session
 from relay.errors import RelayError
-from relay.server.outbox import End, Outbox
+from relay.server.outbox import End, PulledOutbox
 from relay.server.relay import Relay
 from relay.server.turn import Turn
 
@@ -24,7 +24,7 @@ class SingleTurn:
     def __init__(self, relay: Relay, request: TurnRequest) -> None:
         self._relay = relay
         self._session = Session(relay.defaults, relay.limits.session, relay.settings)
-        self._outbox = Outbox(relay.ticker)
+        self._outbox = PulledOutbox(relay.ticker)
         self._task: asyncio.Task[None] | None = None
         self._end: RelayError | str = "disconnected"
         [opened] = self._checked(StartTurn(request=request))
@@ -70,10 +70,8 @@ class SingleTurn:
                 if content.error:
                     raise content.error
                 return
-            if isinstance(content, Frame):
-                if self.turn.frames_sent == 0:
-                    yield self.turn.begin_audio()
-                self.turn.sent(content)
+            if isinstance(content, Frame) and content.pts == 0:
+                yield self.turn.audio_started()
             yield content
 
     def _checked(self, command: Command) -> list[Effect]:

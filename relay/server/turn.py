@@ -117,7 +117,11 @@ class Turn:
         self._granted_ms = 0
         self._form: FrameFormat | None = None
         self._audio: TurnAudio | None = None
-        self._pacer: Pacer | None = None
+        self.pacer: Pacer | None = None
+        self.frame_ms = settings.audio.frame_ms
+        # The instant from which the frame at a pts may leave: the pacer's own, for it is asked for every frame.
+        self.ready_s: Callable[[int], float]
+        self._last_frame_s: float | None = None
         if settings.audio.sample_rate != NATIVE:
             self._form = settings.audio.resolve(settings.audio.sample_rate)
 
@@ -135,10 +139,10 @@ class Turn:
 
     def grant(self, ms: int) -> None:
         """More credit, which may let a waiting frame leave."""
-        if self._pacer is None:
+        if self.pacer is None:
             self._granted_ms += ms
         else:
-            self._pacer.grant(ms)
+            self.pacer.grant(ms)
         self._outbox.nudge()
 
     # What is made of it.
@@ -242,10 +246,11 @@ class Turn:
         late = self._form is None
         form = self._form = self._form or self.settings.audio.resolve(native_rate_hz)
         self._audio = TurnAudio(form)
-        self._pacer = Pacer(
+        self.pacer = Pacer(
             self.settings.pacing, form, window_ms=self.settings.window_ms, not_before_s=self._playing_until_s()
         )
-        self._pacer.grant(self._granted_ms)
+        self.pacer.grant(self._granted_ms)
+        self.ready_s = self.pacer.ready_s
         return [self.started(form)] if late else []
 
     def _begin(self, text: str) -> SegmentStarted:
@@ -293,23 +298,9 @@ class Turn:
         return self._form
 
     @property
-    def frame_ms(self) -> int:
-        return self.settings.audio.frame_ms
-
-    @property
     def playout_end_s(self) -> float:
         """When a listener that plays at once will have heard all that was sent."""
-        return self._pacer.playout_end_s if self._pacer else AT_ONCE_S
-
-    @property
-    def pacer(self) -> Pacer | None:
-        """The schedule; None while there is no format."""
-        return self._pacer
-
-    def ready_s(self, pts: int) -> float:
-        """The instant from which the frame at `pts` may leave."""
-        assert self._pacer is not None, "a frame exists, so its format does"
-        return self._pacer.ready_s(pts)
+        return self.pacer.playout_end_s if self.pacer else AT_ONCE_S
 
     def started(self, form: FrameFormat) -> TurnStarted:
         speech = self._segments.current.speech
@@ -326,13 +317,11 @@ class Turn:
         """A frame is there and its instant has not come (NEVER_S: no credit has)."""
         if self.frames_sent == 0:
             self.timings.held_until_s = min(until_s, self._clock()) if until_s == NEVER_S else until_s
-        if self._pacer is not None:
-            self._pacer.waits()
+        if self.pacer is not None:
+            self.pacer.waits()
 
-    def begin_audio(self) -> AudioStarted:
-        """To be sent right before the first frame: fixes the instant of first audio."""
-        now_s = self._clock()
-        self.timings.mark(Stage.FIRST_FRAME, now_s)
+    def audio_started(self) -> AudioStarted:
+        """To be sent right before the first frame, once that has been marked as sent."""
         return AudioStarted(turn_id=self.settings.turn_id, ttfa_ms=self.timings.ttfa_ms or 0.0)
 
     def message(self, frame: Frame) -> bytes:
@@ -341,15 +330,16 @@ class Turn:
             return pack_header(frame, self.settings.index) + frame.payload
         return frame.payload
 
-    def sent(self, frame: Frame) -> None:
-        """The frame was handed to the socket."""
-        assert self._pacer is not None, "a frame exists, so its format does"
-        now_s = self._clock()
+    def sent(self, frame: Frame, now_s: float) -> None:
+        """The frame leaves now."""
+        assert self.pacer is not None, "a frame exists, so its format does"
+        if self.frames_sent == 0:
+            self.timings.mark(Stage.FIRST_FRAME, now_s)
         self.frames_sent += 1
         self.samples_sent += frame.samples
         self.padding_sent += frame.padding
-        self.timings.mark(Stage.LAST_FRAME, now_s)
-        self._pacer.sent(frame.pts, now_s)
+        self._last_frame_s = now_s
+        self.pacer.sent(frame.pts, now_s)
 
     # How it ends.
 
@@ -377,6 +367,8 @@ class Turn:
 
     def report(self) -> dict[str, float | bool | None]:
         """The turn's timings so far."""
+        if self._last_frame_s is not None:
+            self.timings.mark(Stage.LAST_FRAME, self._last_frame_s)
         self.timings.leading_silence_ms = self._audio.leading_silence_ms if self._audio else None
         return self.timings.report()
 

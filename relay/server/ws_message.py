@@ -1,6 +1,7 @@
 """A WebSocket message as bytes, so that many can be handed to the socket in one write."""
 
 import struct
+from functools import lru_cache
 
 from aiohttp import WSMsgType
 
@@ -8,11 +9,17 @@ _MEDIUM, _LARGE = struct.Struct("!BBH"), struct.Struct("!BBQ")
 _FINAL = 0x80
 
 
-def ws_message(kind: WSMsgType, payload: bytes) -> bytes:
-    """A whole message in one frame, from a server: not masked, not compressed (RFC 6455, 5.2)."""
-    length = len(payload)
+@lru_cache(maxsize=64)  # the frames of a turn are of one length
+def ws_head(kind: WSMsgType, length: int) -> bytes:
+    """What stands before a payload of `length` bytes that a server sends in one frame, not masked and not compressed
+    (RFC 6455, 5.2)."""
     if length < 126:
-        return bytes((_FINAL | kind, length)) + payload
+        return bytes((_FINAL | kind, length))
     if length < 1 << 16:
-        return _MEDIUM.pack(_FINAL | kind, 126, length) + payload
-    return _LARGE.pack(_FINAL | kind, 127, length) + payload
+        return _MEDIUM.pack(_FINAL | kind, 126, length)
+    return _LARGE.pack(_FINAL | kind, 127, length)
+
+
+def ws_message(kind: WSMsgType, payload: bytes) -> bytes:
+    """A whole message in one frame, from a server."""
+    return ws_head(kind, len(payload)) + payload

@@ -7,7 +7,17 @@ import pytest
 from relay.core.events import Pong
 from relay.core.frames import Frame
 from relay.core.pacer import AT_ONCE_S, NEVER_S
-from relay.server.outbox import HIGH_WATER_MS, LOW_WATER_MS, MAX_URGENT, CloseSocket, Content, End, Outbox, OutboxFull
+from relay.server.outbox import (
+    HIGH_WATER_MS,
+    LOW_WATER_MS,
+    MAX_URGENT,
+    CloseSocket,
+    Content,
+    End,
+    Outbox,
+    OutboxFull,
+    PulledOutbox,
+)
 from relay.server.ticker import Ticker
 
 
@@ -19,6 +29,7 @@ class FakeTurn:
         self.stopped = False
         self.waited_until_s = AT_ONCE_S
         self.ready_at_s = AT_ONCE_S
+        self.frames_sent = 0
 
     def ready_s(self, pts: int) -> float:
         return self.ready_at_s
@@ -26,13 +37,16 @@ class FakeTurn:
     def waits(self, until_s: float) -> None:
         self.waited_until_s = until_s
 
+    def sent(self, frame: Frame, now_s: float) -> None:
+        self.frames_sent += 1
+
 
 def frames(count: int, first: int = 0) -> list[Frame]:
     return [Frame(index, 1, 0, b"") for index in range(first, first + count)]
 
 
-def make() -> Outbox:
-    return Outbox(Ticker())
+def make() -> PulledOutbox:
+    return PulledOutbox(Ticker())
 
 
 async def test_what_is_put_comes_out_in_order() -> None:
@@ -94,7 +108,7 @@ async def test_what_a_dropped_turn_still_puts_is_forgotten() -> None:
 
 async def test_a_frame_waits_for_its_instant_and_then_leaves() -> None:
     loop = asyncio.get_running_loop()
-    outbox, turn = Outbox(Ticker(clock=loop.time), clock=loop.time), FakeTurn()
+    outbox, turn = PulledOutbox(Ticker(clock=loop.time), clock=loop.time), FakeTurn()
     turn.ready_at_s = loop.time() + 0.02
     await outbox.put(turn, frames(1))
     async with asyncio.timeout(5):
@@ -132,3 +146,28 @@ async def test_answers_nobody_reads_are_bounded_but_the_farewell_fits() -> None:
     with pytest.raises(OutboxFull):
         outbox.post(Pong())
     outbox.post(CloseSocket(1008, "slow_client"))
+
+
+async def test_who_takes_is_told_whenever_something_may_have_come_to_leave() -> None:
+    told: list[bool] = []
+    outbox, turn = Outbox(Ticker(), lambda: told.append(True)), FakeTurn()
+    await outbox.put(turn, frames(1))
+    outbox.post(Pong())
+    outbox.nudge()
+    assert len(told) == 3
+    assert outbox.ready
+    assert outbox.take(0) == [Pong()]
+    assert outbox.take(0) == [(turn, frames(1)[0])]
+    outbox.close()
+    outbox.post(Pong())
+    assert len(told) == 3
+
+
+async def test_what_is_taken_at_a_time_fits_the_room_and_counts_as_sent() -> None:
+    outbox, turn = make(), FakeTurn(1)
+    await outbox.put(turn, [Frame(index, 1, 0, bytes(100)) for index in range(5)])
+    assert [entry[1].pts for entry in outbox.take(250)] == [0, 1, 2], "the one that fills the room is the last"  # type: ignore[index, union-attr]
+    assert (turn.frames_sent, outbox.held_ms, outbox.ready) == (3, 2, True)
+    assert len(outbox.take(250)) == 2
+    assert not outbox.ready
+    assert outbox.take(250) == []

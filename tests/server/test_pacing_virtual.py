@@ -14,7 +14,7 @@ from relay.core.frames import Frame
 from relay.core.pacer import RAN_DRY_S
 from relay.providers.base import Wanted
 from relay.server.budget import ProviderBudget
-from relay.server.outbox import End, Outbox
+from relay.server.outbox import End, PulledOutbox
 from relay.server.ticker import TICK_S, Ticker
 from relay.server.turn import Turn, TurnSettings
 from relay.server.upstream import Candidate
@@ -59,7 +59,7 @@ async def speak(pieces: Sequence[Any], *, stalls: bool = False) -> Sent:
     """Speaks `pieces` at real time to a listener that takes every frame as it comes."""
     loop = virtual_loop()
     ticker = Ticker(clock=loop.time)
-    outbox = Outbox(ticker, clock=loop.time)
+    outbox = PulledOutbox(ticker, clock=loop.time)
     provider = FakeProvider()
     settings = TurnSettings(
         turn_id="t",
@@ -87,7 +87,6 @@ async def speak(pieces: Sequence[Any], *, stalls: bool = False) -> Sent:
                 assert item[1].error is None
                 break
             if isinstance(item[1], Frame):
-                turn.sent(item[1])
                 sent.instants_s.append(loop.time())
         await speaking
         if stalling:

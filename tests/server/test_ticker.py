@@ -13,7 +13,7 @@ async def test_events_are_set_in_their_tick_and_never_early() -> None:
 
     async def sleeper(after_s: float) -> None:
         event = asyncio.Event()
-        ticker.wake(event, start_s + after_s)
+        ticker.wake(event.set, start_s + after_s)
         await event.wait()
         woken.append(loop.time() - start_s - after_s)
 
@@ -27,8 +27,8 @@ async def test_a_nearer_instant_is_not_kept_waiting_by_a_farther_one() -> None:
     loop = asyncio.get_running_loop()
     ticker = Ticker(clock=loop.time)
     far, near = asyncio.Event(), asyncio.Event()
-    ticker.wake(far, loop.time() + 3600)
-    ticker.wake(near, loop.time() + 0.01)
+    ticker.wake(far.set, loop.time() + 3600)
+    ticker.wake(near.set, loop.time() + 0.01)
     async with asyncio.timeout(5):
         await near.wait()
     assert not far.is_set()
@@ -41,7 +41,7 @@ async def test_a_timer_that_fires_early_wakes_nobody_before_time() -> None:
     now_s = 10.0
     ticker = Ticker(clock=lambda: now_s, tick_s=0.005)
     event = asyncio.Event()
-    ticker.wake(event, 10.02)
+    ticker.wake(event.set, 10.02)
     ticker._fire()
     assert not event.is_set()
     now_s = 10.0199
@@ -51,3 +51,23 @@ async def test_a_timer_that_fires_early_wakes_nobody_before_time() -> None:
     ticker._fire()
     assert event.is_set()
     ticker.close()
+
+
+async def test_who_asks_again_while_being_called_is_called_again() -> None:
+    loop = asyncio.get_running_loop()
+    ticker = Ticker(clock=loop.time, tick_s=0.005)
+    calls: list[float] = []
+    over = asyncio.Event()
+
+    def again() -> None:
+        calls.append(loop.time())
+        if len(calls) == 5:
+            over.set()
+        else:
+            ticker.wake(again, calls[-1] + 0.005 if len(calls) != 3 else calls[-1] - 1)
+
+    ticker.wake(again, loop.time())
+    async with asyncio.timeout(5):
+        await over.wait()
+    assert len(calls) == 5
+    assert ticker._timer is None

@@ -12,7 +12,7 @@ from relay.errors import Code, ProviderError, ProviderFault
 from relay.providers.base import LocalRequest, Speech, Wanted
 from relay.providers.base_http import WordTime
 from relay.server.budget import ProviderBudget
-from relay.server.outbox import HIGH_WATER_MS, Content, End, Outbox
+from relay.server.outbox import HIGH_WATER_MS, Content, End, PulledOutbox
 from relay.server.segments import OPEN_SEGMENTS
 from relay.server.ticker import Ticker
 from relay.server.turn import Turn, TurnSettings
@@ -25,8 +25,8 @@ CUT = ProviderError(Code.PROVIDER_CUT, "cut", provider=ProviderFault(name="fake"
 SENTENCES = [f"This is sentence number {number}, long enough. " for number in range(6)]
 
 
-def make(driver: FakeDriver, *providers: FakeProvider, **audio: Any) -> tuple[Turn, Outbox]:
-    outbox, providers = Outbox(Ticker()), providers or (FakeProvider(),)
+def make(driver: FakeDriver, *providers: FakeProvider, **audio: Any) -> tuple[Turn, PulledOutbox]:
+    outbox, providers = PulledOutbox(Ticker()), providers or (FakeProvider(),)
     settings = TurnSettings(
         turn_id="t",
         index=0,
@@ -42,7 +42,7 @@ def make(driver: FakeDriver, *providers: FakeProvider, **audio: Any) -> tuple[Tu
     return Turn(settings, outbox, on_taken=lambda _: None), outbox
 
 
-async def spoken(turn: Turn, outbox: Outbox, text: str) -> list[Content]:
+async def spoken(turn: Turn, outbox: PulledOutbox, text: str) -> list[Content]:
     """Everything the turn puts, up to its End."""
     turn.go.set()
     turn.append(text)
@@ -55,8 +55,6 @@ async def spoken(turn: Turn, outbox: Outbox, text: str) -> list[Content]:
                 item = await outbox.get()
                 assert isinstance(item, tuple)
                 contents.append(item[1])
-                if isinstance(item[1], Frame):
-                    turn.sent(item[1])
     return contents
 
 
