@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from relay.config import Config, ServerConfig
 from relay.core.timings import Timings
-from relay.providers.base import LocalRequest, Piece, Reply
+from relay.providers.base import LocalRequest, Reply
+from relay.providers.base_http import Piece
 from relay.server.app import Server
 from relay.testing.cuts import Cut, byte_by_byte, empty_between, odd_sizes, seeded_random, whole
 from tests.cuts import cuts_of
