@@ -6,6 +6,7 @@ Every message is frozen and keyword-only. A `turn_id` of None in a command means
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Literal, TypeAlias
 
 from relay.core.formats import AudioRequest, FrameFormat
@@ -197,6 +198,25 @@ class TurnWaiting:
     provider: str
 
 
+class Progress(StrEnum):
+    """How far a provider is with what it speaks as a job, in its own words put into ours."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DOWNLOADING = "downloading"  # finished, and being fetched
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnProgressed:
+    """The provider speaks by jobs, and one that the listener waits for is in this state, `waited_ms` after it was
+    asked for."""
+
+    turn_id: str
+    provider: str
+    state: Progress
+    waited_ms: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnFailedOver:
     """A provider has failed with `code`; the audio from `at_sample` on is another one's, in the same format."""
@@ -299,6 +319,7 @@ Event: TypeAlias = (
     SessionReady
     | TurnStarted
     | TurnWaiting
+    | TurnProgressed
     | TurnFailedOver
     | AudioStarted
     | SegmentStarted

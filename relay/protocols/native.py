@@ -236,6 +236,14 @@ def _fields(event: Event) -> dict[str, Any]:
             }
         case events.TurnWaiting():
             return {"type": "turn.waiting", "turn_id": event.turn_id, "provider": event.provider}
+        case events.TurnProgressed():
+            return {
+                "type": "turn.progress",
+                "turn_id": event.turn_id,
+                "provider": event.provider,
+                "state": event.state,
+                "waited_ms": event.waited_ms,
+            }
         case events.TurnFailedOver():
             return {
                 "type": "turn.failover",

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from relay.core.events import Progress
 from relay.providers.base_http import HttpRequest, Piece, ReplyFacts
 
 
@@ -19,10 +20,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """Send this, `after_s` seconds from now, and show the answer to the job. `accept` and `unwrap` are not used."""
+    """Send this, `after_s` seconds from now, and show the answer to the job. `accept` and `unwrap` are not used.
+
+    `progress` is what the answer before says of the job; None where it does not say, for nothing is guessed.
+    """
 
     request: HttpRequest
     after_s: float = 0.0
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +61,13 @@ class PollJob(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollRequest:
-    """Work that is polled for. `timeout_s` bounds the whole job up to the first byte of its audio."""
+    """Work that is polled for. `timeout_s` bounds the whole job up to the first byte of its audio.
+
+    `on_progress` is called with each state that the provider tells, or that follows, and the seconds since the job was
+    asked for. It must not block.
+    """
 
     provider: str
     job: Callable[[], PollJob]
     timeout_s: float
+    on_progress: Callable[[Progress, float], None] | None = None

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from relay.core.events import Progress
 from relay.core.formats import Container
 from relay.errors import Code, ProviderError
 from relay.providers import faults
@@ -23,6 +24,8 @@ PAUSES_S = (0.5, 1.0, 2.0)
 LONGEST_PAUSE_S = 10.0
 # Questions in a row that may fail before the job is given up; the job itself goes on meanwhile.
 FAILED_ASKS = 4
+# The one state of a job under way that is documented.
+_PROGRESS = {"active": Progress.RUNNING}
 # Refusals that say nothing about the job.
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _REFUSAL_BYTES = 64 * 1024
@@ -68,9 +71,9 @@ class BreezeJob:
             case "failed" | "cancelled":
                 error = job.get("error")
                 raise self._api.failed("failed the job", error if isinstance(error, Mapping) else {}, self._text)
-            case str():
+            case str() as state:
                 # `active`, and whatever else it may be before it is one of those; the time is bounded.
-                return self._ask(answer)
+                return self._ask(answer, _PROGRESS.get(state))
         raise unreadable("a job without a status")
 
     def withdraw(self) -> HttpRequest | None:
@@ -82,18 +85,19 @@ class BreezeJob:
         if answer.headers.get("content-type", "").lower().startswith("audio/"):
             # A server that does not know `delivery` answers with the clip itself.
             return Arrived(facts=facts(answer.headers, self._asked_for), pieces=(answer.body,))
-        job_id = faults.json_object(answer.body).get("generation_job_id")
+        job = faults.json_object(answer.body)
+        job_id = job.get("generation_job_id")
         if not isinstance(job_id, str) or not job_id or job_id in (".", ".."):
             raise unreadable("a job without an id")
         self._id = job_id
-        return self._ask(answer)
+        return self._ask(answer, _PROGRESS.get(str(job.get("status"))))
 
-    def _ask(self, answer: Answer) -> Ask:
+    def _ask(self, answer: Answer, progress: Progress | None = None) -> Ask:
         pause_s = PAUSES_S[min(self._asked, len(PAUSES_S) - 1)]
         self._asked += 1
         if (asked_s := faults.retry_after_s(answer.headers)) is not None:
             pause_s = min(max(pause_s, asked_s), LONGEST_PAUSE_S)
-        return Ask(request=self._api.get(self._api.url(self._path())), after_s=pause_s)
+        return Ask(request=self._api.get(self._api.url(self._path())), after_s=pause_s, progress=progress)
 
     def _audio(self, job: Mapping[str, Any]) -> HttpRequest:
         """The audio from where the job says it is, without the key if that is not the API's own host."""

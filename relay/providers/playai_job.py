@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from relay.core.events import Progress
 from relay.core.formats import SourceFormat
 from relay.errors import Code, ProviderError, ProviderFault
 from relay.providers import faults
@@ -122,7 +123,7 @@ class Job:
         self._id = job_id
         match output.get("status"):
             case "IN_PROGRESS":
-                return self._again(job_id, answer)
+                return self._again(job_id, answer, Progress.RUNNING)
             case "COMPLETED":
                 if (url := _address(output.get("url"))) is None:
                     raise _unreadable(answer, "a finished job without an http or https address of its audio")
@@ -135,9 +136,9 @@ class Job:
     def withdraw(self) -> None:
         return None
 
-    def _again(self, job_id: str, answer: Answer) -> Ask:
+    def _again(self, job_id: str, answer: Answer, progress: Progress | None = None) -> Ask:
         asked_s = faults.retry_after_s(answer.headers) or 0.0
-        return Ask(request=self._api.poll(job_id), after_s=max(asked_s, self._pause_s))
+        return Ask(request=self._api.poll(job_id), after_s=max(asked_s, self._pause_s), progress=progress)
 
     def _refused(self, answer: Answer) -> ProviderError:
         refusal = Refusal(status=answer.status, headers=answer.headers, body=answer.body[:_REFUSAL_BYTES])

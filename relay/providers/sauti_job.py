@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from relay.core.events import Progress
 from relay.core.formats import Container, SourceFormat
 from relay.errors import Code, ProviderError, ProviderFault
 from relay.providers import faults
@@ -129,10 +130,11 @@ class Job:
             if "audio_base64" in body:
                 return self._clip(body["audio_base64"])
             self._id = self._named(body, answer)
-            body.setdefault("status", "queued")  # all that is said of the 202 for a long text is its job_id
-        match body.get("status"):
-            case "queued" | "running":
+            if "status" not in body:  # all that is said of the 202 for a long text is its job_id
                 return Ask(request=self._poll(), after_s=_pause_s(answer))
+        match body.get("status"):
+            case "queued" | "running" as state:
+                return Ask(request=self._poll(), after_s=_pause_s(answer), progress=Progress(state))
             case "succeeded":
                 return Fetch(
                     request=self._api.get(

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from relay.core.events import Progress
 from relay.core.text.chunker import speakable
 from relay.core.timings import Timings
 from relay.errors import ProviderError, RelayError
@@ -29,6 +30,8 @@ class SegmentHooks:
     # Text without anything to speak.
     pass_over: Callable[[str], Awaitable[None]]
     on_wait: Callable[[], None]
+    # How far the provider is with the segment that the listener waits for, and after how many seconds.
+    on_progress: Callable[[Progress, float], None]
     # Another candidate has taken the place of the one that failed.
     on_failover: Callable[[Candidate, Candidate, ProviderError], None]
 
@@ -84,8 +87,18 @@ class Segments:
         """Whether the segment's audio came from `candidate`; else another one has taken its place, to be tried."""
         passed, hooks = PassedText(text), self._hooks
         urgency = NOW if before.is_set() else AHEAD
+
+        def on_progress(progress: Progress, waited_s: float) -> None:
+            if before.is_set():
+                hooks.on_progress(progress, waited_s)
+
         try:
-            async with opened(candidate, self._driver, text, timings, urgency=urgency, on_wait=hooks.on_wait) as reply:
+            async with opened(
+                *(candidate, self._driver, text, timings),
+                urgency=urgency,
+                on_wait=hooks.on_wait,
+                on_progress=on_progress,
+            ) as reply:
                 await before.wait()
                 await hooks.carry(reply, passed)
         except RelayError as error:

@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from relay.core.events import (
     AudioStarted,
     Pacing,
+    Progress,
     SegmentStarted,
     TurnCancelled,
     TurnDone,
     TurnFailedOver,
+    TurnProgressed,
     TurnStarted,
     TurnWaiting,
     Word,
@@ -30,6 +32,7 @@ from relay.providers.base_dialogue import DialogueDriver, takes_text_as_typed
 from relay.providers.base_http import WordTime
 from relay.server.converse import PassedText, converse
 from relay.server.outbox import Content, End, Outbox
+from relay.server.progress import Reports
 from relay.server.segments import SegmentHooks, Segments
 from relay.server.spoken import SpokenText
 from relay.server.synthesis import TurnAudio, decoded
@@ -110,10 +113,12 @@ class Turn:
             carry=self._carry,
             pass_over=self._pass_over,
             on_wait=self._tell_waiting,
+            on_progress=self._tell_progress,
             on_failover=self._tell_failover,
         )
         self._segments = Segments(settings.candidates, settings.driver, hooks)
         self._told_waiting = False
+        self._reports = Reports()
         self._granted_ms = 0
         self._form: FrameFormat | None = None
         self._audio: TurnAudio | None = None
@@ -202,6 +207,16 @@ class Turn:
         if self.go.is_set() and not self._told_waiting:
             self._told_waiting = True
             self._outbox.put_nowait(self, [TurnWaiting(turn_id=self.settings.turn_id, provider=self.provider_name)])
+
+    def _tell_progress(self, progress: Progress, waited_s: float) -> None:
+        if self.go.is_set() and self._reports.due(progress, self._clock()):
+            told = TurnProgressed(
+                turn_id=self.settings.turn_id,
+                provider=self.provider_name,
+                state=progress,
+                waited_ms=round(waited_s * 1000),
+            )
+            self._outbox.put_nowait(self, [told])
 
     async def _carry(self, reply: Reply, passed: PassedText) -> None:
         """Carries a reply's audio to the outbox, when the turn may be spoken."""

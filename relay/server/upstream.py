@@ -3,11 +3,13 @@
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from relay.core.events import Progress
 from relay.core.timings import Timings
 from relay.errors import Code, ProviderError
 from relay.providers.base import Driver, Provider, Reply, Speech
+from relay.providers.base_poll import PollRequest
 from relay.server.budget import ProviderBudget
 
 
@@ -29,6 +31,7 @@ async def opened(
     *,
     urgency: int,
     on_wait: Callable[[], None],
+    on_progress: Callable[[Progress, float], None],
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Reply]:
     """The reply for one segment, its first piece there. Leaving ends the provider's work and gives the place back.
@@ -42,6 +45,8 @@ async def opened(
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(budget.place(urgency, on_wait=on_wait))
             upstream = candidate.provider.request(candidate.speech, text)
+            if isinstance(upstream, PollRequest):
+                upstream = replace(upstream, on_progress=on_progress)
             try:
                 reply = await stack.enter_async_context(driver.open(upstream, timings))
             except ProviderError as error:

@@ -4,7 +4,18 @@ import json
 from typing import Any
 
 import pytest
-from relay_client import AudioStarted, TextSegment, TextWords, TurnCancelled, TurnDone, TurnStarted, Word
+from relay_client import (
+    AudioStarted,
+    TextSegment,
+    TextWords,
+    TurnCancelled,
+    TurnDone,
+    TurnFailover,
+    TurnProgress,
+    TurnStarted,
+    TurnWaiting,
+    Word,
+)
 from relay_client.errors import ProtocolError, ProviderFault
 from relay_client.options import Audio, Flow, Pacing, start_fields
 from relay_client.wire import ErrorReport, dump, parse, read_error
@@ -55,6 +66,14 @@ def test_every_message_is_read_with_its_fields() -> None:
     assert read(SEGMENT) == TextSegment(turn_id="t", index=0, text="Hi. ", start_sample=0)
     words = {"type": "text.words", "turn_id": "t", "words": [{"text": "Hi", "start_sample": 5, "end_sample": 9}]}
     assert read(words) == TextWords(turn_id="t", words=(Word(text="Hi", start_sample=5, end_sample=9),))
+    waiting = {"type": "turn.waiting", "turn_id": "t", "provider": "p"}
+    assert read(waiting) == TurnWaiting(turn_id="t", provider="p")
+    progress = {"type": "turn.progress", "turn_id": "t", "provider": "p", "state": "queued", "waited_ms": 4100}
+    assert read(progress) == TurnProgress(turn_id="t", provider="p", state="queued", waited_ms=4100)
+    failover = {"type": "turn.failover", "turn_id": "t", "from": "p", "to": "q", "voice": "v", "at_sample": 9}
+    assert read({**failover, "code": "provider_cut"}) == TurnFailover(
+        turn_id="t", from_provider="p", to_provider="q", voice="v", code="provider_cut", at_sample=9
+    )
     done = read(DONE)
     assert isinstance(done, TurnDone)
     assert (done.samples, done.timings.ttfa_ms, done.timings.last_byte, done.provider_ids) == (

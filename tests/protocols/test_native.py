@@ -39,6 +39,7 @@ EVENTS: list[events.Event] = [
         turn_id="a", turn_index=0, provider="espeak", voice="v", model=None, form=AudioRequest().resolve(24000)
     ),
     events.TurnWaiting(turn_id="a", provider="breeze"),
+    events.TurnProgressed(turn_id="a", provider="sauti", state=events.Progress.RUNNING, waited_ms=4100),
     events.TurnFailedOver(
         turn_id="a", from_provider="breeze", to_provider="bland", voice="v", code=Code.PROVIDER_CUT, at_sample=4800
     ),

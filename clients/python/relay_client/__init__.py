@@ -35,7 +35,10 @@ from relay_client.events import (
     Timings,
     TurnCancelled,
     TurnDone,
+    TurnFailover,
+    TurnProgress,
     TurnStarted,
+    TurnWaiting,
     Word,
 )
 from relay_client.frames import AudioFormat, Frame
@@ -85,8 +88,11 @@ __all__ = [
     "TurnCancelledError",
     "TurnDone",
     "TurnError",
+    "TurnFailover",
     "TurnOptions",
+    "TurnProgress",
     "TurnStarted",
+    "TurnWaiting",
     "WavSink",
     "Word",
     "backoff",

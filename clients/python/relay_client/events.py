@@ -22,7 +22,10 @@ __all__ = [
     "Timings",
     "TurnCancelled",
     "TurnDone",
+    "TurnFailover",
+    "TurnProgress",
     "TurnStarted",
+    "TurnWaiting",
     "Word",
 ]
 
@@ -62,6 +65,39 @@ class TurnStarted:
     voice: str
     model: str | None
     audio: AudioFormat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnWaiting:
+    """All places at the provider are taken; the turn waits for one."""
+
+    turn_id: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnProgress:
+    """The provider speaks by jobs: how far it is with the one that is waited for, `waited_ms` after it was asked.
+
+    `state` is `queued`, `running` or `downloading`, or what a newer relay may say.
+    """
+
+    turn_id: str
+    provider: str
+    state: str
+    waited_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnFailover:
+    """A provider has failed with `code`; the audio from `at_sample` on is another one's, in the same format."""
+
+    turn_id: str
+    from_provider: str
+    to_provider: str
+    voice: str
+    code: str
+    at_sample: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,5 +189,16 @@ class TurnCancelled:
     timings: Timings
 
 
-Event: TypeAlias = Frame | TurnStarted | AudioStarted | TextSegment | TextWords | TextPaused | TextResumed
+Event: TypeAlias = (
+    Frame
+    | TurnStarted
+    | TurnWaiting
+    | TurnProgress
+    | TurnFailover
+    | AudioStarted
+    | TextSegment
+    | TextWords
+    | TextPaused
+    | TextResumed
+)
 """What `Turn.events` gives, in the order in which the relay sent it."""

@@ -22,7 +22,10 @@ from relay_client.events import (
     Timings,
     TurnCancelled,
     TurnDone,
+    TurnFailover,
+    TurnProgress,
     TurnStarted,
+    TurnWaiting,
     Word,
 )
 from relay_client.frames import AudioFormat
@@ -50,6 +53,9 @@ Message: TypeAlias = (
     SessionReady
     | SessionClosing
     | TurnStarted
+    | TurnWaiting
+    | TurnProgress
+    | TurnFailover
     | AudioStarted
     | TextSegment
     | TextWords
@@ -194,6 +200,30 @@ def _turn_started(fields: _Fields) -> TurnStarted:
     )
 
 
+def _turn_waiting(fields: _Fields) -> TurnWaiting:
+    return TurnWaiting(turn_id=fields.text("turn_id"), provider=fields.text("provider"))
+
+
+def _turn_progress(fields: _Fields) -> TurnProgress:
+    return TurnProgress(
+        turn_id=fields.text("turn_id"),
+        provider=fields.text("provider"),
+        state=fields.text("state"),
+        waited_ms=fields.count("waited_ms"),
+    )
+
+
+def _turn_failover(fields: _Fields) -> TurnFailover:
+    return TurnFailover(
+        turn_id=fields.text("turn_id"),
+        from_provider=fields.text("from"),
+        to_provider=fields.text("to"),
+        voice=fields.text("voice"),
+        code=fields.text("code"),
+        at_sample=fields.count("at_sample"),
+    )
+
+
 def _audio_started(fields: _Fields) -> AudioStarted:
     return AudioStarted(turn_id=fields.text("turn_id"), ttfa_ms=fields.number("ttfa_ms"))
 
@@ -284,6 +314,9 @@ _READERS: dict[str, Callable[[_Fields], Message]] = {
     "session.ready": _session_ready,
     "session.closing": _session_closing,
     "turn.started": _turn_started,
+    "turn.waiting": _turn_waiting,
+    "turn.progress": _turn_progress,
+    "turn.failover": _turn_failover,
     "audio.started": _audio_started,
     "text.segment": _text_segment,
     "text.words": _text_words,

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from yarl import URL
 
+from relay.core.events import Progress
 from relay.core.timings import Stage, Timings
 from relay.errors import Code, ProviderError
 from relay.providers.base import Reply
@@ -79,7 +80,8 @@ class PollDriver:
     ) -> "HttpReply | ArrivedReply":
         """The reply that holds the audio, its first piece there; `stack` closes it."""
         loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + upstream.timeout_s
+        start_s = loop.time()
+        deadline_s = start_s + upstream.timeout_s
         first = job.start()
         step: Ask | Fetch | Arrived = first
         request = first.request
@@ -88,6 +90,8 @@ class PollDriver:
             async with asyncio.timeout_at(deadline_s):
                 while isinstance(step, Ask):
                     request = step.request
+                    if step.progress is not None:
+                        _tell(upstream, step.progress, loop.time() - start_s)
                     if step.after_s > 0:
                         await self._sleep(step.after_s)
                     answer, marks = await self._ask(request, timings)
@@ -97,6 +101,7 @@ class PollDriver:
                         raise _refused(request, answer) if answer.status >= 400 else _border(request).error(late)
                 if isinstance(step, Fetch):
                     request = step.request
+                    _tell(upstream, Progress.DOWNLOADING, loop.time() - start_s)
                     return await stack.enter_async_context(self._http.open(request, timings))
         except TimeoutError:
             raise _border(request).error(late) from None
@@ -161,6 +166,11 @@ class ArrivedReply:
     def refuse(self, body: bytes) -> ProviderError:
         """The error that pieces which are no audio stand for."""
         return self._request.refuse(Refusal(status=self._status, headers=self._headers, body=body[:REFUSAL_BYTES]))
+
+
+def _tell(upstream: PollRequest, progress: Progress, waited_s: float) -> None:
+    if upstream.on_progress is not None:
+        upstream.on_progress(progress, waited_s)
 
 
 def _refused(request: HttpRequest, answer: Answer) -> ProviderError:

@@ -6,11 +6,12 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
+from relay.core.events import Progress
 from relay.core.formats import Container, SourceFormat
 from relay.core.timings import Stage, Timings
 from relay.errors import Code, ProviderError, ProviderFault
@@ -118,7 +119,11 @@ class Job:
             return Fetch(request=self.request("GET", "/jobs/j1/audio", self.files))
         self.id = "j1"
         wait_s = faults.retry_after_s(answer.headers)
-        return Ask(request=self.request("GET", "/jobs/j1"), after_s=self.after_s if wait_s is None else wait_s)
+        return Ask(
+            request=self.request("GET", "/jobs/j1"),
+            after_s=self.after_s if wait_s is None else wait_s,
+            progress=Progress.RUNNING if body.get("state") == "running" else None,
+        )
 
     def withdraw(self) -> HttpRequest | None:
         return self.request("DELETE", "/jobs/j1") if self.id else None
@@ -246,6 +251,27 @@ async def test_a_cut_download_fails_after_its_good_bytes() -> None:
                     assert isinstance(piece, bytes)
                     received += piece
         assert (caught.value.code, received) == (Code.PROVIDER_CUT, CLIP[:500])
+
+
+# Progress
+
+
+async def test_the_states_of_a_job_are_told_and_what_was_not_said_is_not() -> None:
+    told: list[tuple[Progress, float]] = []
+    async with bench(Scenes(ask=(answer(202), WORKING, WORKING, answer(429), DONE))) as at:
+        upstream = replace(at.upstream(), on_progress=lambda state, waited_s: told.append((state, waited_s)))
+        assert await at.read(upstream) == CLIP
+    assert [state for state, _ in told] == [Progress.RUNNING, Progress.RUNNING, Progress.DOWNLOADING]
+    waits = [waited_s for _, waited_s in told]
+    assert waits == sorted(waits)
+    assert waits[0] > 0
+
+
+async def test_audio_in_the_answer_is_no_progress() -> None:
+    told: list[Progress] = []
+    async with bench(Scenes(make=(answer(200, {"audio": CLIP.hex()}),))) as at:
+        await at.read(replace(at.upstream(), on_progress=lambda state, _: told.append(state)))
+    assert told == []
 
 
 # Stopping
