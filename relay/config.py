@@ -74,6 +74,23 @@ class DefaultsConfig(Struct, forbid_unknown_fields=True, frozen=True):
     pacing: PacingConfig = field(default_factory=PacingConfig)
 
 
+class TokensConfig(Struct, forbid_unknown_fields=True, frozen=True):
+    """Short-lived tokens for pages."""
+
+    # Signs tokens. Not given: a new one at each start; several machines that take each other's tokens need the same.
+    secret: Annotated[str, Meta(min_length=32)] | None = None
+    # A page asks for a token when it is about to speak; one that lasts is one that leaks.
+    max_ttl_s: Annotated[float, Meta(ge=1)] = 600.0
+    # Whoever still speaks after an hour can show a new token.
+    session_s: Seconds = 3600.0
+    # Where spent tokens are remembered, as `memory:` or `sqlite:PATH`. Empty: in memory, or in a file of --workers.
+    store: str = ""
+
+    def __repr__(self) -> str:
+        secret = "set" if self.secret else "not set"
+        return f"TokensConfig(secret={secret}, max_ttl_s={self.max_ttl_s}, session_s={self.session_s})"
+
+
 class LogConfig(Struct, forbid_unknown_fields=True, frozen=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
@@ -114,6 +131,7 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     defaults: DefaultsConfig = field(default_factory=DefaultsConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
+    tokens: TokensConfig = field(default_factory=TokensConfig)
     log: LogConfig = field(default_factory=LogConfig)
     providers: dict[str, ProviderConfig] = field(default_factory=dict)
 
@@ -124,6 +142,7 @@ _SECTIONS: dict[str, type[Struct]] = {
     "limits": LimitsConfig,
     "defaults": DefaultsConfig,
     "http": HttpConfig,
+    "tokens": TokensConfig,
     "log": LogConfig,
 }
 _PROVIDER_KEYS = ("api_key", "base_url", "user_id", "voice", "model", "language", "max_concurrent")

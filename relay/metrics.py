@@ -50,6 +50,9 @@ class Metrics:
         started.set(time.time())
         self._sessions = self._level("relay_sessions", "Open WebSocket sessions")
         self._refused = Counter("relay_sessions_refused", "Handshakes refused", ["code"], registry=registry)
+        self._minted = Counter("relay_tokens_minted", "Tokens made", registry=registry)
+        self._spent = Counter("relay_tokens_spent", "Tokens that opened a session or spoke a turn", registry=registry)
+        self._tokens_refused = Counter("relay_tokens_refused", "Tokens refused", ["reason"], registry=registry)
         self._turns = self._level("relay_turns", "Turns being spoken or waiting")
         self._ended = Counter("relay_turns_ended", "Turns ended, by end", ["provider", "end"], registry=registry)
         self._frames = Counter("relay_frames_sent", "Audio frames sent", registry=registry)
@@ -91,6 +94,15 @@ class Metrics:
 
     def session_refused(self, code: str) -> None:
         self._refused.labels(code).inc()
+
+    def token_minted(self) -> None:
+        self._minted.inc()
+
+    def token_spent(self) -> None:
+        self._spent.inc()
+
+    def token_refused(self, reason: str) -> None:
+        self._tokens_refused.labels(reason).inc()
 
     def turn_opened(self) -> None:
         self._turns.inc()

@@ -49,20 +49,26 @@ RULES: dict[str, Rule] = {
         ("relay.core", "relay.errors", "relay.providers.base", "relay.providers.drivers", "relay.__version__"),
         ("numpy",),
     ),
+    "relay/store": Rule(("relay.core", "relay.errors", "relay.store.base"), ("aiohttp", "numpy", *CLOCKS)),
+    # Which stores there are.
+    "relay/store/__init__": Rule(("relay.errors", "relay.store"), PURE),
     "relay/server": Rule(
         (
             *("relay.core", "relay.codecs", "relay.protocols", "relay.providers.base", "relay.providers.drivers"),
-            *("relay.errors", "relay.config", "relay.metrics", "relay.server"),
+            *("relay.errors", "relay.config", "relay.metrics", "relay.server", "relay.store.base"),
         ),
     ),
     "relay/server/setup": Rule(
-        ("relay.core", "relay.errors", "relay.config", "relay.providers", "relay.server.limits", "relay.server.budget"),
+        (
+            *("relay.core", "relay.errors", "relay.config", "relay.providers", "relay.store"),
+            *("relay.server.limits", "relay.server.budget"),
+        ),
         IO,
     ),
     "relay/testing": Rule(
         (
             *("relay.core", "relay.codecs", "relay.protocols", "relay.providers", "relay.server", "relay.testing"),
-            *("relay.errors", "relay.config", "relay.metrics"),
+            *("relay.errors", "relay.config", "relay.metrics", "relay.store"),
         )
     ),
     "relay/cli": Rule(("relay", "relay_client")),

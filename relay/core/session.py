@@ -120,8 +120,11 @@ class Session:
         defaults: SessionDefaults,
         limits: SessionLimits,
         check: Callable[[OpenTurn], Any],
+        *,
+        max_chars: int | None = None,
     ) -> None:
-        """`check` raises ClientError where the provider, or its own settings, are not valid; it must not block."""
+        """`check` raises ClientError where the provider, or its own settings, are not valid; it must not block.
+        `max_chars` bounds the text of all turns together."""
         self._defaults = defaults
         self._limits = limits
         self._check = check
@@ -131,6 +134,8 @@ class Session:
         # does not end up in an older turn.
         self._last: str | None = None
         self._opened = 0
+        self._max_chars = max_chars
+        self._given_chars = 0
         self.state = SessionState.ACTIVE
 
     @property
@@ -278,6 +283,7 @@ class Session:
 
     def _speak(self, request: TurnRequest, text: str) -> list[Effect]:
         self._check_length(len(text))
+        self._check_allowance(len(text))
         opened = self._open(request)
         turn = self._turns[opened.turn_id]
         turn.state = TURN_TABLE[turn.state][EndTurn]
@@ -288,11 +294,13 @@ class Session:
             return []
         try:
             self._check_length(turn.given_chars + len(text))
+            self._check_allowance(len(text))
         except ClientError as error:
             # A turn whose text cannot be whole must not look as if it had been spoken.
             self._end(turn_id, TurnState.FAILED)
             return [FailTurn(turn_id, error)]
         turn.given_chars += len(text)
+        self._given_chars += len(text)
         effects: list[Effect] = [GiveText(turn_id, text)]
         pending = turn.given_chars - turn.taken_chars
         if not turn.paused and turn.state is TurnState.OPEN and pending > self._limits.text_high_water_chars:
@@ -305,6 +313,14 @@ class Session:
             raise ClientError(
                 Code.TEXT_TOO_LONG,
                 f"the turn's text has {chars} characters; limits.max_turn_chars is {self._limits.max_turn_chars}",
+            )
+
+    def _check_allowance(self, chars: int) -> None:
+        if self._max_chars is not None and self._given_chars + chars > self._max_chars:
+            raise ClientError(
+                Code.FORBIDDEN,
+                f"the session's token allows {self._max_chars} characters in all; {self._given_chars} were given"
+                f" before, and this text has {chars}",
             )
 
     def _cancel_all(self, played_samples: int | None = None) -> list[Effect]:

@@ -162,10 +162,21 @@ class SpeechBody(_TurnFields, tag="speak", kw_only=True):
     container: Literal["raw", "wav"] = "raw"
 
 
+class TokenBody(_Strict):
+    """The body of `POST /v1/tokens`."""
+
+    ttl_s: float | None = None
+    max_chars: int | None = None
+    provider: str | None = None
+    voice: str | None = None
+    origin: str | None = None
+
+
 _MESSAGES: tuple[type[Struct], ...] = Message.__args__
 _BY_TYPE = {str(kind.__struct_config__.tag): kind for kind in _MESSAGES}
 _DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Message)
 _SPEECH_DECODER = msgspec.json.Decoder(SpeechBody)
+_TOKEN_DECODER = msgspec.json.Decoder(TokenBody)
 _ENCODER = msgspec.json.Encoder()
 
 S = TypeVar("S")
@@ -186,10 +197,19 @@ def receive(message: str | bytes) -> Command:
 
 def receive_speech(body: bytes) -> SpeechBody:
     """The body of `POST /v1/speech`. Raises ClientError `invalid_message`."""
+    return _body(_SPEECH_DECODER, SpeechBody, body)
+
+
+def receive_token(body: bytes) -> TokenBody:
+    """The body of `POST /v1/tokens`, which may be empty. Raises ClientError `invalid_message`."""
+    return _body(_TOKEN_DECODER, TokenBody, body or b"{}")
+
+
+def _body(decoder: "msgspec.json.Decoder[S]", kind: type[Struct], body: bytes) -> S:
     try:
-        return _SPEECH_DECODER.decode(body)
+        return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise ClientError(Code.INVALID_MESSAGE, _explain(SpeechBody, error)) from None
+        raise ClientError(Code.INVALID_MESSAGE, _explain(kind, error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise ClientError(Code.INVALID_MESSAGE, "the body is not JSON; send one JSON object") from None
 
@@ -393,4 +413,4 @@ def _explain(kind: type[Struct], error: msgspec.ValidationError) -> str:
         place = reason.partition(" at `")[2].removesuffix("`")
         fields = [field.encode_name for field in msgspec.structs.fields(_NESTED.get(place, kind))]
         reason = f"{reason}; the fields there are {', '.join(fields)}"
-    return reason if kind is SpeechBody else f"{kind.__struct_config__.tag}: {reason}"
+    return reason if kind in (SpeechBody, TokenBody) else f"{kind.__struct_config__.tag}: {reason}"

@@ -13,11 +13,17 @@ from aiohttp import web
 
 from relay.config import Config, ConfigError
 from relay.errors import Code, LimitError
+from relay.server import shared
 from relay.server.auth import Auth
+from relay.server.cors import Cors
+from relay.server.door import Door
 from relay.server.listener import BACKLOG, bind, is_loopback
 from relay.server.relay import Relay
 from relay.server.routes import Routes, errors_as_json
+from relay.server.setup import spent_tokens_of
+from relay.server.tokens import Tokens
 from relay.server.warmth import warm_codecs
+from relay.store.base import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +42,13 @@ class Server:
     `listener` is a socket that is bound already; without one the configured address is bound.
     """
 
-    def __init__(self, config: Config, listener: socket.socket | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        listener: socket.socket | None = None,
+        *,
+        wall_clock_s: Callable[[], float] = time.time,
+    ) -> None:
         self._config = config
         self._listener = listener
         self._site: web.SockSite | None = None
@@ -47,14 +59,18 @@ class Server:
                 "machine could use it; set RELAY_SERVER_KEYS, or bind to 127.0.0.1"
             )
         self.relay = Relay(config)
-        self._routes = Routes(self.relay, auth)
+        self._spent = spent_tokens_of(config, shared.store())
+        secret = config.tokens.secret or shared.secret()
+        self._tokens = Tokens(secret, self._spent, self.relay.metrics, now_s=wall_clock_s)
+        self._routes = Routes(self.relay, Door(auth, self._tokens, config.tokens), self._tokens)
+        self._cors = Cors(auth)
         self.port = config.server.port
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         """Entered when ready. Leaving stops at once; call `drain` first to let turns finish."""
         warm_codecs()
-        async with self.relay.running():
+        async with self._remembering(), self.relay.running():
             runner = await self._start()
             sweeper = asyncio.create_task(self._sweep())
             try:
@@ -63,6 +79,18 @@ class Server:
                 sweeper.cancel()
                 await asyncio.wait([sweeper])
                 await runner.cleanup()
+
+    @asynccontextmanager
+    async def _remembering(self) -> AsyncIterator[None]:
+        """Which tokens were spent."""
+        try:
+            await self._spent.open()
+        except StoreError as error:
+            raise ConfigError(f"tokens.store: {error}") from error
+        try:
+            yield
+        finally:
+            await self._spent.close()
 
     async def stop_accepting(self) -> None:
         """Leaves new connections to another process that has the same socket."""
@@ -86,7 +114,8 @@ class Server:
 
     async def _start(self) -> web.AppRunner:
         app = web.Application(middlewares=[errors_as_json], client_max_size=self._config.limits.max_message_bytes)
-        app.add_routes(self._routes.table())
+        app.add_routes([*self._routes.table(), *self._cors.table()])
+        app.on_response_prepare.append(self._cors.on_response)
         runner = web.AppRunner(
             app,
             handle_signals=False,

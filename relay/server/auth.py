@@ -21,10 +21,16 @@ class Auth:
     def __init__(self, keys: Sequence[str], allowed_origins: Sequence[str]) -> None:
         self._digests = [_digest(key) for key in keys]
         self._origins = frozenset(origin.rstrip("/").lower() for origin in allowed_origins)
+        self._hosts = frozenset(urlsplit(origin).netloc for origin in self._origins)
 
     @property
     def required(self) -> bool:
         return bool(self._digests)
+
+    @property
+    def clients(self) -> list[str]:
+        """The names of the clients that have a key."""
+        return [_client(digest) for digest in self._digests]
 
     def client(self, headers: Mapping[str, str], address: str) -> str:
         """The name by which a client's limits are kept: its key's fingerprint, or its address. Raises ClientError."""
@@ -38,16 +44,31 @@ class Auth:
         matches = [hmac.compare_digest(digest, known) for known in self._digests]
         if not any(matches):
             raise ClientError(Code.UNAUTHORIZED, "the key is not one of this relay's keys")
-        return digest.hex()[:16]
+        return _client(digest)
 
     def check_origin(self, headers: Mapping[str, str]) -> None:
         """Browsers name the page that connects; other clients name none and are not asked. Raises ClientError."""
         origin = headers.get("Origin")
         if origin is None:
             return
-        if not _own_page(origin, headers.get("Host", "")) and origin.rstrip("/").lower() not in self._origins:
+        if not self.allows(origin, headers.get("Host", "")):
             raise ClientError(
                 Code.FORBIDDEN, "pages of this origin may not connect; add it to server.allowed_origins to let them"
+            )
+
+    def allows(self, origin: str, host: str) -> bool:
+        """May pages of `origin` connect to this server, which they know as `host`?"""
+        return _own_page(origin, host) or origin.rstrip("/").lower() in self._origins
+
+    def check_host(self, headers: Mapping[str, str]) -> None:
+        """Without keys, the name by which this server is called has to be one that cannot be made up: a page of a name
+        that was pointed here (DNS rebinding) reads with GET as its own, and names no origin. Raises ClientError."""
+        host = headers.get("Host", "").lower()
+        if not self.required and not _unforgeable(urlsplit(f"//{host}").hostname) and host not in self._hosts:
+            raise ClientError(
+                Code.FORBIDDEN,
+                "a relay without keys answers to addresses and localhost only; set server.keys, or add the origin of"
+                " this name to server.allowed_origins",
             )
 
 
@@ -55,13 +76,19 @@ def _own_page(origin: str, host: str) -> bool:
     """Is it a page of this server? Believed of addresses and localhost only: any other name can be made to point here
     by whoever owns it (DNS rebinding), so such an origin has to be listed."""
     page = urlsplit(origin)
-    if page.netloc.lower() != host.lower():
-        return False
+    return page.netloc.lower() == host.lower() and _unforgeable(page.hostname)
+
+
+def _unforgeable(name: str | None) -> bool:
     try:
-        ip_address(page.hostname or "")
+        ip_address(name or "")
     except ValueError:
-        return page.hostname == "localhost"
+        return name == "localhost"
     return True
+
+
+def _client(digest: bytes) -> str:
+    return digest.hex()[:16]
 
 
 def _digest(key: str) -> bytes:

@@ -29,6 +29,7 @@ from relay.core.session import Outcome, Session
 from relay.errors import ClientError, Code, LimitError, RelayError
 from relay.protocols import native
 from relay.server.outbox import CloseSocket, End, OutboxFull, Urgent, WsPong
+from relay.server.permit import EVERYTHING, Permit
 from relay.server.relay import Relay
 from relay.server.sender import SOCKET_HIGH_WATER_BYTES, Sender
 from relay.server.turn import Turn
@@ -63,11 +64,15 @@ class Socket(web.WebSocketResponse):
 class Connection:
     """One session from accept to close. `run` returns when the session is over and every task of it has ended."""
 
-    def __init__(self, relay: Relay, session_id: str, client: str) -> None:
+    def __init__(self, relay: Relay, session_id: str, client: str, permit: Permit = EVERYTHING) -> None:
         self.client = client
         self._relay = relay
         self._id = session_id
-        self._session = Session(relay.defaults, relay.limits.session, relay.settings)
+        self._permit = permit
+        self._defaults = permit.defaults(relay.defaults)
+        self._session = Session(
+            self._defaults, relay.limits.session, permit.settings(relay.settings), max_chars=permit.max_chars
+        )
         self._sender = Sender(relay.ticker, self._ended)
         self._outbox = self._sender.outbox
         self._socket = Socket(
@@ -82,7 +87,7 @@ class Connection:
         self._order: list[Turn] = []
         self._tasks: asyncio.TaskGroup | None = None
         self._playing_until_s = AT_ONCE_S
-        self._last_message_s = self._last_spoke_s = time.monotonic()
+        self._last_message_s = self._last_spoke_s = self._opened_s = time.monotonic()
         self._closing = False
         self._cut = False
 
@@ -92,7 +97,7 @@ class Connection:
         assert writer is not None and transport is not None, "they were there to answer the handshake"
         _tune(transport)
         self._sender.open(self._socket, writer, transport)
-        self._tell(SessionReady(session_id=self._id, limits=self._relay.limits.session, defaults=self._relay.defaults))
+        self._tell(SessionReady(session_id=self._id, limits=self._relay.limits.session, defaults=self._defaults))
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 sending = self._tasks.create_task(self._sender.run())
@@ -124,15 +129,16 @@ class Connection:
         self._session.drain()
         self._close_if_drained()
 
-    def stop(self, error: RelayError) -> None:
+    def stop(self, error: RelayError, close_code: int = 1001) -> None:
         """End every turn with `error` at once and close."""
         for turn_id in self._session.live_turns:
             self._session.settle(turn_id, Outcome.BROKEN)
             self._fail(turn_id, error)
-        self._shut(1001, error.code, retryable=True)
+        self._shut(close_code, error.code, retryable=error.retryable)
 
     def check(self, now_s: float) -> None:
-        """Called about once a second: ends a session that is idle, or whose client has stopped reading for too long.
+        """Called about once a second: ends a session that is idle, has outlived its token, or whose client has stopped
+        reading for too long.
 
         Idle is a session whose client says nothing while nothing is being spoken: turns that wait for text do not keep
         it alive.
@@ -142,9 +148,20 @@ class Connection:
             self._last_spoke_s = now_s
         if now_s - max(self._last_message_s, self._last_spoke_s) > limits.session.idle_timeout_s:
             self._shut(1008, Code.IDLE_TIMEOUT, retryable=True)
+        session_s = self._permit.session_s
+        if session_s is not None and now_s - self._opened_s > session_s and not self._closing:
+            self._outlived(session_s)
         full_since_s = self._sender.full_since_s
         if full_since_s is not None and now_s - full_since_s > limits.slow_client_timeout_s:
             self._cut_off()
+
+    def _outlived(self, session_s: float) -> None:
+        error = ClientError(
+            Code.UNAUTHORIZED, f"a token's session lasts at most {session_s:g} s (tokens.session_s); get a new token"
+        )
+        if not self._turns:
+            self._tell(Failed(error=error))
+        self.stop(error, 1008)
 
     # In: client -> session -> effects.
 

@@ -13,15 +13,16 @@ from relay.core.formats import AudioFormat, Encoding
 from relay.core.frames import Frame
 from relay.errors import ClientError, Code, LimitError, RelayError
 from relay.protocols import native
+from relay.server.permit import Permit
 from relay.server.relay import Relay
 from relay.server.single import SingleTurn
 from relay.server.turn import Turn
 
 
-async def speech(relay: Relay, request: web.Request) -> web.StreamResponse:
+async def speech(relay: Relay, request: web.Request, permit: Permit) -> web.StreamResponse:
     """Speaks the body's text. The status line waits for the first audio; a failure after it cuts the connection."""
     body = native.receive_speech(await request.read())
-    single = SingleTurn(relay, _wanted(body.request()))
+    single = SingleTurn(relay, _wanted(body.request()), permit)
     single.append(body.text)
     single.end_input()
     async with single, aclosing(_frames(single)) as frames:

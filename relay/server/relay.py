@@ -90,7 +90,7 @@ class Relay:
         )
 
     def _candidate(self, name: str, wanted: Wanted) -> Candidate:
-        provider = self._provider(name)
+        provider = self.provider(name)
         return Candidate(provider=provider, speech=provider.resolve(wanted), budget=self.budgets[name])
 
     def turn_failed(self, turn: Turn, error: RelayError, *, session: str | None = None) -> None:
@@ -109,7 +109,7 @@ class Relay:
         Raises RelayError where one provider was asked for.
         """
         if provider is not None:
-            return {provider: _speaking(await self._voices_of(self._provider(provider)), language)}, []
+            return {provider: _speaking(await self._voices_of(self.provider(provider)), language)}, []
         found: dict[str, list[Voice]] = {}
         failed: list[RelayError] = []
         for name, each in self.providers.items():
@@ -119,7 +119,8 @@ class Relay:
                 failed.append(error)
         return found, failed
 
-    def _provider(self, name: str) -> Provider:
+    def provider(self, name: str) -> Provider:
+        """Raises ClientError for one that cannot be used."""
         if name in self.providers:
             return self.providers[name]
         if name in self.missing:

@@ -1,7 +1,8 @@
 """The HTTP routes, and the one place where an error becomes a status and a body."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from secrets import token_hex
 
@@ -10,10 +11,12 @@ from aiohttp import web
 
 from relay.errors import ClientError, Code, InternalError, LimitError, RelayError
 from relay.protocols import native
-from relay.server.auth import Auth
 from relay.server.connection import Connection
+from relay.server.door import Caller, Door
 from relay.server.http_speech import speech
+from relay.server.http_tokens import mint
 from relay.server.relay import Relay
+from relay.server.tokens import Tokens
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +30,10 @@ DRAINING_RETRY_AFTER_S = 5
 class Routes:
     """Handlers over one relay. `connections` are the sessions now open, for draining and for the sweep."""
 
-    def __init__(self, relay: Relay, auth: Auth) -> None:
+    def __init__(self, relay: Relay, door: Door, tokens: Tokens) -> None:
         self._relay = relay
-        self._auth = auth
+        self._door = door
+        self._tokens = tokens
         self.connections: set[Connection] = set()
         self.requests = 0
 
@@ -37,6 +41,7 @@ class Routes:
         return [
             web.get("/v1/stream", self.stream),
             web.post("/v1/speech", self.speech),
+            web.post("/v1/tokens", self.tokens),
             web.get("/v1/providers", self.providers),
             web.get("/v1/voices", self.voices),
             web.get("/healthz", self.healthz),
@@ -47,32 +52,38 @@ class Routes:
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """The WebSocket. Refusals happen here, before the upgrade, as HTTP errors."""
         try:
-            client = self._admit(request)
+            caller = self._admit(request, speaks=True)
             if request.headers.get("Upgrade", "").lower() != "websocket":
                 raise ClientError(Code.INVALID_MESSAGE, "/v1/stream is a WebSocket; connect with ws:// or wss://")
-            self._relay.places.take(client)
+            async with self._entered(caller):
+                return await self._connected(request, caller)
         except RelayError as error:
             self._relay.metrics.session_refused(error.code)
             raise
-        connection = Connection(self._relay, f"s-{token_hex(8)}", client)
+
+    async def _connected(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        connection = Connection(self._relay, f"s-{token_hex(8)}", caller.client, caller.permit)
         self.connections.add(connection)
         self._relay.metrics.session_opened()
         try:
             return await connection.run(request)
         finally:
             self.connections.discard(connection)
-            self._relay.places.give_back(client)
             self._relay.metrics.session_closed(connection.outbox_peak_ms)
 
     async def speech(self, request: web.Request) -> web.StreamResponse:
-        client = self._admit(request)
-        self._relay.places.take(client)
+        caller = self._admit(request, speaks=True)
         self.requests += 1
         try:
-            return await speech(self._relay, request)
+            async with self._entered(caller):
+                return await speech(self._relay, request, caller.permit)
         finally:
             self.requests -= 1
-            self._relay.places.give_back(client)
+
+    async def tokens(self, request: web.Request) -> web.Response:
+        caller = self._admit(request)
+        token = await mint(self._relay, self._door, self._tokens, caller, request)
+        return _json(token, status=201, headers={"Cache-Control": "no-store"})
 
     async def providers(self, request: web.Request) -> web.Response:
         self._admit(request)
@@ -101,13 +112,24 @@ class Routes:
     async def metrics(self, request: web.Request) -> web.Response:
         return web.Response(body=self._relay.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
-    def _admit(self, request: web.Request) -> str:
-        """Who asks. Raises RelayError for who may not."""
-        self._auth.check_origin(request.headers)
-        client = self._auth.client(request.headers, request.remote or "unknown")
+    @asynccontextmanager
+    async def _entered(self, caller: Caller) -> AsyncIterator[None]:
+        """A place, taken before a token is spent: who is told to come again can."""
+        self._relay.places.take(caller.client)
+        try:
+            await self._door.enter(caller)
+            yield
+        finally:
+            self._relay.places.give_back(caller.client)
+
+    def _admit(self, request: web.Request, *, speaks: bool = False) -> Caller:
+        """Who asks. Raises RelayError for who may not; a token is good for what `speaks` only."""
+        caller = self._door.caller(request)
+        if caller.claims is not None and not speaks:
+            raise ClientError(Code.FORBIDDEN, "a token opens one session or speaks one turn, no more; send a key here")
         if self._relay.draining:
             raise _draining()
-        return client
+        return caller
 
 
 @web.middleware
@@ -142,5 +164,7 @@ def _draining() -> LimitError:
     return LimitError(Code.SHUTTING_DOWN, "the relay is shutting down", retry_after_s=DRAINING_RETRY_AFTER_S)
 
 
-def _json(value: object) -> web.Response:
-    return web.Response(body=msgspec.json.encode(value), headers={"Content-Type": JSON})
+def _json(value: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(
+        body=msgspec.json.encode(value), status=status, headers={"Content-Type": JSON, **(headers or {})}
+    )

@@ -14,6 +14,8 @@ from relay.providers.catalog import PROVIDERS
 from relay.providers.drivers.http_settings import HttpSettings
 from relay.server.budget import ProviderBudget
 from relay.server.limits import Limits
+from relay.store import spent_tokens
+from relay.store.base import SpentTokens
 
 
 def build_providers(config: Config) -> tuple[dict[str, Provider], dict[str, str]]:
@@ -73,6 +75,14 @@ def patience(config: Config) -> HttpSettings:
         return HttpSettings(**msgspec.structs.asdict(config.http))
     except ValueError as error:
         raise ConfigError(f"http.{error}") from error
+
+
+def spent_tokens_of(config: Config, shared: str) -> SpentTokens:
+    """Where spent tokens are remembered; `shared` is the address that processes of one relay share, if they do."""
+    try:
+        return spent_tokens(config.tokens.store or shared or "memory:")
+    except RelayError as error:
+        raise ConfigError(f"tokens.store: {error.message}") from error
 
 
 def limits_of(config: Config) -> Limits:

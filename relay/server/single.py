@@ -11,6 +11,7 @@ from relay.core.frames import Frame
 from relay.core.session import Session
 from relay.errors import RelayError
 from relay.server.outbox import End, PulledOutbox
+from relay.server.permit import EVERYTHING, Permit
 from relay.server.relay import Relay
 from relay.server.turn import Turn
 
@@ -21,9 +22,14 @@ class SingleTurn:
     Text limits and settings are those of a session. Raises RelayError where a session would answer `error`.
     """
 
-    def __init__(self, relay: Relay, request: TurnRequest) -> None:
+    def __init__(self, relay: Relay, request: TurnRequest, permit: Permit = EVERYTHING) -> None:
         self._relay = relay
-        self._session = Session(relay.defaults, relay.limits.session, relay.settings)
+        self._session = Session(
+            permit.defaults(relay.defaults),
+            relay.limits.session,
+            permit.settings(relay.settings),
+            max_chars=permit.max_chars,
+        )
         self._outbox = PulledOutbox(relay.ticker)
         self._task: asyncio.Task[None] | None = None
         self._end: RelayError | str = "disconnected"

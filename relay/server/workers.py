@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from relay.config import Config, ConfigError
+from relay.server import shared
 from relay.server.listener import BACKLOG, bind, is_loopback
 
 log = logging.getLogger(__name__)
@@ -105,7 +106,7 @@ class Supervisor:
         hurry = asyncio.Event()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, lambda: (hurry if self._stopping.is_set() else self._stopping).set())
-        with tempfile.TemporaryDirectory(prefix="relay-metrics-") as folder:
+        with tempfile.TemporaryDirectory(prefix="relay-metrics-") as folder, shared.folder():
             # prometheus-client adds up what all processes write there.
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
             await self._fill_all()

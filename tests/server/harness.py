@@ -42,8 +42,8 @@ def config(provider_url: str = "http://127.0.0.1:9", **sections: Any) -> Config:
 
 
 @asynccontextmanager
-async def serving(settings: Config) -> AsyncIterator[Server]:
-    server = Server(settings)
+async def serving(settings: Config, **options: Any) -> AsyncIterator[Server]:
+    server = Server(settings, **options)
     async with server.serving():
         yield server
 
@@ -135,8 +135,8 @@ class Client:
 
 
 @asynccontextmanager
-async def client(server: Server, **options: Any) -> AsyncIterator[Client]:
-    url = f"ws://127.0.0.1:{server.port}/v1/stream"
+async def client(server: Server, path: str = "/v1/stream", **options: Any) -> AsyncIterator[Client]:
+    url = f"ws://127.0.0.1:{server.port}{path}"
     options = {"compression": None, "max_size": None, "close_timeout": 1, **options}
     async with ws_connect(url, **options) as websocket, Client(websocket) as connected:
         yield connected
