@@ -16,6 +16,7 @@ from relay.core.formats import AudioFormat, Encoding
 from relay.providers import playai_job, sauti_job
 from relay.providers.catalog import PROVIDERS
 from relay.server.app import Server
+from relay.server.segments import OPEN_SEGMENTS
 from relay.server.setup import build_providers
 from relay.testing.audio import speech_like, wav
 from relay.testing.fake_provider import Chooser, FakeProvider, FakeRequest, in_turn
@@ -391,3 +392,53 @@ async def test_what_is_missing_is_said(given: dict[str, Any], says: str) -> None
             listed = {each["name"]: each for each in (await response.json())["providers"]}
     assert (listed["playai"]["usable"], listed["playai"]["reason"]) == (False, says)
     assert listed["sauti"]["reason"] == "no key: set SAUTI_API_KEY, or providers.sauti.api_key in the configuration"
+
+
+# Jobs feel like streams
+
+
+class HeldService:
+    """Both APIs' jobs by number, of which only the first is ever finished while `held`."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.held = True
+
+    def __call__(self, request: FakeRequest) -> Script:
+        if request.path.endswith((".wav", "/audio")):
+            number = int(request.path.split("/")[-2])
+            return body(200, wav_of(pcm(number)), content_type="audio/wav")
+        if request.method == "POST":
+            self.texts.append(request.json()["text"])
+            return self.job(len(self.texts) - 1, False, request)
+        number = int(request.path.rpartition("/")[2])
+        return self.job(number, number == 0 or not self.held, request)
+
+    def job(self, number: int, done: bool, request: FakeRequest) -> Script:
+        if request.path.startswith("/v1/tts/jobs"):
+            return body(200, {"job_id": str(number), "status": "succeeded" if done else "running"})
+        url = f"http://{request.headers['host']}/{number}/clip.wav"
+        return body(200, {"id": str(number), "output": {"status": "COMPLETED" if done else "IN_PROGRESS", "url": url}})
+
+
+@pytest.mark.parametrize("provider", [SAUTI, PLAYAI], ids=["sauti", "playai"])
+async def test_a_long_text_is_heard_from_its_first_part_while_the_rest_is_being_made(provider: dict[str, str]) -> None:
+    """No job of the whole text is waited for: the first one is short, and nothing but it has to be finished."""
+    text = "Here is one sentence that is long enough to stand alone. " * 20
+    service = HeldService()
+    options = {"delivery": "job", **({"outputFormat": "wav"} if provider is PLAYAI else {})}
+    async with relay_to(service) as (server, fake), client(server) as caller:
+        await caller.send(type="speak", text=text, **provider, **NATIVE, options=options)
+        heard = b""
+        while len(heard) < len(pcm(0)) // 2:
+            message = await caller.receive()
+            heard += message if isinstance(message, bytes) else b""
+        assert len(service.texts[0]) < 100 < len(text) / 2
+        while len(service.texts) < 2:
+            await fake.exchange(len(fake.exchanges))
+        assert len(service.texts) <= 1 + OPEN_SEGMENTS, "the next part is being made meanwhile, and not all of them"
+        service.held = False
+        rest = await caller.turn()
+    assert rest.end["type"] == "turn.done", rest.end
+    assert "".join(service.texts) == text
+    assert heard + rest.audio == b"".join(pcm(number) for number in range(len(service.texts)))
