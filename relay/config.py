@@ -106,6 +106,19 @@ class HttpConfig(Struct, forbid_unknown_fields=True, frozen=True):
     retries: int = 2
 
 
+class WebSocketConfig(Struct, forbid_unknown_fields=True, frozen=True):
+    """Patience with providers that take text as it is typed; `drivers.ws_settings` has the reasons of the values."""
+
+    connect_timeout_s: float = 5.0
+    greeting_timeout_s: float = 5.0
+    first_audio_timeout_s: float = 10.0
+    stall_timeout_s: float = 10.0
+    write_timeout_s: float = 5.0
+    idle_s: float = 45.0
+    idle_per_key: int = 2
+    idle_sockets: int = 32
+
+
 class ProviderConfig(Struct, forbid_unknown_fields=True, frozen=True):
     api_key: str | None = None
     base_url: str | None = None
@@ -131,6 +144,7 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     defaults: DefaultsConfig = field(default_factory=DefaultsConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
+    websocket: WebSocketConfig = field(default_factory=WebSocketConfig)
     tokens: TokensConfig = field(default_factory=TokensConfig)
     log: LogConfig = field(default_factory=LogConfig)
     providers: dict[str, ProviderConfig] = field(default_factory=dict)
@@ -142,6 +156,7 @@ _SECTIONS: dict[str, type[Struct]] = {
     "limits": LimitsConfig,
     "defaults": DefaultsConfig,
     "http": HttpConfig,
+    "websocket": WebSocketConfig,
     "tokens": TokensConfig,
     "log": LogConfig,
 }

@@ -35,12 +35,14 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         RELAY_SERVER_PORT="2",
         RELAY_SERVER_KEYS="a, b,",
         RELAY_LIMITS_IDLE_TIMEOUT_S="1.5",
+        RELAY_WEBSOCKET_IDLE_PER_KEY="3",
         BREEZE_API_KEY="environment",
         BREEZE_BASE_URL="http://127.0.0.1:9",
     )
     assert config.server.port == 2
     assert config.server.keys == ["a", "b"]
     assert config.limits.idle_timeout_s == 1.5
+    assert config.websocket.idle_per_key == 3
     breeze = config.providers["breeze"]
     assert (breeze.api_key, breeze.voice, breeze.base_url) == ("environment", "v", "http://127.0.0.1:9")
 

@@ -14,7 +14,7 @@ from relay.metrics import Metrics
 from relay.providers.base import Provider, Voice, VoiceQuery, Wanted
 from relay.providers.drivers.dispatch import Drivers
 from relay.server.limits import Places
-from relay.server.setup import budgets_of, build_providers, defaults_of, limits_of, patience
+from relay.server.setup import budgets_of, build_providers, defaults_of, dialogue_patience, limits_of, patience
 from relay.server.ticker import Ticker
 from relay.server.turn import Turn, TurnSettings
 from relay.server.upstream import Candidate
@@ -40,7 +40,7 @@ class Relay:
         self.providers, self.missing = build_providers(config)
         self.defaults = defaults_of(config, self.providers)
         self.budgets = budgets_of(config, self.providers)
-        self.drivers = Drivers(patience(config))
+        self.drivers = Drivers(patience(config), dialogue_patience(config))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

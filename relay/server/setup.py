@@ -12,6 +12,7 @@ from relay.errors import RelayError
 from relay.providers.base import Provider, ProviderSettings, Wanted
 from relay.providers.catalog import PROVIDERS
 from relay.providers.drivers.http_settings import HttpSettings
+from relay.providers.drivers.ws_settings import WsSettings
 from relay.server.budget import ProviderBudget
 from relay.server.limits import Limits
 from relay.store import spent_tokens
@@ -75,6 +76,13 @@ def patience(config: Config) -> HttpSettings:
         return HttpSettings(**msgspec.structs.asdict(config.http))
     except ValueError as error:
         raise ConfigError(f"http.{error}") from error
+
+
+def dialogue_patience(config: Config) -> WsSettings:
+    try:
+        return WsSettings(**msgspec.structs.asdict(config.websocket))
+    except ValueError as error:
+        raise ConfigError(f"websocket.{error}") from error
 
 
 def spent_tokens_of(config: Config, shared: str) -> SpentTokens:

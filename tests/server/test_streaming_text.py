@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from relay.config import LimitsConfig
+from relay.config import LimitsConfig, WebSocketConfig
 from relay.server.app import Server
 from relay.testing.fake_breeze import FakeBreeze, clip, greet, session, speak_turn
 from relay.testing.fake_socket import Link, Refuse, Scene
@@ -200,6 +200,19 @@ async def test_a_handshake_refused_is_the_turns_error() -> None:
     assert (heard.end["code"], heard.end["retry_after_s"]) == ("provider_rate_limited", 1.0)
     assert heard.end["provider"]["status"] == 429
     assert heard.frames == []
+
+
+async def test_a_provider_that_stays_silent_is_waited_for_as_long_as_is_configured() -> None:
+    async def scene(link: Link) -> None:
+        await greet(link)
+        await link.heard("turn.end")
+        await link.stall()
+
+    async with relay_to(scene, websocket=WebSocketConfig(first_audio_timeout_s=0.1)) as (server, _):
+        async with client(server) as caller:
+            heard = await caller.speak("Hello.")
+    assert heard.end["code"] == "provider_timeout"
+    assert "0.1 s" in heard.end["message"]
 
 
 async def test_text_that_the_provider_does_not_read_pauses_the_client() -> None:

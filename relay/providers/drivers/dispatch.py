@@ -14,18 +14,19 @@ from relay.providers.drivers.http_settings import HttpSettings
 from relay.providers.drivers.local import LocalDriver
 from relay.providers.drivers.poll import PollDriver
 from relay.providers.drivers.ws import WsDriver
+from relay.providers.drivers.ws_settings import WsSettings
 
 
 class Drivers:
     """All drivers as one. Entering starts them, leaving ends every request, connection and worker they have."""
 
-    def __init__(self, http: HttpSettings) -> None:
+    def __init__(self, http: HttpSettings, ws: WsSettings) -> None:
         self.http = HttpDriver(http)
         self.local = LocalDriver()
         # Started last and closed first: what it still has to say goes through the HTTP driver.
         self.poll = PollDriver(self.http)
         # It mints its credentials there.
-        self.ws = WsDriver(self.http)
+        self.ws = WsDriver(self.http, ws)
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
