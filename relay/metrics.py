@@ -18,8 +18,13 @@ RELAY_BUCKETS_S = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05
 class EndedTurn(Protocol):
     """What the metrics read of a turn."""
 
-    frames_sent: int
-    samples_sent: int
+    pacer: Pacer | None
+
+    @property
+    def frames_sent(self) -> int: ...
+
+    @property
+    def samples_sent(self) -> int: ...
 
     @property
     def provider_name(self) -> str: ...
@@ -29,9 +34,6 @@ class EndedTurn(Protocol):
 
     @property
     def sent_ms(self) -> float: ...
-
-    @property
-    def pacer(self) -> Pacer | None: ...
 
     def report(self) -> dict[str, float | bool | None]: ...
 

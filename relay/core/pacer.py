@@ -72,12 +72,20 @@ class Pacer:
             return self._not_before_s - self._lead_s
         return self._start_s + pts / self._rate_hz - self._lead_s
 
-    def waits(self) -> None:
-        """The next frame is there before its instant, so that how late it leaves is nobody's doing but the relay's."""
-        self._next_waits = True
+    def leave(self, pts: int, now_s: float) -> float:
+        """Lets the frame at `pts` leave if it may: returns AT_ONCE_S, and it counts as sent. Else when it may.
 
-    def sent(self, pts: int, now_s: float) -> None:
-        """The frame at `pts` has left. Call once per frame, in order."""
+        Call for the frames in order, for each until it has left. A frame that was refused once is there before its
+        instant, so that how late it leaves is nobody's doing but the caller's.
+        """
+        ready_s = self.ready_s(pts)
+        if ready_s > now_s:
+            self._next_waits = True
+            return ready_s
+        self._sent(pts, now_s)
+        return AT_ONCE_S
+
+    def _sent(self, pts: int, now_s: float) -> None:
         self._sent_samples = pts + self._frame_samples
         if self._start_s is None:
             self._start_s = max(now_s, self._not_before_s)

@@ -49,14 +49,8 @@ class Owner(Protocol):
     stopped: bool
     frame_ms: int
 
-    def ready_s(self, pts: int, /) -> float:
-        """The instant from which the frame at `pts` may leave."""
-
-    def waits(self, until_s: float) -> None:
-        """The next frame is there, and may not leave before."""
-
-    def sent(self, frame: Frame, now_s: float) -> None:
-        """The frame leaves now."""
+    def leave(self, frame: Frame, now_s: float) -> float:
+        """AT_ONCE_S: the frame leaves now, and counts as sent. Else the instant from which it may."""
 
 
 Content: TypeAlias = Frame | Event | End
@@ -111,6 +105,7 @@ class Outbox:
         if owner.stopped:
             return
         queue, frame_ms = self._queue, owner.frame_ms
+        was_empty = not queue
         for content in contents:
             queue.append((owner, content))
             if type(content) is Frame:
@@ -118,7 +113,8 @@ class Outbox:
         if self.held_ms > HIGH_WATER_MS:
             self._room.clear()
         self.peak_ms = max(self.peak_ms, self.held_ms)
-        self.nudge()
+        if was_empty:  # else what is put now leaves after what has been waiting
+            self.nudge()
 
     def post(self, message: Urgent) -> None:
         """Sends `message` before everything in the queue, after what was posted before. Raises OutboxFull."""
@@ -167,11 +163,10 @@ class Outbox:
             entry = self._queue[0]
             owner, content = entry
             if type(content) is Frame:
-                ready_s = owner.ready_s(content.pts)
-                if ready_s > now_s:
-                    self._wait_until(owner, ready_s)
+                ready_s = owner.leave(content, now_s)
+                if ready_s != AT_ONCE_S:
+                    self._wait_until(ready_s)
                     break
-                owner.sent(content, now_s)
                 used_bytes += len(content.payload)
                 freed_ms += owner.frame_ms
             self._queue.popleft()
@@ -180,13 +175,10 @@ class Outbox:
             self._release(freed_ms)
         return taken
 
-    def _wait_until(self, owner: Owner, ready_s: float) -> None:
-        if ready_s == self._alarm_s:
-            return
-        self._alarm_s = ready_s
-        owner.waits(ready_s)
-        if ready_s != NEVER_S:
+    def _wait_until(self, ready_s: float) -> None:
+        if ready_s != self._alarm_s and ready_s != NEVER_S:
             self._ticker.wake(self.nudge, ready_s)
+        self._alarm_s = ready_s
 
     def _release(self, freed_ms: int) -> None:
         self.held_ms -= freed_ms

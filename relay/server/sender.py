@@ -16,7 +16,7 @@ from relay.protocols import native
 from relay.server.outbox import CloseSocket, End, Item, Outbox, WsPong
 from relay.server.ticker import Ticker
 from relay.server.turn import Turn
-from relay.server.ws_message import ws_head, ws_message
+from relay.server.ws_message import binary_head, ws_message
 
 # What may wait in our side of the socket, where a cancel cannot drop it: a third of a second at 24 kHz.
 SOCKET_HIGH_WATER_BYTES = 16 * 1024
@@ -39,7 +39,8 @@ class Sender:
         self._transport: asyncio.Transport | None = None
         self._sending = False
         # Sending goes no further before `run` has looked: the socket is full, gone or to be closed, or there is a bug.
-        self._held_up = asyncio.Event()
+        self._held_up = False
+        self._look = asyncio.Event()
         self._farewell: CloseSocket | None = None
         self._bug: Exception | None = None
 
@@ -57,7 +58,7 @@ class Sender:
     async def run(self) -> None:
         try:
             while True:
-                await self._held_up.wait()
+                await self._look.wait()
                 if self._bug is not None:
                     raise self._bug
                 if self._farewell is not None:
@@ -68,7 +69,8 @@ class Sender:
                 self.full_since_s = None
                 if self._transport is None or self._transport.is_closing():
                     raise ClientConnectionResetError("the connection is closing")
-                self._held_up.clear()
+                self._look.clear()
+                self._held_up = False
                 self._send()
         except ConnectionError:
             # The client is gone; the reader is told so by the socket.
@@ -79,23 +81,27 @@ class Sender:
         most of a frame's cost."""
         transport, outbox = self._transport, self.outbox
         # What comes to be sent because of what is being sent is found by the loop below.
-        if self._sending or transport is None or self._held_up.is_set():
+        if self._sending or transport is None or self._held_up:
             return
         self._sending = True
         try:
-            while outbox.ready and not self._held_up.is_set():
+            while outbox.ready and not self._held_up:
                 if pieces := self._messages(outbox.take(SOCKET_HIGH_WATER_BYTES)):
                     if transport.is_closing():
-                        self._held_up.set()
+                        self._hold_up()
                         return
                     transport.write(b"".join(pieces))
                     if transport.get_write_buffer_size() > SOCKET_HIGH_WATER_BYTES:
-                        self._held_up.set()
+                        self._hold_up()
         except Exception as error:  # in the end it is `run`'s owner who hears of it
             self._bug = error
-            self._held_up.set()
+            self._hold_up()
         finally:
             self._sending = False
+
+    def _hold_up(self) -> None:
+        self._held_up = True
+        self._look.set()
 
     def _messages(self, items: list[Item]) -> list[bytes]:
         """Items as WebSocket messages."""
@@ -108,7 +114,7 @@ class Sender:
                     if content.pts == 0:
                         pieces.append(_text(turn.audio_started()))
                     payload = turn.message(content)
-                    pieces += (ws_head(WSMsgType.BINARY, len(payload)), payload)
+                    pieces += (binary_head(len(payload)), payload)
                 elif isinstance(content, End):
                     pieces.append(_text(self._ended(turn, content)))
                 else:
@@ -118,7 +124,7 @@ class Sender:
                 pieces.append(ws_message(WSMsgType.PONG, item.payload))
             elif isinstance(item, CloseSocket):
                 self._farewell = item
-                self._held_up.set()
+                self._hold_up()
                 break
             else:
                 pieces.append(_text(item))

@@ -91,9 +91,8 @@ class Turn:
         self.stopped = False
         self.timings = Timings()
         self.provider_ids: dict[str, str] = {}
-        self.frames_sent = 0
-        self.samples_sent = 0
-        self.padding_sent = 0
+        self._last_sent: Frame | None = None
+        self._last_sent_s = 0.0
         self.samples_played: int | None = None
         self._outbox = outbox
         self._clock = clock
@@ -124,9 +123,6 @@ class Turn:
         self._audio: TurnAudio | None = None
         self.pacer: Pacer | None = None
         self.frame_ms = settings.audio.frame_ms
-        # The instant from which the frame at a pts may leave: the pacer's own, for it is asked for every frame.
-        self.ready_s: Callable[[int], float]
-        self._last_frame_s: float | None = None
         if settings.audio.sample_rate != NATIVE:
             self._form = settings.audio.resolve(settings.audio.sample_rate)
 
@@ -265,7 +261,6 @@ class Turn:
             self.settings.pacing, form, window_ms=self.settings.window_ms, not_before_s=self._playing_until_s()
         )
         self.pacer.grant(self._granted_ms)
-        self.ready_s = self.pacer.ready_s
         return [self.started(form)] if late else []
 
     def _begin(self, text: str) -> SegmentStarted:
@@ -303,6 +298,19 @@ class Turn:
         return self._text.chars
 
     @property
+    def frames_sent(self) -> int:
+        return -(-self.samples_sent // self._form.frame_samples) if self._form else 0
+
+    @property
+    def samples_sent(self) -> int:
+        """Samples of speech sent so far, padding not counted."""
+        return self._last_sent.pts + self._last_sent.samples if self._last_sent else 0
+
+    @property
+    def padding_sent(self) -> int:
+        return self._last_sent.padding if self._last_sent else 0
+
+    @property
     def sent_ms(self) -> float:
         """Milliseconds of speech sent so far."""
         return self._form.duration_ms(self.samples_sent) if self._form else 0.0
@@ -328,12 +336,17 @@ class Turn:
             form=form,
         )
 
-    def waits(self, until_s: float) -> None:
-        """A frame is there and its instant has not come (NEVER_S: no credit has)."""
-        if self.frames_sent == 0:
-            self.timings.held_until_s = min(until_s, self._clock()) if until_s == NEVER_S else until_s
-        if self.pacer is not None:
-            self.pacer.waits()
+    def leave(self, frame: Frame, now_s: float) -> float:
+        """See `Owner.leave`."""
+        assert self.pacer is not None, "a frame exists, so its format does"
+        ready_s = self.pacer.leave(frame.pts, now_s)
+        if ready_s == AT_ONCE_S:
+            if self._last_sent is None:
+                self.timings.mark(Stage.FIRST_FRAME, now_s)
+            self._last_sent, self._last_sent_s = frame, now_s
+        elif self._last_sent is None:  # held by the client's own wish
+            self.timings.held_until_s = now_s if ready_s == NEVER_S else ready_s
+        return ready_s
 
     def audio_started(self) -> AudioStarted:
         """To be sent right before the first frame, once that has been marked as sent."""
@@ -344,17 +357,6 @@ class Turn:
         if self.settings.audio.header:
             return pack_header(frame, self.settings.index) + frame.payload
         return frame.payload
-
-    def sent(self, frame: Frame, now_s: float) -> None:
-        """The frame leaves now."""
-        assert self.pacer is not None, "a frame exists, so its format does"
-        if self.frames_sent == 0:
-            self.timings.mark(Stage.FIRST_FRAME, now_s)
-        self.frames_sent += 1
-        self.samples_sent += frame.samples
-        self.padding_sent += frame.padding
-        self._last_frame_s = now_s
-        self.pacer.sent(frame.pts, now_s)
 
     # How it ends.
 
@@ -382,8 +384,8 @@ class Turn:
 
     def report(self) -> dict[str, float | bool | None]:
         """The turn's timings so far."""
-        if self._last_frame_s is not None:
-            self.timings.mark(Stage.LAST_FRAME, self._last_frame_s)
+        if self._last_sent is not None:
+            self.timings.mark(Stage.LAST_FRAME, self._last_sent_s)
         self.timings.leading_silence_ms = self._audio.leading_silence_ms if self._audio else None
         return self.timings.report()
 

@@ -27,18 +27,14 @@ class FakeTurn:
     def __init__(self, frame_ms: int = 100) -> None:
         self.frame_ms = frame_ms
         self.stopped = False
-        self.waited_until_s = AT_ONCE_S
         self.ready_at_s = AT_ONCE_S
         self.frames_sent = 0
 
-    def ready_s(self, pts: int) -> float:
-        return self.ready_at_s
-
-    def waits(self, until_s: float) -> None:
-        self.waited_until_s = until_s
-
-    def sent(self, frame: Frame, now_s: float) -> None:
+    def leave(self, frame: Frame, now_s: float) -> float:
+        if self.ready_at_s > now_s:
+            return self.ready_at_s
         self.frames_sent += 1
+        return AT_ONCE_S
 
 
 def frames(count: int, first: int = 0) -> list[Frame]:
