@@ -165,14 +165,16 @@ export interface Turn {
   readonly timings: TurnTimings;
   /** With `record: true`: what has come so far as a WAV file, exact; all of it once `done`. */
   wav(): Blob;
-  /** The same as samples, -1 to 1. */
-  samples(): Float32Array;
+  /** The same as samples, -1 to 1; those from sample `from` on. */
+  samples(from?: number): Float32Array;
 }
 
 /** Milliseconds after `speak()` was called, on the page's own clock; `null` where it has not happened. */
 export interface TurnTimings {
   /** The first message of the turn was handed to the socket. */
   sentMs: number | null;
+  /** The relay's time to first audio, by its own clock and after the turn's first text; told with the first frame. */
+  ttfaMs: number | null;
   firstFrameMs: number | null;
   /** The first sample was handed to the sound card. */
   firstPlayedMs: number | null;

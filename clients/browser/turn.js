@@ -42,6 +42,7 @@ export class Turn {
     this.heardOut = false;
     this.timings = {
       sentMs: null,
+      ttfaMs: null,
       firstFrameMs: null,
       firstPlayedMs: null,
       firstHeardMs: null,
@@ -95,8 +96,8 @@ export class Turn {
     return this.#recorded().wav();
   }
 
-  samples() {
-    return this.#recorded().samples();
+  samples(from = 0) {
+    return this.#recorded().samples(from);
   }
 
   // What the player tells it.
@@ -141,6 +142,9 @@ export class Turn {
     switch (message.type) {
       case "turn.started":
         this.started = message;
+        break;
+      case "audio.started":
+        this.timings.ttfaMs = message.ttfa_ms;
         break;
       case "text.segment":
         this.segments.push({ index: message.index, text: message.text, start_sample: message.start_sample });

@@ -27,9 +27,16 @@ export class Recording {
     return wavFile(this.#pieces, this.sampleRate, this.encoding);
   }
 
-  samples() {
+  /** Those from sample `from` on. */
+  samples(from = 0) {
     const floats = this.encoding === "pcm_f32le";
-    const parts = this.#pieces.map((piece) => (floats ? new Float32Array(piece) : new Int16Array(piece)));
+    const parts = [];
+    let start = 0;
+    for (const piece of this.#pieces) {
+      const part = floats ? new Float32Array(piece) : new Int16Array(piece);
+      if (start + part.length > from) parts.push(part.subarray(Math.max(0, from - start)));
+      start += part.length;
+    }
     const joined = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
     let at = 0;
     for (const part of parts) {

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 TRY_NEXT = """
 Listening on {url}
 
-Hear it (in another terminal):
+Hear it in the browser: open {url}/
+
+Or in another terminal:
   relay say "The relay speaks. It streams as it goes." --url {ws}/v1/stream{key} --out hello.wav
 
 Over HTTP:

@@ -18,6 +18,7 @@ from relay.server.auth import Auth
 from relay.server.cors import Cors
 from relay.server.door import Door
 from relay.server.listener import BACKLOG, bind, is_loopback
+from relay.server.page import Page
 from relay.server.relay import Relay
 from relay.server.routes import Routes, errors_as_json
 from relay.server.setup import spent_tokens_of
@@ -114,7 +115,7 @@ class Server:
 
     async def _start(self) -> web.AppRunner:
         app = web.Application(middlewares=[errors_as_json], client_max_size=self._config.limits.max_message_bytes)
-        app.add_routes([*self._routes.table(), *self._cors.table()])
+        app.add_routes([*self._routes.table(), *self._cors.table(), *Page().table()])
         app.on_response_prepare.append(self._cors.on_response)
         runner = web.AppRunner(
             app,

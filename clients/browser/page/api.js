@@ -1,0 +1,74 @@
+/** The relay's HTTP side: who can speak, and tokens. The key, if one is needed, lives here and nowhere else. */
+
+/** A refusal with the fields of the protocol's error body. */
+export class Refusal extends Error {
+  constructor({ code, message, retry_after_s: retryAfterS = null, provider = null }) {
+    super(message);
+    this.code = code;
+    this.retryAfterS = retryAfterS;
+    this.provider = provider;
+  }
+}
+
+export class Api {
+  #base;
+  #key = null;
+
+  /** @param base the address that the relay's paths are below */
+  constructor(base) {
+    this.#base = base;
+  }
+
+  get hasKey() {
+    return this.#key !== null;
+  }
+
+  useKey(key) {
+    this.#key = key;
+  }
+
+  get streamUrl() {
+    const url = new URL("v1/stream", this.#base);
+    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    return url;
+  }
+
+  async providers() {
+    return (await this.#ask("v1/providers")).providers;
+  }
+
+  async voices(provider) {
+    return (await this.#ask(`v1/voices?provider=${encodeURIComponent(provider)}`)).voices;
+  }
+
+  /** A token for one connection; null where the relay asks for none. */
+  async token() {
+    if (!this.hasKey) return null;
+    return (await this.#ask("v1/tokens", { method: "POST", body: "{}" })).token;
+  }
+
+  /**
+   * Why the relay refuses a WebSocket: the browser does not tell. An empty request passes the same checks of key, origin
+   * and capacity, and is then refused for being empty, which speaks of no trouble. Null if that is all.
+   */
+  async whyRefused() {
+    try {
+      await this.#ask("v1/speech", { method: "POST", body: "{}" });
+    } catch (error) {
+      return error.code.startsWith("invalid_") ? null : error;
+    }
+    return null;
+  }
+
+  async #ask(path, options = {}) {
+    const headers = { ...(options.body && { "Content-Type": "application/json" }) };
+    if (this.hasKey) headers.Authorization = `Bearer ${this.#key}`;
+    const unreachable = { code: "connect_failed", message: "no answer from the relay" };
+    const response = await fetch(new URL(path, this.#base), { ...options, headers, cache: "no-store" }).catch(() => {
+      throw new Refusal(unreachable);
+    });
+    const body = await response.json().catch(() => ({}));
+    if (!response.ok) throw new Refusal(body.error ?? { ...unreachable, message: `HTTP status ${response.status}` });
+    return body;
+  }
+}

@@ -1,0 +1,294 @@
+/** The page: what is typed is spoken, drawn, timed and captioned. The player does the sound; this does the rest. */
+
+import { connect } from "../player/relay-player.js";
+import { Api } from "./api.js";
+import { caption } from "./captions.js";
+import { Choice } from "./choice.js";
+import { element } from "./element.js";
+import { explain } from "./explain.js";
+import { curl, python } from "./program.js";
+import { Result } from "./result.js";
+import { scale, shownMs, verdict } from "./timeline.js";
+import { Waveform } from "./waveform.js";
+import { typed } from "./words.js";
+
+const at = (id) => document.getElementById(id);
+const api = new Api(document.baseURI);
+const choices = ["voice-a", "voice-b"].map((id) => new Choice(at(id), api, showProblem));
+const wave = new Waveform(at("wave"));
+// The gauge is full when the player holds all that it lets the relay send ahead.
+const WINDOW_MS = 2000;
+// Who asked for less motion sees the same at a calmer pace.
+const CALM_MS = 250;
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
+
+/** The player, for as long as the format stays; a promise, so that two who ask at once get the same one. */
+let opening = null;
+let player = null;
+/** What is being spoken now: `{stop, over}`; and of that the turn that is heard: `{turn, result, written}`. */
+let run = null;
+let heard = null;
+let results = [];
+
+// Who can speak.
+
+async function load() {
+  status("Asking who can speak");
+  try {
+    const providers = await api.providers();
+    at("key-form").hidden = true;
+    at("forget").hidden = !api.hasKey;
+    const usable = providers.filter((provider) => provider.usable).map(({ name }) => name);
+    const other = usable.find((name) => !providers.find((each) => each.name === name).default);
+    await Promise.all([choices[0].fill(providers), choices[1].fill(providers, other)]);
+    await ready();
+    status("Ready");
+  } catch (error) {
+    showProblem(error);
+  }
+}
+
+/** A player for the chosen format, connected. */
+async function ready() {
+  opening ??= open();
+  try {
+    return await opening;
+  } catch (error) {
+    opening = null;
+    if (error.cause?.code) throw error.cause; // no token was to be had, and the relay said why
+    throw error.code === "connect_failed" ? ((await api.whyRefused()) ?? error) : error;
+  }
+}
+
+async function open() {
+  const made = await connect(api.streamUrl, {
+    token: () => api.token(),
+    sampleRate: Number(at("rate").value),
+    encoding: at("encoding").value,
+    windowMs: WINDOW_MS,
+  });
+  made.addEventListener("state", ({ detail }) => made === player && showState(detail.state));
+  made.addEventListener("segment", ({ detail }) => say(detail.segment.text));
+  made.addEventListener("underrun", ({ detail }) => heard?.turn === detail.turn && heard.result.gap(detail.ms));
+  player = made;
+  return made;
+}
+
+async function reopen() {
+  await interrupt();
+  const old = player;
+  [player, opening] = [null, null];
+  await old?.close();
+}
+
+// Speaking.
+
+async function speak() {
+  hideProblem();
+  // In the handler of the gesture itself, before anything is waited for: later the browser would not allow the sound.
+  player?.unlock();
+  await interrupt();
+  const text = at("text").value;
+  if (!text.trim()) {
+    status("Type something first");
+    at("text").focus();
+    return;
+  }
+  const speakers = at("compare").checked ? choices : choices.slice(0, 1);
+  const wanted = speakers.map((choice) => choice.wanted);
+  results = wanted.map((fields) => new Result(choices[0].title(fields)));
+  write(at("verdict"), "");
+  at("results").replaceChildren(...results.map((result) => result.article));
+  at("results").classList.toggle("two", results.length === 2);
+  const stop = new AbortController();
+  const over = all(text, wanted, stop.signal);
+  run = { stop, over };
+  busy(true);
+  await over;
+}
+
+async function all(text, wanted, signal) {
+  for (const [index, fields] of wanted.entries()) {
+    if (!signal.aborted) await one(text, fields, results[index], signal);
+  }
+  write(at("verdict"), verdict(results));
+  run = null;
+  busy(false);
+}
+
+async function one(text, fields, result, signal) {
+  at("spoken").textContent = "";
+  const show = { turn: null, result, written: "", whole: false };
+  try {
+    const sounding = await ready();
+    if (signal.aborted) return;
+    const speed = () => Number(at("speed").value);
+    const words = typed(text, { wordsPerSecond: speed, onPiece: (piece) => (show.written += piece), signal });
+    if (!at("typed").checked) show.written = text;
+    show.turn = sounding.speak(at("typed").checked ? words : text, { ...fields, record: true });
+    result.speaks(show.turn);
+    result.article.classList.add("sounding");
+    wave.start(sounding.sampleRate);
+    heard = show;
+    requestAnimationFrame(follow);
+    const end = await show.turn.done;
+    show.whole = end.type === "turn.done";
+    result.outcome = show.whole ? "whole" : "interrupted";
+    status(show.whole ? "Done" : "Interrupted");
+  } catch (error) {
+    result.outcome = `failed (${error.code})`;
+    showProblem(error);
+  } finally {
+    heard = null;
+    if (show.turn) refresh(show);
+    showBuffer(0);
+    wave.end();
+    result.article.classList.remove("sounding");
+    showResults();
+  }
+}
+
+async function interrupt() {
+  if (!run) return;
+  run.stop.abort();
+  heard?.turn.cancel().catch(() => {}); // whoever waits for the turn is told what went wrong with it
+  await run.over;
+}
+
+// What is seen of it.
+
+let lastMs = 0;
+
+function follow(nowMs) {
+  if (!heard) return;
+  if (!calm.matches || nowMs - lastMs >= CALM_MS) {
+    lastMs = nowMs;
+    refresh(heard);
+  }
+  requestAnimationFrame(follow);
+}
+
+function refresh({ turn, result, written, whole }) {
+  if (turn.receivedSamples > wave.samples) wave.add(turn.samples(wave.samples));
+  wave.heard(turn.heardSamples);
+  const parts = whole
+    ? { heard: written, now: "", next: "", written: "" }
+    : caption(written, turn.segments, turn.words, turn.heardSamples);
+  for (const [part, text] of Object.entries(parts)) write(at("captions").querySelector(`.${part}`), text);
+  write(at("position"), `${(turn.heardSamples / turn.sampleRate).toFixed(1)} s heard`);
+  showBuffer(player?.stats.bufferedMs ?? 0);
+  write(at("underruns"), result.gaps);
+  // The relay says who it is: the default's name, or after a failover another provider.
+  if (turn.started) result.name = choices[0].title(turn.started);
+  showResults();
+}
+
+function showBuffer(ms) {
+  write(at("buffered"), ms > 0 ? `${shownMs(ms)} buffered` : "buffer empty");
+  at("level").style.width = `${Math.min(100, (100 * ms) / WINDOW_MS)}%`;
+}
+
+function showResults() {
+  const axis = scale(results.map((result) => result.steps));
+  for (const result of results) result.show(axis);
+}
+
+function say(text) {
+  at("spoken").append(element("span", {}, text));
+}
+
+function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+function busy(speaking) {
+  at("interrupt").ariaDisabled = String(!speaking);
+  document.body.classList.toggle("speaking", speaking);
+}
+
+const STATES = {
+  waiting: "Waiting for the voice",
+  playing: "Speaking",
+  stalled: "Waiting for more sound",
+  locked: "Tap or press a key: the browser wants that before it plays sound",
+};
+
+function showState(state) {
+  if (run && STATES[state]) status(STATES[state]);
+}
+
+function showProgram() {
+  if (!at("program").open) return;
+  const turn = { text: at("text").value, ...choices[0].wanted };
+  const audio = { sample_rate: Number(at("rate").value), encoding: at("encoding").value };
+  write(at("curl"), curl(new URL(".", document.baseURI), turn, audio, api.hasKey));
+  write(at("python"), python(api.streamUrl, turn, audio, api.hasKey));
+}
+
+function status(text) {
+  write(at("status"), text);
+}
+
+function showProblem(error) {
+  const { what, advice, facts } = explain(error);
+  const rows = facts.map(([term, value]) => element("div", {}, element("dt", {}, term), element("dd", {}, String(value))));
+  at("problem").replaceChildren(
+    element("p", {}, element("strong", {}, what), " ", advice),
+    element("details", {}, element("summary", {}, "Details"), element("dl", {}, ...rows)),
+  );
+  at("problem").hidden = false;
+  status("Not spoken");
+  if (error.code === "unauthorized") askForKey();
+}
+
+function hideProblem() {
+  at("problem").hidden = true;
+}
+
+// The key.
+
+function askForKey() {
+  // That a key is needed is no trouble; that the one given was wrong is.
+  if (!api.hasKey) hideProblem();
+  status("A key is needed");
+  api.useKey(null);
+  at("forget").hidden = true;
+  at("key-form").hidden = false;
+  at("key").focus();
+}
+
+at("key-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  api.useKey(at("key").value.trim());
+  at("key").value = "";
+  hideProblem();
+  load();
+});
+
+at("forget").addEventListener("click", async () => {
+  await reopen();
+  askForKey();
+});
+
+// The controls.
+
+at("speak-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  speak();
+});
+at("text").addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+  event.preventDefault();
+  at("speak-form").requestSubmit();
+});
+document.addEventListener("keydown", (event) => event.key === "Escape" && interrupt());
+at("interrupt").addEventListener("click", interrupt);
+for (const id of ["rate", "encoding"]) at(id).addEventListener("change", reopen);
+at("typed").addEventListener("change", () => (at("speed-line").hidden = !at("typed").checked));
+at("compare").addEventListener("change", () => (at("voice-b").hidden = !at("compare").checked));
+at("speed").addEventListener("input", () => write(at("speed-shown"), `${at("speed").value} words/s`));
+at("program").addEventListener("toggle", showProgram);
+at("speak-form").addEventListener("input", showProgram);
+if (/Mac|iPhone|iPad/.test(navigator.platform)) write(at("enter"), "⌘ ↵");
+
+load();
