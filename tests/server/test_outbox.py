@@ -19,22 +19,7 @@ from relay.server.outbox import (
     PulledOutbox,
 )
 from relay.server.ticker import Ticker
-
-
-class FakeTurn:
-    """An owner whose frames leave when the test says."""
-
-    def __init__(self, frame_ms: int = 100) -> None:
-        self.frame_ms = frame_ms
-        self.stopped = False
-        self.ready_at_s = AT_ONCE_S
-        self.frames_sent = 0
-
-    def leave(self, frame: Frame, now_s: float) -> float:
-        if self.ready_at_s > now_s:
-            return self.ready_at_s
-        self.frames_sent += 1
-        return AT_ONCE_S
+from tests.server.fakes import FakeTurn
 
 
 def frames(count: int, first: int = 0) -> list[Frame]:
