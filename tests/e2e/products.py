@@ -4,6 +4,7 @@ A product is one of them: a provider, the options that choose it, and the bytes 
 answers with `product.clip(text)`, other audio for every text, and remembers the texts that it was asked to speak.
 """
 
+import asyncio
 import base64
 import io
 import json
@@ -11,6 +12,7 @@ import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -21,7 +23,7 @@ from numpy.typing import NDArray
 
 from relay.config import Config, DefaultsConfig, HttpConfig, LimitsConfig, ProviderConfig, ServerConfig
 from relay.core.formats import AudioFormat, Encoding
-from relay.providers import breeze_jobs, playai_job, sauti_job
+from relay.providers.drivers.poll import PollDriver
 from relay.server.app import Server
 from relay.testing.audio import UNKNOWN_SIZE, riff_chunk, speech_like, wav
 from relay.testing.cuts import Cut, whole
@@ -398,12 +400,13 @@ async def relay_to_service(product: Product) -> AsyncIterator[tuple[Service, Hou
 
 
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Polls do not wait, and nothing is opened ahead of need: no worker process, no connection."""
+    """Nothing is waited for between polls, and nothing is opened ahead of need: no worker process, no connection."""
 
     async def nothing(*_: object) -> None:
         return None
 
-    monkeypatch.setattr(sauti_job, "POLL_S", 0.0)
-    monkeypatch.setattr(playai_job, "POLL_S", 0.0)
-    monkeypatch.setattr(breeze_jobs, "PAUSES_S", (0.0,))
+    async def next_turn(_seconds: float) -> None:
+        await asyncio.sleep(0)
+
     monkeypatch.setattr("relay.server.relay.keep_warm", nothing)
+    monkeypatch.setattr("relay.providers.drivers.dispatch.PollDriver", partial(PollDriver, sleep=next_turn))

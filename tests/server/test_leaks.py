@@ -6,10 +6,8 @@ Every case runs beside a neighbour, whose turn has to be exact.
 import asyncio
 import socket
 import struct
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -22,8 +20,8 @@ from relay.testing.fake_provider import FakeProvider, FakeRequest
 from relay.testing.scenarios import PCM_CLIP, SCENARIOS, scenario
 from relay.testing.script import Script
 from tests.server.harness import Client, client, relay_to
+from tests.server.held import held, nothing_more_than
 
-PATIENCE_S = 5.0
 # Longer than a loaded machine takes to answer at once, and short enough to wait for a dozen times.
 HTTP = HttpConfig(retries=0, first_byte_timeout_s=0.3, stall_timeout_s=0.3, connect_timeout_s=1)
 # How long turns wait for a provider that says it is busy for a second: twice what a neighbour has to.
@@ -40,27 +38,6 @@ ENDLESS = {"endless_body"}
 
 def end_of(name: str) -> str:
     return "done" if name in GOOD else "cancelled" if name in ENDLESS else "error"
-
-
-def held() -> tuple[list[str], list[str]]:
-    """The running tasks by name of their coroutine, and what the open descriptors are."""
-    tasks = sorted(getattr(task.get_coro(), "__qualname__", "?") for task in asyncio.all_tasks())
-    files = []
-    for descriptor in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):  # the listing's own
-            files.append(str(descriptor.readlink()).split(":")[0])
-    return tasks, sorted(files)
-
-
-async def nothing_more_than(before: tuple[list[str], list[str]]) -> None:
-    """Waits until no more is held than before; what is, is named."""
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            while any(len(now) > len(then) for now, then in zip(held(), before, strict=True)):
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        more = [Counter(now) - Counter(then) for now, then in zip(held(), before, strict=True)]
-        raise AssertionError(f"tasks {dict(more[0])} and files {dict(more[1])} more than before") from None
 
 
 @asynccontextmanager

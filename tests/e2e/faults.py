@@ -1,0 +1,163 @@
+"""Where a provider can go wrong: each request that a product makes, and a relay whose provider does so there.
+
+A turn's text names the scenario that its provider plays, so that all of them can be played side by side.
+"""
+
+import json
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from relay.config import HttpConfig
+from relay.providers.drivers.http_settings import HttpSettings
+from relay.providers.drivers.ws_settings import WsSettings
+from relay.testing.fake_provider import FakeRequest
+from relay.testing.scenarios import Clip, scenario
+from relay.testing.script import Script
+from tests.e2e.products import (
+    PRODUCTS,
+    House,
+    Product,
+    answer,
+    job_done,
+    job_made,
+    json_clip,
+    media_type,
+    relay_to,
+    timed_lines,
+)
+
+# `speech`: the request that is answered with audio; the others are the steps of a job and of a socket.
+Step: TypeAlias = Literal["speech", "make", "poll", "file", "mint", "handshake"]
+STEPS: Mapping[str, tuple[Step, ...]] = {
+    "body": ("speech",),
+    "lines": ("speech",),
+    "json": ("speech",),
+    "job": ("make", "poll", "file"),
+}
+# So long that nothing which comes at all comes too late.
+PATIENCE_S = 30.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """A step of a product, at which a scenario is played."""
+
+    product: Product
+    step: Step
+
+    def __str__(self) -> str:
+        return f"{self.product}: {self.step}"
+
+    @property
+    def is_nameless(self) -> bool:
+        """Whether nothing in the request tells which turn it is for: Bland's handshake."""
+        return self.step == "handshake" and self.product.provider == "bland"
+
+    @property
+    def clip(self) -> Clip:
+        """What the step is answered with when all is well, if that is audio."""
+        data, told = self.product.clip("Good."), media_type(self.product)
+        match self.product.delivery:
+            case "json":
+                return Clip(json_clip(data), "application/json")
+            case "lines":
+                return Clip(timed_lines(data), "application/x-ndjson")
+        return Clip(data, told)
+
+
+# One product for each way to get audio; its other packings take the same way.
+_CHOSEN = (
+    *("breeze-body-bare-pcm_s16le-24k-stream-pcm", "breeze-lines-bare-pcm_s16le-24k-timestamps-pcm"),
+    *("breeze-body-wav-pcm_s16le-24k-sync", "breeze-job-wav-pcm_s16le-24k-elsewhere"),
+    *("breeze-socket-bare-pcm_s16le-24k-realtime-pcm", "bland-body-unsized wav-pcm_s16le-44k-v1-pcm_44100"),
+    *("bland-body-wav-pcm_s16le-24k-v1-pcm_24000", "bland-body-bare-pcm_s16le-48k-v2"),
+    *("bland-socket-bare-pcm_s16le-24k", "sauti-json-wav-pcm_s16le-16k", "sauti-job-wav-pcm_s16le-16k"),
+    *("playai-body-mp3-pcm_s16le-24k", "playai-body-bare-pcm_f32le-24k-raw"),
+    "playai-job-wav-pcm_s16le-24k-elsewhere",
+)
+CHOSEN = tuple(product for product in PRODUCTS if str(product) in _CHOSEN)
+assert len(CHOSEN) == len(_CHOSEN)
+
+
+def places() -> Iterator[Place]:
+    for product in CHOSEN:
+        if product.delivery == "socket":
+            steps: tuple[Step, ...] = ("mint", "handshake") if product.provider == "breeze" else ("handshake",)
+        else:
+            steps = STEPS[product.delivery]
+        yield from (Place(product, step) for step in steps)
+
+
+PLACES = tuple(places())
+
+
+def text_of(name: str) -> str:
+    return f"Kindly play {name} to them."
+
+
+class Faulty:
+    """The provider's side; all but the step `place` is as it should be."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.files_url = self.api_url = ""
+        # Of what names no scenario: the handshake of a socket that says nothing before.
+        self.current = ""
+
+    def __call__(self, request: FakeRequest) -> Script:
+        step, name = self._asked(request)
+        if step == self.place.step:
+            return scenario(name, self.place.clip)
+        match step:
+            case "mint":
+                url = f"{self.api_url.replace('http', 'ws', 1)}/sockets/{name}"
+                return answer(200, {"websocket_url": url})
+            case "make":
+                made = json.dumps(job_made(self.place.product, 0)).replace('"0"', f'"{name}"')
+                return answer(202, made.encode())
+            case "poll":
+                done = json.dumps(job_done(self.place.product, 0, self.files_url))
+                return answer(200, re.sub(r'"0"', f'"{name}"', done).replace("/0.wav", f"/{name}.wav").encode())
+        raise AssertionError(f"nothing fails at {request.path}")
+
+    def _asked(self, request: FakeRequest) -> tuple[Step, str]:
+        path = request.path
+        if request.method == "POST" and path.endswith("/realtime-sessions"):
+            return "mint", path.split("/")[-2]
+        if request.method == "POST":
+            said = re.search(r"play (\w+) to", request.json()["text"])
+            assert said
+            return "make" if self.place.product.delivery == "job" else "speech", said[1]
+        if "upgrade" in request.headers:
+            return "handshake", path.rpartition("/")[2] if "/sockets/" in path else self.current
+        if path.endswith((".wav", "/audio")):
+            return "file", path.removesuffix("/audio").removesuffix(".wav").rpartition("/")[2]
+        return "poll", path.rpartition("/")[2]
+
+
+@asynccontextmanager
+async def relay_to_faulty(place: Place, **provider: Any) -> AsyncIterator[tuple[Faulty, House]]:
+    faulty = Faulty(place)
+    async with relay_to(place.product, faulty, files=faulty, http=HttpConfig(retries=0), **provider) as house:
+        faulty.files_url, faulty.api_url = house.files.url, house.api.url
+        be_patient(house)
+        yield faulty, house
+
+
+def be_patient(house: House, seconds: float = PATIENCE_S) -> None:
+    """From now on the relay waits so long for whatever a provider has to do."""
+    drivers = house.server.relay.drivers
+    drivers.http._settings = HttpSettings(
+        retries=0, first_byte_timeout_s=seconds, stall_timeout_s=seconds, connect_timeout_s=seconds
+    )
+    drivers.ws._settings = WsSettings(
+        connect_timeout_s=seconds,
+        greeting_timeout_s=seconds,
+        first_audio_timeout_s=seconds,
+        stall_timeout_s=seconds,
+        confirm_timeout_s=0.1,
+        close_timeout_s=0.1,
+    )
