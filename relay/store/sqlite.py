@@ -62,9 +62,9 @@ class SqliteSpentTokens:
 
     def _open(self) -> None:
         self._connection = connection = sqlite3.connect(self._place, timeout=LOCK_TIMEOUT_S, isolation_level=None)
-        # What is lost with the machine's power are tokens that have expired when it is back.
+        # A commit does not wait for the disk: what is lost with the machine's power has expired when it is back.
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA max_page_count = {LEAST_PAGES + self._most * BYTES_OF_ONE // PAGE_BYTES}")
         connection.executescript(SCHEMA)
 
