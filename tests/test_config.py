@@ -58,6 +58,16 @@ def test_a_key_is_never_shown(tmp_path: Path) -> None:
     assert "brz_secret" not in repr(config)
 
 
+def test_a_secret_is_never_shown(tmp_path: Path) -> None:
+    secret = "a secret of thirty-two characters or more"
+    assert secret not in repr(read(tmp_path, f"[tokens]\nsecret = '{secret}'\n"))
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, "[tokens]\nsecret = 'too short'\n")
+    assert "tokens.secret" in str(caught.value)
+    assert "32" in str(caught.value)
+    assert "too short" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("text", "environ", "says"),
     [

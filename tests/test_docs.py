@@ -11,6 +11,7 @@ from typing import Any
 import click
 import msgspec
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
 from relay import config
 from relay.cli import main
@@ -22,7 +23,7 @@ from relay.protocols import native
 from relay.providers.base import ProviderSettings
 from relay.providers.catalog import PROVIDERS
 from relay.providers.table import table
-from tests.server.harness import serving
+from tests.server.harness import client, serving
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -131,6 +132,12 @@ def test_every_message_and_field_is_there() -> None:
             assert re.search(rf"\b{field}\b", text), field
 
 
+def test_every_bound_of_a_token_is_there() -> None:
+    for field in native.TokenBody.__struct_fields__:
+        row_of(DOCS / "how-to" / "tokens.md", field)
+        assert re.search(rf"\b{field}\?", named(REFERENCE / "protocol.md")), field
+
+
 def test_every_event_is_there() -> None:
     text = named(REFERENCE / "protocol.md")
     said = (ROOT / "tests" / "golden" / "native" / "server.jsonl").read_text("utf-8").splitlines()
@@ -219,6 +226,24 @@ async def test_programs_run(program: str, tmp_path: Path) -> None:
         said, complaint = await process.communicate()
     assert process.returncode == 0, complaint.decode()
     assert said
+
+
+async def test_the_back_end_of_the_tokens_page_makes_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    [program] = blocks(DOCS / "how-to" / "tokens.md", "python")
+    key = "the-key-of-the-back-end"
+    guarded = ServerConfig(port=0, keys=[key], allowed_origins=["https://app.example.com"])
+    async with serving(Config(server=guarded)) as server:
+        monkeypatch.setenv("RELAY", f"http://127.0.0.1:{server.port}")
+        monkeypatch.setenv("RELAY_KEY", key)
+        names: dict[str, Any] = {"may_speak": lambda request: "let-me" in request.headers}
+        exec(compile(program, "tokens.md", "exec"), names)
+        page: TestClient[Any, Any] = TestClient(TestServer(names["app"]))
+        async with page:
+            assert (await page.post("/speech-token")).status == 403
+            made = await page.post("/speech-token", headers={"let-me": "please"})
+            token = (await made.json())["token"]
+        async with client(server, subprotocols=["relay.v1", f"relay-token.{token}"], origin="https://app.example.com"):
+            pass
 
 
 def test_the_changelog_has_this_version() -> None:

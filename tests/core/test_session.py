@@ -256,6 +256,22 @@ def test_a_speak_that_is_too_long_opens_nothing() -> None:
     assert session.live_turns == []
 
 
+def test_an_allowance_is_for_all_turns_together() -> None:
+    session = Session(SessionDefaults(provider="espeak"), LIMITS, check, max_chars=10)
+    session.receive(Speak(request=TurnRequest(turn_id="a"), text="four"))
+    session.receive(CancelTurn(turn_id="a"))
+    refused = session.receive(Speak(request=TurnRequest(turn_id="b"), text="seven!!"))
+    assert error_of(refused) == (Code.FORBIDDEN, "b")
+    assert "10 characters in all; 4 were given before, and this text has 7" in message_of(refused)
+    assert session.turn_state("b") is None, "nothing was opened"
+    start(session, "c")
+    assert session.receive(AppendText(text="six...")) == [GiveText("c", "six...")]
+    [failed] = session.receive(AppendText(text="."))
+    assert isinstance(failed, FailTurn)
+    assert (failed.turn_id, failed.error.code) == ("c", Code.FORBIDDEN)
+    assert session.turn_state("c") is TurnState.FAILED
+
+
 def test_text_backpressure_has_two_marks() -> None:
     session = make()
     start(session, "a")

@@ -1,0 +1,73 @@
+"""What a permit leaves of a request. Whole sessions under one are in `test_http_tokens.py`."""
+
+from typing import Any
+
+import pytest
+
+from relay.config import Config, ProviderConfig
+from relay.core.effects import OpenTurn, Tell
+from relay.core.events import Failed, SessionLimits, StartTurn, TurnRequest
+from relay.core.session import Session
+from relay.errors import ClientError, Code
+from relay.server.permit import EVERYTHING, Permit
+from relay.server.relay import Relay
+
+BREEZE = ProviderConfig(api_key="brz_key", voice="voc_1")
+
+
+def relay(**defaults: Any) -> Relay:
+    built = Config(providers={"breeze": BREEZE})
+    return Relay(Config(providers={"breeze": BREEZE}, defaults=type(built.defaults)(**defaults)))
+
+
+def spoken_by(permit: Permit, of: Relay, **request: Any) -> list[tuple[str, str]]:
+    """Providers and voices that may speak a turn of a session under `permit`. Raises what the session answers."""
+    session = Session(permit.defaults(of.defaults), SessionLimits(), permit.settings(of.settings))
+    [effect] = session.receive(StartTurn(request=TurnRequest(**request)))
+    if isinstance(effect, Tell) and isinstance(effect.event, Failed):
+        raise effect.event.error
+    assert isinstance(effect, OpenTurn)
+    return [(candidate.provider.name, candidate.speech.voice) for candidate in effect.checked.candidates]
+
+
+def test_everything_changes_nothing() -> None:
+    of = relay(fallbacks=["breeze"])
+    assert EVERYTHING.defaults(of.defaults) is of.defaults
+    assert EVERYTHING.settings(of.settings) == of.settings
+    assert [name for name, _ in spoken_by(EVERYTHING, of)] == ["espeak", "breeze"]
+
+
+def test_a_provider_is_the_default_and_nobody_steps_in() -> None:
+    of = relay(fallbacks=["breeze"])
+    permit = Permit(provider="espeak")
+    assert permit.defaults(of.defaults).fallbacks == ()
+    assert [name for name, _ in spoken_by(permit, of)] == ["espeak"]
+    assert [name for name, _ in spoken_by(Permit(provider="breeze"), of)] == ["breeze"]
+
+
+def test_the_defaults_name_no_voice_of_another_provider() -> None:
+    of = relay()
+    assert Permit(provider="espeak").defaults(of.defaults).voice == of.defaults.voice
+    assert Permit(provider="breeze").defaults(of.defaults).voice is None
+    assert Permit(provider="breeze", voice="voc_2").defaults(of.defaults).voice == "voc_2"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"provider": "breeze"},
+        {"providers": ("espeak", "breeze")},
+        {"voice": "en-us"},
+        {"voice": "de", "language": "en"},
+    ],
+)
+def test_more_is_forbidden(request_: dict[str, Any]) -> None:
+    with pytest.raises(ClientError) as caught:
+        spoken_by(Permit(provider="espeak", voice="fr"), relay(), **request_)
+    assert caught.value.code is Code.FORBIDDEN
+
+
+def test_a_voice_is_filled_in() -> None:
+    permit = Permit(provider="espeak", voice="de")
+    assert spoken_by(permit, relay()) == [("espeak", "de")]
+    assert spoken_by(permit, relay(), voice="de") == [("espeak", "de")]
