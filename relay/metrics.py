@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from relay.core.pacer import LATE_BY_S, Pacer
+from relay.core.timings import TurnTimings
 
 # From a loopback frame to a polled job.
 BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30)
@@ -35,7 +36,8 @@ class EndedTurn(Protocol):
     @property
     def sent_ms(self) -> float: ...
 
-    def report(self) -> dict[str, float | bool | None]: ...
+    @property
+    def timings(self) -> TurnTimings: ...
 
 
 class Metrics:
@@ -111,7 +113,7 @@ class Metrics:
 
     def turn_ended(self, turn: EndedTurn, end: str) -> None:
         """`end` is done, cancelled, disconnected, or the code of the error that ended the turn."""
-        provider, timings = turn.provider_name, turn.report()
+        provider, timings = turn.provider_name, turn.timings.report()
         self._turns.dec()
         self._ended.labels(provider, end).inc()
         self._frames.inc(turn.frames_sent)
@@ -122,7 +124,7 @@ class Metrics:
         stages = ((self._ttfa, "ttfa_ms"), (self._first_byte, "first_byte"), (self._added, "relay_ms"))
         for histogram, name in stages:
             value_ms = timings[name]
-            if value_ms is not None:
+            if isinstance(value_ms, float):
                 histogram.labels(provider).observe(value_ms / 1000)
 
     def _count_lateness(self, pacer: Pacer) -> None:

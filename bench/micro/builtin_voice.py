@@ -26,17 +26,17 @@ PROVIDER = Espeak(ProviderSettings())
 async def speak(driver: LocalDriver) -> tuple[float, float]:
     """Says the sentence; milliseconds until the first byte, and seconds of audio."""
     timings = Timings()
-    timings.mark(Stage.TEXT, time.monotonic())
+    timings.mark(Stage.TEXT_READY, time.monotonic())
     request = PROVIDER.request(PROVIDER.resolve(Wanted()), SENTENCE)
     size_bytes = 0
     async with driver.open(request, timings) as reply:
         async for piece in reply:
             size_bytes += len(piece) if isinstance(piece, bytes) else 0
         pcm = reply.facts.source.pcm
-    first_byte_ms = timings.after_text_ms(Stage.FIRST_BYTE)
-    assert first_byte_ms is not None
+    first_byte_s = timings.between_s(Stage.TEXT_READY, Stage.FIRST_BYTE)
+    assert first_byte_s is not None
     assert pcm is not None
-    return first_byte_ms, size_bytes / pcm.block_align / pcm.sample_rate_hz
+    return first_byte_s * 1000, size_bytes / pcm.block_align / pcm.sample_rate_hz
 
 
 def spread(values_ms: list[float]) -> str:

@@ -280,7 +280,7 @@ class TurnDone:
     padding_samples: int
     duration_ms: float
     text_chars: int
-    timings: Mapping[str, float | bool | None]
+    timings: Mapping[str, object]
     provider_ids: Mapping[str, str]
 
 
@@ -293,7 +293,7 @@ class TurnCancelled:
     samples_sent: int
     samples_played: int | None
     text_sent: str = field(repr=False)
-    timings: Mapping[str, float | bool | None]
+    timings: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,70 +1,159 @@
-"""The instants of a turn -> the timings that the protocol reports. One monotonic clock, read by the caller."""
+"""When what happened to a request and to a turn -> the timings that the protocol reports. One monotonic clock, read by
+the caller; this file does not know what time of day it is.
+"""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeAlias
+
+from relay.core.margin import Margin
+
+# Segments whose own timings a turn keeps and reports, the first ones: some minutes of speech in 20 KB.
+MAX_SEGMENTS = 32
+
+Report: TypeAlias = Mapping[str, object]
 
 
 class Stage(StrEnum):
-    """What happened, in the order in which it does. Milliseconds after the turn's first text in the report."""
+    """What happens to a request, in the order in which it does."""
 
-    TEXT = "text"
+    TEXT_READY = "text_ready"  # its text is whole: a sentence has ended, or was flushed
+    PLACE_ASKED = "place_asked"  # of the provider that is to speak it, after those that failed
+    PLACE_GIVEN = "place_given"
     REQUEST_SENT = "request_sent"
     RESPONSE_HEADERS = "response_headers"
     FIRST_BYTE = "first_byte"
     FIRST_SAMPLE = "first_sample"
-    FIRST_FRAME = "first_frame"
     LAST_BYTE = "last_byte"
-    LAST_FRAME = "last_frame"
 
 
-_LATEST = (Stage.LAST_BYTE, Stage.LAST_FRAME)
+@dataclass(slots=True)
+class Tally:
+    """What a turn's requests to one provider add up to."""
+
+    retries: int = 0
+    received_bytes: int = 0
 
 
 @dataclass(slots=True)
 class Timings:
-    """Instants in seconds of a monotonic clock. Of a `LAST_*` stage the latest counts, of any other the first."""
+    """One request, from its text to its last byte: instants in seconds of a monotonic clock. The first mark counts."""
 
     instants_s: dict[Stage, float] = field(default_factory=dict)
-    leading_silence_ms: float | None = None
     connection_reused: bool | None = None
-    # Until when the first frame was held by the client's own wish: the turn before it, pacing, credit.
-    held_until_s: float | None = None
+    tally: Tally = field(default_factory=Tally)
+    # Which `text.segment` its audio begins with, and how much audio has come.
+    index: int | None = None
+    audio_ms: float = 0.0
 
     def mark(self, stage: Stage, now_s: float) -> None:
-        if stage in _LATEST:
-            self.instants_s[stage] = now_s
-        else:
-            self.instants_s.setdefault(stage, now_s)
+        self.instants_s.setdefault(stage, now_s)
 
-    def after_text_ms(self, stage: Stage) -> float | None:
-        """Milliseconds from the turn's first text to `stage`; None where either did not happen."""
-        start, end = self.instants_s.get(Stage.TEXT), self.instants_s.get(stage)
-        return None if start is None or end is None else round((end - start) * 1000, 3)
+    def between_s(self, earlier: Stage, later: Stage) -> float | None:
+        """Seconds from one stage to another; None where either did not happen."""
+        begin_s, end_s = self.instants_s.get(earlier), self.instants_s.get(later)
+        return None if begin_s is None or end_s is None else end_s - begin_s
+
+
+class TurnTimings:
+    """A turn, from its first text to its last frame. What it says of requests is said of the first segment's: a turn's
+    report is about its first audio; `segments` tells the others.
+
+    Of a segment that was asked of several providers only the last one counts, whose audio it is.
+    """
+
+    def __init__(self) -> None:
+        self.text_s: float | None = None
+        self.first_frame_s: float | None = None
+        self.last_frame_s: float | None = None
+        self.last_byte_s: float | None = None
+        self.leading_silence_ms: float | None = None
+        # Until when the first frame was held by the client's own wish: the turn before it, pacing, credit.
+        self.held_until_s: float | None = None
+        self.margin = Margin()
+        self.requests: list[Timings] = []
+        self.tallies: dict[str, Tally] = {}
+
+    def text_came(self, now_s: float) -> None:
+        if self.text_s is None:
+            self.text_s = now_s
+
+    def request(self, segment: int, provider: str, text_ready_s: float, now_s: float) -> Timings:
+        """A new request for the text of that segment, counted from 0 among those that are spoken."""
+        made = Timings(tally=self.tallies.setdefault(provider, Tally()))
+        made.mark(Stage.TEXT_READY, text_ready_s)
+        made.mark(Stage.PLACE_ASKED, now_s)
+        if segment < len(self.requests):
+            self.requests[segment] = made
+        elif segment < MAX_SEGMENTS:
+            assert segment == len(self.requests), "segments are asked for in order"
+            self.requests.append(made)
+        return made
+
+    def reply_ended(self, request: Timings, last_byte_s: float) -> None:
+        """All of a request's audio has come, the last of it at `last_byte_s`."""
+        request.mark(Stage.LAST_BYTE, last_byte_s)
+        self.last_byte_s = last_byte_s
+
+    def audio_began(self, now_s: float, playing_until_s: float) -> None:
+        """The first frame leaves; a listener that still hears the turn before it begins with it at `playing_until_s`."""
+        self.first_frame_s = now_s
+        self.margin.began(max(now_s, playing_until_s))
+
+    @property
+    def first(self) -> Timings | None:
+        """The request for the turn's first audio."""
+        return self.requests[0] if self.requests else None
 
     @property
     def ttfa_ms(self) -> float | None:
-        return self.after_text_ms(Stage.FIRST_FRAME)
+        """Milliseconds from the turn's first text to its first frame; None where either did not happen."""
+        return self._after_text_ms(self.first_frame_s)
+
+    @property
+    def ttfs_ms(self) -> float | None:
+        """Milliseconds to first speech: to the first frame, and through the silence that the audio begins with."""
+        ttfa_ms, silence_ms = self.ttfa_ms, self.leading_silence_ms
+        return None if ttfa_ms is None or silence_ms is None else round(ttfa_ms + silence_ms, 3)
 
     @property
     def relay_ms(self) -> float | None:
         """What the relay itself added between the provider's first byte and the first frame: not the time for which the
         frame had to wait for the turn before it, its instant, or credit."""
-        first_byte, first_frame = map(self.instants_s.get, (Stage.FIRST_BYTE, Stage.FIRST_FRAME))
-        if first_byte is None or first_frame is None:
+        first_byte_s = self._first(Stage.FIRST_BYTE)
+        if first_byte_s is None or self.first_frame_s is None:
             return None
-        begin_s = first_byte if self.held_until_s is None else max(first_byte, self.held_until_s)
-        return round((first_frame - begin_s) * 1000, 3)
+        begin_s = first_byte_s if self.held_until_s is None else max(first_byte_s, self.held_until_s)
+        return round((self.first_frame_s - begin_s) * 1000, 3)
 
-    def report(self) -> dict[str, float | bool | None]:
+    def report(self) -> Report:
         """The `timings` object of `turn.done` and `turn.cancelled`."""
-        ttfa_ms = self.ttfa_ms
         silence_ms = None if self.leading_silence_ms is None else round(self.leading_silence_ms, 3)
-        stages = {stage.value: self.after_text_ms(stage) for stage in Stage if stage is not Stage.TEXT}
+        least_ms = None if self.margin.least_s is None else round(self.margin.least_s * 1000, 3)
         return {
-            **stages,
-            "ttfa_ms": ttfa_ms,
+            **{stage.value: self._after_text_ms(self._first(stage)) for stage in _BEFORE_FIRST_FRAME},
+            "first_frame": self.ttfa_ms,
+            "last_byte": self._after_text_ms(self.last_byte_s),
+            "last_frame": self._after_text_ms(self.last_frame_s),
+            "ttfa_ms": self.ttfa_ms,
             "leading_silence_ms": silence_ms,
-            "ttfs_ms": None if ttfa_ms is None or silence_ms is None else round(ttfa_ms + silence_ms, 3),
+            "ttfs_ms": self.ttfs_ms,
             "relay_ms": self.relay_ms,
-            "connection_reused": self.connection_reused,
+            "connection_reused": self.first.connection_reused if self.first else None,
+            "min_ahead_ms": least_ms,
+            "segments": [self._segment(request) for request in self.requests if request.index is not None],
         }
+
+    def _segment(self, request: Timings) -> Report:
+        stages = {stage.value: self._after_text_ms(request.instants_s.get(stage)) for stage in Stage}
+        return {"index": request.index, **stages, "audio_ms": round(request.audio_ms, 3)}
+
+    def _first(self, stage: Stage) -> float | None:
+        return self.first.instants_s.get(stage) if self.first else None
+
+    def _after_text_ms(self, instant_s: float | None) -> float | None:
+        return None if self.text_s is None or instant_s is None else round((instant_s - self.text_s) * 1000, 3)
+
+
+_BEFORE_FIRST_FRAME = tuple(stage for stage in Stage if stage is not Stage.LAST_BYTE)

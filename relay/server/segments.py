@@ -4,12 +4,13 @@ This file does not know frames, outboxes or clients: what it gets of a provider 
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from relay.core.events import Progress
 from relay.core.text.chunker import speakable
-from relay.core.timings import Timings
+from relay.core.timings import Timings, TurnTimings
 from relay.errors import ProviderError, RelayError
 from relay.providers.base import Driver, Reply
 from relay.server.budget import AHEAD, NOW
@@ -26,7 +27,7 @@ OPEN_SEGMENTS = 2
 class SegmentHooks:
     """What the turn does with its segments. `carry` raises ProviderError after the good audio."""
 
-    carry: Callable[[Reply, PassedText], Awaitable[None]]
+    carry: Callable[[Reply, PassedText, Timings], Awaitable[None]]
     # Text without anything to speak.
     pass_over: Callable[[str], Awaitable[None]]
     on_wait: Callable[[], None]
@@ -36,6 +37,15 @@ class SegmentHooks:
     on_failover: Callable[[Candidate, Candidate, ProviderError], None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    """`number` counts those that are spoken, from 0; `ready_s` is when the text was whole."""
+
+    text: str
+    number: int
+    ready_s: float
+
+
 class Segments:
     """Speaks all segments of one turn, in order, by the first of `candidates` that can.
 
@@ -43,16 +53,24 @@ class Segments:
     the next segment on; `truncated` is then what cut the segment off, and the turn must not end as if it were whole.
     """
 
-    def __init__(self, candidates: tuple[Candidate, ...], driver: Driver, hooks: SegmentHooks) -> None:
+    def __init__(
+        self,
+        candidates: tuple[Candidate, ...],
+        driver: Driver,
+        hooks: SegmentHooks,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.current, *self._others = candidates
         self.truncated: ProviderError | None = None
         self.open = 0
         self._driver = driver
         self._hooks = hooks
+        self._clock = clock
 
-    async def speak(self, given: TurnText, timings: Timings) -> None:
-        """Until all text has been spoken. `timings` are marked by the first segment: a turn's report is about its
-        first audio. Raises ExceptionGroup of RelayErrors, after what was being spoken before."""
+    async def speak(self, given: TurnText, timings: TurnTimings) -> None:
+        """Until all text has been spoken. Raises ExceptionGroup of RelayErrors, after what was being spoken before."""
+        spoken = 0
         slots = asyncio.Semaphore(OPEN_SEGMENTS)
         before = asyncio.Event()
         before.set()
@@ -63,30 +81,47 @@ class Segments:
                 if text is None:
                     return
                 after = asyncio.Event()
-                tasks.create_task(self._segment(text, timings, before, after, slots))
-                before, timings = after, Timings()
+                if speakable(text):
+                    segment = _Segment(text, spoken, self._clock())
+                    tasks.create_task(self._speak(segment, timings, before, after, slots))
+                    spoken += 1
+                else:
+                    tasks.create_task(self._pass_over(text, before, after, slots))
+                before = after
 
-    async def _segment(
-        self, text: str, timings: Timings, before: asyncio.Event, after: asyncio.Event, slots: asyncio.Semaphore
+    async def _pass_over(
+        self, text: str, before: asyncio.Event, after: asyncio.Event, slots: asyncio.Semaphore
     ) -> None:
-        """Speaks one segment when the one before it has been; opens the provider's side at once."""
-        if not speakable(text):
-            await before.wait()
-            await self._hooks.pass_over(text)
-        else:
-            self.open += 1
-            try:
-                while not await self._spoken_by(self.current, text, timings, before):
-                    pass
-            finally:
-                self.open -= 1
+        await before.wait()
+        await self._hooks.pass_over(text)
         after.set()
         slots.release()
 
-    async def _spoken_by(self, candidate: Candidate, text: str, timings: Timings, before: asyncio.Event) -> bool:
+    async def _speak(
+        self,
+        segment: _Segment,
+        timings: TurnTimings,
+        before: asyncio.Event,
+        after: asyncio.Event,
+        slots: asyncio.Semaphore,
+    ) -> None:
+        """Speaks one segment when the one before it has been; opens the provider's side at once."""
+        self.open += 1
+        try:
+            while not await self._spoken_by(self.current, segment, timings, before):
+                pass
+        finally:
+            self.open -= 1
+        after.set()
+        slots.release()
+
+    async def _spoken_by(
+        self, candidate: Candidate, segment: _Segment, timings: TurnTimings, before: asyncio.Event
+    ) -> bool:
         """Whether the segment's audio came from `candidate`; else another one has taken its place, to be tried."""
-        passed, hooks = PassedText(text), self._hooks
-        urgency = NOW if before.is_set() else AHEAD
+        text, hooks = segment.text, self._hooks
+        passed, urgency = PassedText(text), NOW if before.is_set() else AHEAD
+        request = timings.request(segment.number, candidate.provider.name, segment.ready_s, self._clock())
 
         def on_progress(progress: Progress, waited_s: float) -> None:
             if before.is_set():
@@ -94,13 +129,14 @@ class Segments:
 
         try:
             async with opened(
-                *(candidate, self._driver, text, timings),
+                *(candidate, self._driver, text, request),
                 urgency=urgency,
                 on_wait=hooks.on_wait,
                 on_progress=on_progress,
+                clock=self._clock,
             ) as reply:
                 await before.wait()
-                await hooks.carry(reply, passed)
+                await hooks.carry(reply, passed, request)
         except RelayError as error:
             # What was being spoken before it is delivered first.
             await before.wait()

@@ -4,7 +4,7 @@ This file does not know which provider is speaking, nor who listens.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from relay.codecs import encoder_for, open_decoder
 from relay.codecs.base import Block, CorruptAudioError, TruncatedAudioError
@@ -44,6 +44,10 @@ class TurnAudio:
         """The turn's sample at which the audio that is fed next will be heard."""
         return self._before_samples + -(-self._fed_samples * self._rate_hz // self._fed_rate_hz)
 
+    def ms_of(self, samples: int) -> float:
+        """The time of so many of the turn's samples."""
+        return samples * 1000 / self._rate_hz
+
     @property
     def samples(self) -> int:
         """Samples in the frames made so far, padding not counted."""
@@ -78,8 +82,13 @@ class TurnAudio:
         return self._chain.flush()
 
 
-async def decoded(reply: Reply, provider: str) -> AsyncGenerator[Sequence[Block] | WordTime, None]:
-    """A reply's pieces, decoded. Raises ProviderError after the good audio; a reply without audio is one too."""
+async def decoded(
+    reply: Reply, provider: str, received: Callable[[int], None] = lambda size_bytes: None
+) -> AsyncGenerator[Sequence[Block] | WordTime, None]:
+    """A reply's pieces, decoded. Raises ProviderError after the good audio; a reply without audio is one too.
+
+    `received` is told of each piece of bytes as it is taken from the reply.
+    """
     decoder = open_decoder(reply.facts.source, reply.content_type)
     heard = False
     slice_bytes = FIRST_SLICE_BYTES
@@ -88,6 +97,7 @@ async def decoded(reply: Reply, provider: str) -> AsyncGenerator[Sequence[Block]
             if isinstance(piece, WordTime):
                 yield piece
                 continue
+            received(len(piece))
             start = 0
             while True:
                 blocks = decoder.feed(piece[start : start + slice_bytes])

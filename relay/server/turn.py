@@ -25,7 +25,7 @@ from relay.core.formats import NATIVE, AudioRequest, FrameFormat
 from relay.core.frames import Frame, pack_header
 from relay.core.pacer import AT_ONCE_S, NEVER_S, Pacer
 from relay.core.text.chunker import DEFAULT, ChunkPolicy, TextChunker
-from relay.core.timings import Stage, Timings
+from relay.core.timings import Report, Stage, Timings, TurnTimings
 from relay.errors import InternalError, ProviderError, RelayError
 from relay.providers.base import Driver, Provider, Reply, Speech
 from relay.providers.base_dialogue import DialogueDriver, takes_text_as_typed
@@ -89,7 +89,7 @@ class Turn:
         self.settings = settings
         self.go = asyncio.Event()
         self.stopped = False
-        self.timings = Timings()
+        self.timings = TurnTimings()
         self.provider_ids: dict[str, str] = {}
         self._last_sent: Frame | None = None
         self._last_sent_s = 0.0
@@ -115,7 +115,7 @@ class Turn:
             on_progress=self._tell_progress,
             on_failover=self._tell_failover,
         )
-        self._segments = Segments(settings.candidates, settings.driver, hooks)
+        self._segments = Segments(settings.candidates, settings.driver, hooks, clock=clock)
         self._told_waiting = False
         self._reports = Reports()
         self._granted_ms = 0
@@ -129,7 +129,7 @@ class Turn:
     # What the client says.
 
     def append(self, text: str) -> None:
-        self.timings.mark(Stage.TEXT, self._clock())
+        self.timings.text_came(self._clock())
         self._text.append(text)
 
     def flush(self) -> None:
@@ -178,12 +178,12 @@ class Turn:
                 given.took(len(text))
                 await self._pass_over(text)
             return
-        request = settings.provider.converse(settings.speech)
-        async with (
-            self._segments.current.budget.place(on_wait=self._tell_waiting),
-            settings.dialogues.converse(request, self.timings) as conversation,
-        ):
-            await converse(given, conversation, self._carry)
+        now_s, upstream = self._clock(), settings.provider.converse(settings.speech)
+        request = self.timings.request(0, self.provider_name, now_s, now_s)
+        async with self._segments.current.budget.place(on_wait=self._tell_waiting):
+            request.mark(Stage.PLACE_GIVEN, self._clock())
+            async with settings.dialogues.converse(upstream, request) as conversation:
+                await converse(given, conversation, lambda reply, passed: self._carry(reply, passed, request))
 
     async def _pass_over(self, text: str) -> None:
         await self._put([*self._announce(), self._begin(text)])
@@ -214,37 +214,52 @@ class Turn:
             )
             self._outbox.put_nowait(self, [told])
 
-    async def _carry(self, reply: Reply, passed: PassedText) -> None:
+    async def _carry(self, reply: Reply, passed: PassedText, request: Timings) -> None:
         """Carries a reply's audio to the outbox, when the turn may be spoken."""
+        received_s = 0.0
+
+        def received(size_bytes: int) -> None:
+            nonlocal received_s
+            received_s = self._clock()
+            request.tally.received_bytes += size_bytes
+
         if not self.go.is_set():
             await self.go.wait()
             self.timings.held_until_s = self._clock()
         self.provider_ids.update(reply.facts.ids)
         start: int | None = None
         words: list[WordTime] = []
-        async with aclosing(decoded(reply, self.provider_name)) as pieces:
+        self.timings.margin.text_came(request.instants_s[Stage.TEXT_READY])
+        async with aclosing(decoded(reply, self.provider_name, received)) as pieces:
             async for piece in pieces:
                 if isinstance(piece, WordTime):
                     words.append(piece)
                     continue
                 contents: list[Content] = []
                 if start is None:
-                    self.timings.mark(Stage.FIRST_SAMPLE, self._clock())
+                    request.mark(Stage.FIRST_SAMPLE, self._clock())
                     contents += self._announce(piece[0].sample_rate_hz)
-                assert self._audio is not None
-                start = self._audio.position if start is None else start
+                audio = self._audio
+                assert audio is not None
+                if start is None:
+                    start, request.index = audio.position, len(self._spoken)
                 contents += [self._begin(text) for text in passed.audio_came()]
                 if words:
                     contents.append(self._timed(words, start))
                     words = []
-                await self._put([*contents, *self._audio.feed(piece)])
+                contents += audio.feed(piece)
+                request.audio_ms = audio.ms_of(audio.position - start)
+                made_s, held_s = audio.ms_of(audio.position) / 1000, self._outbox.held_ms / 1000
+                self.timings.leading_silence_ms = audio.leading_silence_ms
+                self.timings.margin.audio_came(made_s, held_s, self._clock())
+                await self._put(contents)
         assert start is not None, "a reply without audio is an error"
         rest: list[Content] = [self._timed(words, start)] if words else []
         await self._put([*rest, *[self._begin(text) for text in passed.rest()]])
         self._spoken.complete()
         # Some are told at the end.
         self.provider_ids.update(reply.facts.ids)
-        self.timings.mark(Stage.LAST_BYTE, self._clock())
+        self.timings.reply_ended(request, received_s)
 
     async def _put(self, contents: list[Content]) -> None:
         await self.go.wait()
@@ -342,7 +357,7 @@ class Turn:
         ready_s = self.pacer.leave(frame.pts, now_s)
         if ready_s == AT_ONCE_S:
             if self._last_sent is None:
-                self.timings.mark(Stage.FIRST_FRAME, now_s)
+                self.timings.audio_began(now_s, self._playing_until_s())
             self._last_sent, self._last_sent_s = frame, now_s
         elif self._last_sent is None:  # held by the client's own wish
             self.timings.held_until_s = now_s if ready_s == NEVER_S else ready_s
@@ -382,11 +397,10 @@ class Turn:
             timings=self.report(),
         )
 
-    def report(self) -> dict[str, float | bool | None]:
+    def report(self) -> Report:
         """The turn's timings so far."""
         if self._last_sent is not None:
-            self.timings.mark(Stage.LAST_FRAME, self._last_sent_s)
-        self.timings.leading_silence_ms = self._audio.leading_silence_ms if self._audio else None
+            self.timings.last_frame_s = self._last_sent_s
         return self.timings.report()
 
     def text_until(self, sample: int) -> str:

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from relay.core.events import Progress
-from relay.core.timings import Timings
+from relay.core.timings import Stage, Timings
 from relay.errors import Code, ProviderError
 from relay.providers.base import Driver, Provider, Reply, Speech
 from relay.providers.base_poll import PollRequest
@@ -44,6 +44,7 @@ async def opened(
     while True:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(budget.place(urgency, on_wait=on_wait))
+            timings.mark(Stage.PLACE_GIVEN, clock())
             upstream = candidate.provider.request(candidate.speech, text)
             if isinstance(upstream, PollRequest):
                 upstream = replace(upstream, on_progress=on_progress)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from relay_client import (
     AudioStarted,
+    SegmentTimings,
     TextSegment,
     TextWords,
     TurnCancelled,
@@ -82,6 +83,11 @@ def test_every_message_is_read_with_its_fields() -> None:
         None,
         {"request_id": "r"},
     )
+    assert (done.timings.min_ahead_ms, done.timings.segments) == (None, ()), "a relay of before does not tell them"
+    segments = [{"index": 0, "first_byte": 12.0, "audio_ms": 20.0}, {"index": 2, "first_byte": None, "new": 1}]
+    told = read({**DONE, "timings": {**TIMINGS, "min_ahead_ms": -3.5, "segments": segments}}).timings
+    assert told.min_ahead_ms == -3.5
+    assert told.segments == (SegmentTimings(index=0, first_byte=12.0, audio_ms=20.0), SegmentTimings(index=2))
     cancelled = read(CANCELLED)
     assert isinstance(cancelled, TurnCancelled)
     assert (cancelled.samples_sent, cancelled.samples_played) == (160, None)

@@ -1,50 +1,126 @@
 """Instants -> the report of a turn."""
 
-from relay.core.timings import Stage, Timings
+import pytest
+
+from relay.core.timings import MAX_SEGMENTS, Stage, Timings, TurnTimings
+
+
+def heard(timings: TurnTimings, segment: int, *, at_s: float, provider: str = "p") -> Timings:
+    """A request of which every stage happened, a millisecond apart."""
+    request = timings.request(segment, provider, at_s, at_s + 0.001)
+    for index, stage in enumerate(Stage):
+        if stage is not Stage.LAST_BYTE:
+            request.mark(stage, at_s + index / 1000)
+    request.index = segment
+    return request
 
 
 def test_all_stages_are_after_the_first_text() -> None:
-    timings = Timings()
-    for index, stage in enumerate(Stage):
-        timings.mark(stage, 100 + index / 1000)
+    timings = TurnTimings()
+    timings.text_came(100.0)
+    timings.text_came(100.5)
+    request = heard(timings, 0, at_s=100.001)
+    request.connection_reused, request.audio_ms = True, 40.0
+    timings.first_frame_s, timings.last_frame_s = 100.010, 100.013
+    timings.reply_ended(request, 100.012)
     timings.leading_silence_ms = 12.5
-    timings.connection_reused = True
+    timings.margin.least_s = 0.25
+    stages = {
+        "text_ready": 1.0,
+        "place_asked": 2.0,
+        "place_given": 3.0,
+        "request_sent": 4.0,
+        "response_headers": 5.0,
+        "first_byte": 6.0,
+        "first_sample": 7.0,
+    }
     assert timings.report() == {
-        "request_sent": 1.0,
-        "response_headers": 2.0,
-        "first_byte": 3.0,
-        "first_sample": 4.0,
-        "first_frame": 5.0,
-        "last_byte": 6.0,
-        "last_frame": 7.0,
-        "ttfa_ms": 5.0,
+        **stages,
+        "first_frame": 10.0,
+        "last_byte": 12.0,
+        "last_frame": 13.0,
+        "ttfa_ms": 10.0,
         "leading_silence_ms": 12.5,
-        "ttfs_ms": 17.5,
-        "relay_ms": 2.0,
+        "ttfs_ms": 22.5,
+        "relay_ms": 4.0,
         "connection_reused": True,
+        "min_ahead_ms": 250.0,
+        "segments": [{"index": 0, **stages, "last_byte": 12.0, "audio_ms": 40.0}],
     }
 
 
 def test_what_did_not_happen_is_null() -> None:
-    assert set(Timings().report().values()) == {None}
-    timings = Timings()
-    timings.mark(Stage.FIRST_FRAME, 1.0)
+    report = dict(TurnTimings().report())
+    assert report.pop("segments") == []
+    assert set(report.values()) == {None}
+    timings = TurnTimings()
+    timings.first_frame_s = 1.0
     assert timings.ttfa_ms is None, "without a text there is no time after it"
 
 
-def test_first_stages_keep_the_first_instant_and_last_stages_the_last() -> None:
-    timings = Timings()
+def test_the_first_mark_counts() -> None:
+    request = Timings()
     for now_s in (1.0, 2.0, 3.0):
         for stage in Stage:
-            timings.mark(stage, now_s)
-    assert timings.after_text_ms(Stage.FIRST_BYTE) == 0
-    assert timings.after_text_ms(Stage.LAST_BYTE) == 2000
-    assert timings.after_text_ms(Stage.LAST_FRAME) == 2000
+            request.mark(stage, now_s)
+    assert set(request.instants_s.values()) == {1.0}
+    assert request.between_s(Stage.FIRST_BYTE, Stage.LAST_BYTE) == 0
+    assert Timings().between_s(Stage.FIRST_BYTE, Stage.LAST_BYTE) is None
 
 
-def test_relay_ms_is_what_stands_between_byte_and_frame() -> None:
-    timings = Timings()
-    timings.mark(Stage.FIRST_BYTE, 1.0)
+def test_the_turn_is_about_its_first_segment_and_its_last_byte() -> None:
+    timings = TurnTimings()
+    timings.text_came(0.0)
+    first, second = heard(timings, 0, at_s=1.0), heard(timings, 1, at_s=2.0)
+    timings.reply_ended(first, 3.0)
+    timings.reply_ended(second, 4.0)
+    report = timings.report()
+    assert (report["request_sent"], report["last_byte"]) == (1003.0, 4000.0)
+    segments = report["segments"]
+    assert isinstance(segments, list)
+    assert [segment["last_byte"] for segment in segments] == [3000.0, 4000.0]
+
+
+def test_of_several_providers_the_last_one_counts_whose_audio_it_is() -> None:
+    """Not the first byte of the one that failed: the time until another was asked is not the relay's own."""
+    timings = TurnTimings()
+    timings.text_came(0.0)
+    failed = heard(timings, 0, at_s=1.0, provider="failed")
+    failed.tally.retries = 2
+    heard(timings, 0, at_s=5.0, provider="other")
+    timings.first_frame_s = 5.010
+    assert timings.report()["first_byte"] == 5005.0
+    assert timings.relay_ms == 5.0
+    assert [(name, tally.retries) for name, tally in timings.tallies.items()] == [("failed", 2), ("other", 0)]
+
+
+def test_a_request_without_audio_is_no_segment() -> None:
+    timings = TurnTimings()
+    timings.text_came(0.0)
+    timings.request(0, "p", 0.0, 0.0)
+    assert timings.report()["text_ready"] == 0.0
+    assert timings.report()["segments"] == []
+
+
+def test_only_the_first_segments_are_kept() -> None:
+    timings = TurnTimings()
+    timings.text_came(0.0)
+    for segment in range(MAX_SEGMENTS + 10):
+        timings.reply_ended(heard(timings, segment, at_s=segment), segment + 0.5)
+    assert len(timings.requests) == MAX_SEGMENTS
+    assert timings.report()["last_byte"] == (MAX_SEGMENTS + 9.5) * 1000, "which the turn tells of all"
+    assert timings.tallies.keys() == {"p"}
+
+
+@pytest.mark.parametrize(
+    ("held_until_s", "relay_ms"),
+    [(None, 10.25), (0.5, 10.25), (1.010, 0.25)],
+    ids=["not held", "until before", "until after"],
+)
+def test_relay_ms_is_what_stands_between_byte_and_frame(held_until_s: float | None, relay_ms: float) -> None:
+    timings = TurnTimings()
+    timings.request(0, "p", 0.9, 0.9).mark(Stage.FIRST_BYTE, 1.0)
     assert timings.relay_ms is None
-    timings.mark(Stage.FIRST_FRAME, 1.00025)
-    assert timings.relay_ms == 0.25
+    timings.held_until_s = held_until_s
+    timings.first_frame_s = 1.01025
+    assert timings.relay_ms == relay_ms

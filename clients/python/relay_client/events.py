@@ -13,6 +13,7 @@ __all__ = [
     "AudioStarted",
     "Event",
     "Limits",
+    "SegmentTimings",
     "SessionClosing",
     "SessionReady",
     "TextPaused",
@@ -146,9 +147,33 @@ class TextResumed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Timings:
-    """Milliseconds after the turn's first text reached the relay; None where it did not happen."""
+class SegmentTimings:
+    """One request to the provider, in milliseconds after the turn's first text reached the relay; None where it did not
+    happen. `index` is that of the first `TextSegment` it speaks, `audio_ms` how much audio came of it."""
 
+    index: int
+    text_ready: float | None = None
+    place_asked: float | None = None
+    place_given: float | None = None
+    request_sent: float | None = None
+    response_headers: float | None = None
+    first_byte: float | None = None
+    first_sample: float | None = None
+    last_byte: float | None = None
+    audio_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """Milliseconds after the turn's first text reached the relay; None where it did not happen.
+
+    `min_ahead_ms` is the least by which synthesis was ahead of a listener that began with the first frame and played
+    on: below zero, so much prebuffer would have been needed to hear no gap.
+    """
+
+    text_ready: float | None = None
+    place_asked: float | None = None
+    place_given: float | None = None
     request_sent: float | None = None
     response_headers: float | None = None
     first_byte: float | None = None
@@ -161,6 +186,8 @@ class Timings:
     ttfs_ms: float | None = None
     relay_ms: float | None = None
     connection_reused: bool | None = None
+    min_ahead_ms: float | None = None
+    segments: tuple[SegmentTimings, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from relay_client.errors import ProtocolError, ProviderFault
 from relay_client.events import (
     AudioStarted,
     Limits,
+    SegmentTimings,
     SessionClosing,
     SessionReady,
     TextPaused,
@@ -148,6 +149,9 @@ class _Fields:
         place = f"{self._where}.{name}"
         return [_Fields(place, _checked(place, "an item", item, dict)) for item in items]
 
+    def each_if_any(self, name: str) -> "list[_Fields]":
+        return [] if self._body.get(name) is None else self.each(name)
+
 
 def _checked(where: str, name: str, value: object, *types: type[T]) -> T:
     # bool is an int to Python, never to the contract.
@@ -277,14 +281,22 @@ def _turn_cancelled(fields: _Fields) -> TurnCancelled:
     )
 
 
-_TIMINGS_MS = tuple(field.name for field in dataclasses.fields(Timings) if field.name != "connection_reused")
+_TIMINGS_MS = tuple(
+    field.name for field in dataclasses.fields(Timings) if field.name not in ("connection_reused", "segments")
+)
+_SEGMENT_MS = tuple(field.name for field in dataclasses.fields(SegmentTimings) if field.name != "index")
 
 
 def _timings(fields: _Fields) -> Timings:
     return Timings(
         connection_reused=fields.flag_or_none("connection_reused"),
+        segments=tuple(map(_segment_timings, fields.each_if_any("segments"))),
         **{name: fields.number_or_none(name) for name in _TIMINGS_MS},
     )
+
+
+def _segment_timings(fields: _Fields) -> SegmentTimings:
+    return SegmentTimings(index=fields.count("index"), **{name: fields.number_or_none(name) for name in _SEGMENT_MS})
 
 
 def _error(fields: _Fields) -> ErrorReport:

@@ -187,6 +187,7 @@ class HttpDriver:
                 if wait_s is None or loop.time() + wait_s >= deadline_s:
                     raise
             retries += 1
+            timings.tally.retries += 1
             await self._sleep(wait_s)
 
     def _wait_s(self, error: ProviderError, retries: int) -> float | None:

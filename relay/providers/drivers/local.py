@@ -91,6 +91,7 @@ class LocalDriver:
             try:
                 reply = await attempts.enter_async_context(self._attempt(upstream, job, timings))
             except WorkerLostError:
+                timings.tally.retries += 1
                 reply = await attempts.enter_async_context(self._attempt(upstream, job, timings, ahead=True))
             yield reply
 

@@ -111,7 +111,7 @@ class PollDriver:
 
     async def _ask(self, request: HttpRequest, timings: Timings) -> tuple[Answer, Timings]:
         """The answer, and its own marks: only a later look at it tells whether its bytes are audio."""
-        marks = Timings()
+        marks = Timings(tally=timings.tally)
         try:
             return await self._http.ask(request, marks), marks
         finally:
