@@ -1,24 +1,53 @@
-"""Prometheus metrics. Label sets are bounded: providers are configured, codes are an enum, nothing a client sends."""
+"""Prometheus metrics. Label sets are bounded: providers are configured, codes are an enum, models and formats are those
+of `metrics_labels`; nothing that a client sends becomes a label.
+
+A turn is counted once, when it ends, and levels are looked at once a second: a frame costs nothing here.
+"""
 
 import os
 import time
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from relay.core.events import TurnFailedOver
+from relay.core.formats import FrameFormat
 from relay.core.pacer import LATE_BY_S, Pacer
 from relay.core.timings import TurnTimings
+from relay.metrics_labels import LabelSets
+from relay.metrics_times import TurnTimes
 
-# From a loopback frame to a polled job.
-BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30)
-# What the relay adds is measured in microseconds to milliseconds.
-RELAY_BUCKETS_S = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1)
+# The ends of turns whose times are counted: a turn that failed, or that nobody waited for, is not a fast one. Who
+# interrupts may have heard its first audio; if it had not come yet, there is no time, and the turn counts as unheard.
+TIMED_ENDS = frozenset({"done", "cancelled"})
 
 
-class EndedTurn(Protocol):
+class HeldAudio(Protocol):
+    """An outbox, which the turns of a session share."""
+
+    held_ms: int
+    peak_ms: int
+
+
+class LiveTurn(Protocol):
+    """What the metrics look at while a turn lives."""
+
+    @property
+    def outbox(self) -> HeldAudio: ...
+
+    @property
+    def pending_chars(self) -> int:
+        """Text that waits to be spoken."""
+        ...
+
+
+class EndedTurn(LiveTurn, Protocol):
     """What the metrics read of a turn."""
 
+    timings: TurnTimings
+    failovers: list[TurnFailedOver]
     pacer: Pacer | None
 
     @property
@@ -28,7 +57,16 @@ class EndedTurn(Protocol):
     def samples_sent(self) -> int: ...
 
     @property
+    def padding_sent(self) -> int: ...
+
+    @property
     def provider_name(self) -> str: ...
+
+    @property
+    def model(self) -> str | None: ...
+
+    @property
+    def form(self) -> FrameFormat | None: ...
 
     @property
     def text_chars(self) -> int: ...
@@ -36,15 +74,31 @@ class EndedTurn(Protocol):
     @property
     def sent_ms(self) -> float: ...
 
+
+class Places(Protocol):
+    """The places at one provider."""
+
+    provider: str
+    limit: int | None
+    taken: int
+
     @property
-    def timings(self) -> TurnTimings: ...
+    def waiting(self) -> int: ...
+
+    @property
+    def most_waiting(self) -> int: ...
 
 
 class Metrics:
-    """The process's metrics, in a registry of their own."""
+    """The process's metrics, in a registry of their own. `models` are those that each provider is known to have."""
 
-    def __init__(self) -> None:
+    def __init__(self, models: Mapping[str, Collection[str]] | None = None) -> None:
         self._registry = registry = CollectorRegistry()
+        self._times = TurnTimes(registry)
+        self._labels = LabelSets(models or {})
+        self._live: set[LiveTurn] = set()
+        self._outbox_peak_ms = self._pending_peak_chars = 0
+
         started = Gauge(
             "relay_start_time_seconds",
             "Unix time at which the relay started",
@@ -53,48 +107,60 @@ class Metrics:
         )
         started.set(time.time())
         self._sessions = self._level("relay_sessions", "Open WebSocket sessions")
-        self._refused = Counter("relay_sessions_refused", "Handshakes refused", ["code"], registry=registry)
-        self._minted = Counter("relay_tokens_minted", "Tokens made", registry=registry)
-        self._spent = Counter("relay_tokens_spent", "Tokens that opened a session or spoke a turn", registry=registry)
-        self._tokens_refused = Counter("relay_tokens_refused", "Tokens refused", ["reason"], registry=registry)
+        self._sessions_limit = self._level("relay_sessions_limit", "Sessions that may be open")
+        self._opened = self._count("relay_sessions_opened", "WebSocket sessions opened")
+        self._refused = self._count("relay_sessions_refused", "Handshakes refused", "code")
+        self._errors = self._count("relay_errors", "Errors told to clients", "code")
+        self._minted = self._count("relay_tokens_minted", "Tokens made")
+        self._spent = self._count("relay_tokens_spent", "Tokens that opened a session or spoke a turn")
+        self._tokens_refused = self._count("relay_tokens_refused", "Tokens refused", "reason")
+
         self._turns = self._level("relay_turns", "Turns being spoken or waiting")
-        self._ended = Counter("relay_turns_ended", "Turns ended, by end", ["provider", "end"], registry=registry)
-        self._frames = Counter("relay_frames_sent", "Audio frames sent", registry=registry)
-        self._audio = Counter("relay_audio_sent_seconds", "Seconds of audio sent", ["provider"], registry=registry)
-        self._chars = Counter("relay_text_characters", "Characters of text given", ["provider"], registry=registry)
-        self._ttfa = self._stage("relay_ttfa_seconds", "First text to first frame", BUCKETS_S)
-        self._first_byte = self._stage("relay_first_byte_seconds", "First text to the provider's first byte", BUCKETS_S)
-        self._added = self._stage("relay_added_seconds", "Provider's first byte to first frame", RELAY_BUCKETS_S)
-        self._paced = Counter("relay_frames_paced", "Frames that left by a schedule", registry=registry)
-        self._late = Counter(
-            "relay_frames_late",
-            "Paced frames that left so many ms after they might have",
-            ["over_ms"],
-            registry=registry,
-        )
-        self._ran_dry = Counter("relay_ran_dry", "Times a paced listener must have run out of audio", registry=registry)
-        self._outbox = Gauge(
-            "relay_outbox_peak_ms",
-            "Most audio held for one listener, in ms",
-            registry=registry,
-            multiprocess_mode="livemax",
-        )
-        self._outbox_peak_ms = 0
+        self._ended = self._count("relay_turns_ended", "Turns ended, by end", "provider", "end")
+        self._unheard = self._count("relay_turns_unheard", "Turns ended without audio", "provider", "end")
+        self._frames = self._count("relay_frames_sent", "Audio frames sent")
+        self._audio = self._count("relay_audio_sent_seconds", "Seconds of audio sent", "provider")
+        self._bytes = self._count("relay_audio_sent_bytes", "Bytes of audio sent", "provider")
+        self._chars = self._count("relay_text_characters", "Characters of text given", "provider")
 
-    def _stage(self, name: str, what: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(name, what, ["provider"], buckets=buckets, registry=self._registry)
+        self._retries = self._count("relay_provider_retries", "Requests tried again", "provider")
+        self._received = self._count("relay_provider_received_bytes", "Bytes of audio received", "provider")
+        self._failovers = self._count(
+            "relay_failovers", "Turns taken over by another provider", "from_provider", "to_provider", "code"
+        )
+        self._places = self._level("relay_provider_places", "Requests under way at a provider", "provider")
+        self._places_limit = self._level("relay_provider_places_limit", "Requests that may be", "provider")
+        self._queue = self._level("relay_provider_queue", "Requests waiting for a place", "provider")
+        self._queue_peak = self._peak("relay_provider_queue_peak", "Most that ever waited", "provider")
 
-    def _level(self, name: str, what: str) -> Gauge:
+        self._paced = self._count("relay_frames_paced", "Frames that left by a schedule")
+        self._late = self._count(
+            "relay_frames_late", "Paced frames that left so many ms after they might have", "over_ms"
+        )
+        self._ran_dry = self._count("relay_ran_dry", "Times a paced listener must have run out of audio")
+        self._held = self._level("relay_outbox_held_ms", "Audio that waits to be sent, in ms")
+        self._outbox = self._peak("relay_outbox_peak_ms", "Most audio held for one listener, in ms")
+        self._pending = self._level("relay_text_pending_characters", "Text that waits to be spoken")
+        self._pending_peak = self._peak("relay_text_pending_peak_characters", "Most text that waited in one turn")
+
+    def _count(self, name: str, what: str, *labels: str) -> Counter:
+        return Counter(name, what, labels, registry=self._registry)
+
+    def _level(self, name: str, what: str, *labels: str) -> Gauge:
         """A gauge whose value is the sum of all processes that are alive."""
-        return Gauge(name, what, registry=self._registry, multiprocess_mode="livesum")
+        return Gauge(name, what, labels, registry=self._registry, multiprocess_mode="livesum")
+
+    def _peak(self, name: str, what: str, *labels: str) -> Gauge:
+        """A gauge whose value is the highest of all processes that are alive."""
+        return Gauge(name, what, labels, registry=self._registry, multiprocess_mode="livemax")
 
     def session_opened(self) -> None:
         self._sessions.inc()
+        self._opened.inc()
 
     def session_closed(self, outbox_peak_ms: int) -> None:
         self._sessions.dec()
-        self._outbox_peak_ms = max(self._outbox_peak_ms, outbox_peak_ms)
-        self._outbox.set(self._outbox_peak_ms)
+        self._note_outbox(outbox_peak_ms)
 
     def session_refused(self, code: str) -> None:
         self._refused.labels(code).inc()
@@ -108,32 +174,53 @@ class Metrics:
     def token_refused(self, reason: str) -> None:
         self._tokens_refused.labels(reason).inc()
 
-    def turn_opened(self) -> None:
+    def error_told(self, code: str) -> None:
+        """A client was told of an error, whether it ended a turn or not."""
+        self._errors.labels(code).inc()
+
+    def turn_opened(self, turn: LiveTurn) -> None:
         self._turns.inc()
+        self._live.add(turn)
 
     def turn_ended(self, turn: EndedTurn, end: str) -> None:
         """`end` is done, cancelled, disconnected, or the code of the error that ended the turn."""
-        provider, timings = turn.provider_name, turn.timings.report()
+        provider = turn.provider_name
         self._turns.dec()
+        self._live.discard(turn)
         self._ended.labels(provider, end).inc()
         self._frames.inc(turn.frames_sent)
         self._audio.labels(provider).inc(turn.sent_ms / 1000)
         self._chars.labels(provider).inc(turn.text_chars)
+        if turn.form is not None:
+            self._bytes.labels(provider).inc((turn.samples_sent + turn.padding_sent) * turn.form.audio.block_align)
         if turn.pacer is not None:
             self._count_lateness(turn.pacer)
-        stages = ((self._ttfa, "ttfa_ms"), (self._first_byte, "first_byte"), (self._added, "relay_ms"))
-        for histogram, name in stages:
-            value_ms = timings[name]
-            if isinstance(value_ms, float):
-                histogram.labels(provider).observe(value_ms / 1000)
+        for name, tally in turn.timings.tallies.items():
+            self._retries.labels(name).inc(tally.retries)
+            self._received.labels(name).inc(tally.received_bytes)
+        for told in turn.failovers:
+            self._failovers.labels(told.from_provider, told.to_provider, told.code).inc()
+        if not turn.frames_sent and turn.text_chars:
+            self._unheard.labels(provider, end).inc()
+        if end in TIMED_ENDS:
+            self._times.observe(self._labels.of(provider, turn.model, turn.form), turn.timings)
 
-    def _count_lateness(self, pacer: Pacer) -> None:
-        self._ran_dry.inc(pacer.ran_dry)
-        late = sum(pacer.lateness)
-        self._paced.inc(late)
-        for by_s, up_to in zip(LATE_BY_S, pacer.lateness, strict=False):
-            late -= up_to
-            self._late.labels(f"{by_s * 1000:g}").inc(late)
+    def look(self, *, sessions_limit: int, places: Iterable[Places]) -> None:
+        """Sets the levels to what they are now. Called about once a second."""
+        outboxes = {id(turn.outbox): turn.outbox for turn in self._live}.values()
+        pending = [turn.pending_chars for turn in self._live]
+        self._sessions_limit.set(sessions_limit)
+        self._held.set(sum(outbox.held_ms for outbox in outboxes))
+        self._note_outbox(max((outbox.peak_ms for outbox in outboxes), default=0))
+        self._pending.set(sum(pending))
+        self._pending_peak_chars = max(self._pending_peak_chars, *pending, 0)
+        self._pending_peak.set(self._pending_peak_chars)
+        for each in places:
+            self._places.labels(each.provider).set(each.taken)
+            if each.limit is not None:
+                self._places_limit.labels(each.provider).set(each.limit)
+            self._queue.labels(each.provider).set(each.waiting)
+            self._queue_peak.labels(each.provider).set(each.most_waiting)
 
     def render(self) -> bytes:
         """The text format of Prometheus; of several worker processes the sum, whichever is asked."""
@@ -142,3 +229,15 @@ class Metrics:
         together = CollectorRegistry()
         MultiProcessCollector(together)  # type: ignore[no-untyped-call]
         return generate_latest(together)
+
+    def _note_outbox(self, peak_ms: int) -> None:
+        self._outbox_peak_ms = max(self._outbox_peak_ms, peak_ms)
+        self._outbox.set(self._outbox_peak_ms)
+
+    def _count_lateness(self, pacer: Pacer) -> None:
+        self._ran_dry.inc(pacer.ran_dry)
+        late = sum(pacer.lateness)
+        self._paced.inc(late)
+        for by_s, up_to in zip(LATE_BY_S, pacer.lateness, strict=False):
+            late -= up_to
+            self._late.labels(f"{by_s * 1000:g}").inc(late)

@@ -28,6 +28,20 @@ class Stage(StrEnum):
     LAST_BYTE = "last_byte"
 
 
+class Share(StrEnum):
+    """What the time to first audio is spent on, in this order; HELD may stand on either side of DECODE."""
+
+    TEXT = "text"  # until a sentence is whole
+    FAILED = "failed"  # on providers that failed
+    QUEUE = "queue"  # for a place at the provider
+    CONNECT = "connect"  # until the request goes out
+    HEADERS = "headers"  # the provider's answer
+    BODY = "body"  # and its first byte of audio
+    HELD = "held"  # by the client's own wish: the turn before, pacing, credit
+    DECODE = "decode"
+    FRAME = "frame"  # resample, encode, fill a frame, hand it to the socket
+
+
 @dataclass(slots=True)
 class Tally:
     """What a turn's requests to one provider add up to."""
@@ -97,7 +111,7 @@ class TurnTimings:
         self.last_byte_s = last_byte_s
 
     def audio_began(self, now_s: float, playing_until_s: float) -> None:
-        """The first frame leaves; a listener that still hears the turn before it begins with it at `playing_until_s`."""
+        """The first frame leaves. Until `playing_until_s` its listener hears the turn before it."""
         self.first_frame_s = now_s
         self.margin.began(max(now_s, playing_until_s))
 
@@ -110,6 +124,11 @@ class TurnTimings:
     def ttfa_ms(self) -> float | None:
         """Milliseconds from the turn's first text to its first frame; None where either did not happen."""
         return self._after_text_ms(self.first_frame_s)
+
+    @property
+    def first_byte_ms(self) -> float | None:
+        """Milliseconds from the turn's first text to the provider's first byte."""
+        return self._after_text_ms(self._first(Stage.FIRST_BYTE))
 
     @property
     def ttfs_ms(self) -> float | None:
@@ -126,6 +145,24 @@ class TurnTimings:
             return None
         begin_s = first_byte_s if self.held_until_s is None else max(first_byte_s, self.held_until_s)
         return round((self.first_frame_s - begin_s) * 1000, 3)
+
+    def shares_s(self) -> dict[Share, float]:
+        """The time to first audio, shared out: seconds that add up to it. Empty where there was no audio."""
+        if self.text_s is None or self.first_frame_s is None or self.first is None:
+            return {}
+        at, before_s = self.first.instants_s, self.text_s
+        shares: dict[Share, float] = {}
+        for share, stage in _ENDS.items():
+            # A WebSocket has no headers; then its first byte is what comes after the request.
+            if (now_s := at.get(stage)) is not None:
+                shares[share], before_s = now_s - before_s, now_s
+        first_byte_s, first_sample_s = at[Stage.FIRST_BYTE], at[Stage.FIRST_SAMPLE]
+        held_until_s = first_byte_s if self.held_until_s is None else min(self.held_until_s, self.first_frame_s)
+        decoding_from_s = max(first_byte_s, held_until_s) if held_until_s <= first_sample_s else first_byte_s
+        shares[Share.DECODE] = first_sample_s - decoding_from_s
+        shares[Share.FRAME] = self.first_frame_s - max(first_sample_s, held_until_s)
+        shares[Share.HELD] = self.first_frame_s - first_byte_s - shares[Share.DECODE] - shares[Share.FRAME]
+        return shares
 
     def report(self) -> Report:
         """The `timings` object of `turn.done` and `turn.cancelled`."""
@@ -156,4 +193,13 @@ class TurnTimings:
         return None if self.text_s is None or instant_s is None else round((instant_s - self.text_s) * 1000, 3)
 
 
+# What the shares before the first byte end with.
+_ENDS = {
+    Share.TEXT: Stage.TEXT_READY,
+    Share.FAILED: Stage.PLACE_ASKED,
+    Share.QUEUE: Stage.PLACE_GIVEN,
+    Share.CONNECT: Stage.REQUEST_SENT,
+    Share.HEADERS: Stage.RESPONSE_HEADERS,
+    Share.BODY: Stage.FIRST_BYTE,
+}
 _BEFORE_FIRST_FRAME = tuple(stage for stage in Stage if stage is not Stage.LAST_BYTE)

@@ -38,6 +38,7 @@ class ProviderBudget:
         self.provider = provider
         self.limit = limit
         self.taken = 0
+        self.most_waiting = 0
         self.timeout_s = timeout_s
         self._clock = clock
         self._order = count()
@@ -98,6 +99,7 @@ class ProviderBudget:
         called: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         entry = (urgency, next(self._order), called)
         heapq.heappush(self._waiting, entry)
+        self.most_waiting = max(self.most_waiting, self.waiting)
         try:
             async with asyncio.timeout(self.timeout_s):
                 await called

@@ -188,6 +188,8 @@ class Connection:
         for effect in effects:
             match effect:
                 case Tell(event):
+                    if isinstance(event, Failed):
+                        self._relay.metrics.error_told(event.error.code)
                     self._tell(event)
                 case OpenTurn():
                     self._open(effect)
@@ -224,7 +226,7 @@ class Connection:
             on_taken=lambda chars: self._apply(self._session.taken(turn_id, chars)),
             playing_until_s=lambda: self._playing_until_s,
         )
-        self._relay.metrics.turn_opened()
+        self._relay.metrics.turn_opened(turn)
         self._turns[turn_id] = turn
         if turn.form is not None:
             self._tell(turn.started(turn.form))

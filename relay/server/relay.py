@@ -14,7 +14,15 @@ from relay.metrics import Metrics
 from relay.providers.base import Provider, Voice, VoiceQuery, Wanted
 from relay.providers.drivers.dispatch import Drivers
 from relay.server.limits import Places
-from relay.server.setup import budgets_of, build_providers, defaults_of, dialogue_patience, limits_of, patience
+from relay.server.setup import (
+    budgets_of,
+    build_providers,
+    defaults_of,
+    dialogue_patience,
+    limits_of,
+    models_of,
+    patience,
+)
 from relay.server.ticker import Ticker
 from relay.server.turn import Turn, TurnSettings
 from relay.server.upstream import Candidate
@@ -34,12 +42,12 @@ class Relay:
         self.config = config
         self.draining = False
         self.ticker = Ticker()
-        self.metrics = Metrics()
         self.limits = limits_of(config)
         self.places = Places(self.limits)
         self.providers, self.missing = build_providers(config)
         self.defaults = defaults_of(config, self.providers)
         self.budgets = budgets_of(config, self.providers)
+        self.metrics = Metrics(models_of(config, self.providers))
         self.drivers = Drivers(patience(config), dialogue_patience(config))
 
     @asynccontextmanager
@@ -93,9 +101,14 @@ class Relay:
         provider = self.provider(name)
         return Candidate(provider=provider, speech=provider.resolve(wanted), budget=self.budgets[name])
 
+    def look(self) -> None:
+        """Tells the metrics how full everything is."""
+        self.metrics.look(sessions_limit=self.limits.max_sessions, places=self.budgets.values())
+
     def turn_failed(self, turn: Turn, error: RelayError, *, session: str | None = None) -> None:
         """Counts and logs a turn that an error has ended."""
         self.metrics.turn_ended(turn, error.code)
+        self.metrics.error_told(error.code)
         facts = {"session": session, "provider": turn.provider_name, "code": error.code}
         if isinstance(error, ProviderError):
             facts["status"] = str(error.provider.status) if error.provider.status else None

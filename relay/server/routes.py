@@ -110,6 +110,7 @@ class Routes:
         return _json({"status": "ready"})
 
     async def metrics(self, request: web.Request) -> web.Response:
+        self._relay.look()
         return web.Response(body=self._relay.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
     @asynccontextmanager

@@ -35,6 +35,15 @@ def build_providers(config: Config) -> tuple[dict[str, Provider], dict[str, str]
     return usable, missing
 
 
+def models_of(config: Config, providers: Mapping[str, Provider]) -> dict[str, frozenset[str]]:
+    """The models that each provider is known to have: those it lists, and the one that is configured."""
+    known = {}
+    for name, provider in providers.items():
+        own = config.providers.get(name, ProviderConfig()).model
+        known[name] = frozenset((*provider.capabilities.models, *([own] if own else [])))
+    return known
+
+
 def budgets_of(config: Config, providers: Mapping[str, Provider]) -> dict[str, ProviderBudget]:
     """How many requests may run at each provider: as configured, or as the provider documents for everyone."""
     budgets = {}

@@ -40,7 +40,7 @@ class SingleTurn:
         self.turn.go.set()
 
     async def __aenter__(self) -> Self:
-        self._relay.metrics.turn_opened()
+        self._relay.metrics.turn_opened(self.turn)
         self._task = asyncio.create_task(self.turn.run())
         return self
 

@@ -25,12 +25,13 @@ class TurnText:
         self._on_taken = on_taken
         self._clock = clock
         self._changed = asyncio.Event()
-        self.chars = 0
+        self.chars = self.pending_chars = 0
         # Whether nothing will be taken before the client says more.
         self.waiting = False
 
     def append(self, text: str) -> None:
         self.chars += len(text)
+        self.pending_chars += len(text)
         self._chunker.append(text, self._clock())
         self._changed.set()
 
@@ -51,6 +52,7 @@ class TurnText:
             self._changed.clear()
             segment = self._chunker.take(self._clock())
             if segment is not None:
+                self.pending_chars -= len(segment)
                 self._on_taken(len(segment))
                 return segment
             if self._chunker.exhausted:
@@ -87,12 +89,13 @@ class StreamedText:
         self._on_taken = on_taken
         self._given: deque[Given] = deque()
         self._changed = asyncio.Event()
-        self.chars = 0
+        self.chars = self.pending_chars = 0
         # Whether nothing will be taken before the client says more.
         self.waiting = False
 
     def append(self, text: str) -> None:
         self.chars += len(text)
+        self.pending_chars += len(text)
         self._given.append(text)
         self._changed.set()
 
@@ -144,4 +147,5 @@ class StreamedText:
 
     def took(self, chars: int) -> None:
         """So much text has been passed on: a paused client may go on."""
+        self.pending_chars -= chars
         self._on_taken(chars)

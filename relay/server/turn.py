@@ -91,6 +91,7 @@ class Turn:
         self.stopped = False
         self.timings = TurnTimings()
         self.provider_ids: dict[str, str] = {}
+        self.failovers: list[TurnFailedOver] = []
         self._last_sent: Frame | None = None
         self._last_sent_s = 0.0
         self.samples_played: int | None = None
@@ -197,6 +198,7 @@ class Turn:
             code=error.code,
             at_sample=self._audio.position if self._audio else 0,
         )
+        self.failovers.append(told)
         self._outbox.put_nowait(self, [told])
 
     def _tell_waiting(self) -> None:
@@ -301,6 +303,21 @@ class Turn:
     def provider_name(self) -> str:
         """Who speaks now."""
         return self._segments.current.provider.name
+
+    @property
+    def model(self) -> str | None:
+        """What it speaks with, as far as that was settled."""
+        return self._segments.current.speech.model
+
+    @property
+    def outbox(self) -> Outbox:
+        """Where its audio waits to be sent, with that of the session's other turns."""
+        return self._outbox
+
+    @property
+    def pending_chars(self) -> int:
+        """Text that no provider was given yet."""
+        return self._text.pending_chars
 
     @property
     def waits_for_text(self) -> bool:

@@ -1,8 +1,10 @@
 """Instants -> the report of a turn."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from relay.core.timings import MAX_SEGMENTS, Stage, Timings, TurnTimings
+from relay.core.timings import MAX_SEGMENTS, Share, Stage, Timings, TurnTimings
 
 
 def heard(timings: TurnTimings, segment: int, *, at_s: float, provider: str = "p") -> Timings:
@@ -124,3 +126,38 @@ def test_relay_ms_is_what_stands_between_byte_and_frame(held_until_s: float | No
     timings.held_until_s = held_until_s
     timings.first_frame_s = 1.01025
     assert timings.relay_ms == relay_ms
+
+
+@given(
+    st.lists(st.integers(0, 10_000), min_size=9, max_size=9),
+    st.none() | st.integers(0, 100_000),
+    st.booleans(),
+)
+def test_the_shares_add_up_to_the_time_to_first_audio(
+    steps_ms: list[int], held_until_ms: int | None, headers: bool
+) -> None:
+    at_s = [sum(steps_ms[: count + 1]) / 1000 for count in range(len(steps_ms))]
+    timings = TurnTimings()
+    timings.text_came(at_s[0])
+    request = timings.request(0, "p", at_s[1], at_s[2])
+    stages = [stage for stage in Stage if stage is not Stage.LAST_BYTE]
+    for stage, now_s in zip(stages[2:], at_s[3:8], strict=True):
+        if headers or stage is not Stage.RESPONSE_HEADERS:
+            request.mark(stage, now_s)
+    timings.first_frame_s = at_s[8]
+    timings.held_until_s = None if held_until_ms is None else held_until_ms / 1000
+    shares = timings.shares_s()
+    assert all(seconds >= -1e-9 for seconds in shares.values()), shares
+    assert timings.ttfa_ms == pytest.approx(sum(shares.values()) * 1000, abs=0.01)
+    assert timings.relay_ms is not None
+    if held_until_ms is None:
+        assert shares[Share.HELD] == pytest.approx(0)
+        assert timings.relay_ms == pytest.approx((shares[Share.DECODE] + shares[Share.FRAME]) * 1000, abs=0.01)
+
+
+def test_a_turn_without_audio_has_no_shares() -> None:
+    timings = TurnTimings()
+    assert timings.shares_s() == {}
+    timings.text_came(0.0)
+    timings.request(0, "p", 0.0, 0.0)
+    assert timings.shares_s() == {}

@@ -137,7 +137,8 @@ async def test_health_readiness_and_metrics(http: aiohttp.ClientSession) -> None
             text = await response.text()
     assert 'relay_turns_ended_total{end="done",provider="breeze"} 1.0' in text
     assert "relay_sessions 1.0" in text
-    assert 'relay_ttfa_seconds_count{provider="breeze"} 1.0' in text
+    assert 'relay_ttfa_seconds_count{format="pcm_s16le_24000",model="default",provider="breeze"} 1.0' in text
+    assert 'relay_provider_places_limit{provider="breeze"} 1000.0' in text
     assert "voc_1" not in text, "labels are bounded: nothing a client sends"
 
 

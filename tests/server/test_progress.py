@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from relay.config import Config, HttpConfig, ProviderConfig, ServerConfig
 from relay.core.events import Progress
-from relay.core.timings import Timings
+from relay.core.timings import Timings, TurnTimings
 from relay.providers import breeze_jobs, playai_job, sauti_job
 from relay.providers.base import Speech, Wanted
 from relay.providers.base_poll import PollRequest
@@ -108,7 +108,7 @@ async def test_only_the_segment_that_is_waited_for_is_told_of() -> None:
 
     segments = Segments((speaker,), driver, hooks)
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        tasks.create_task(segments.speak(Given(), Timings()))  # type: ignore[arg-type]
+        tasks.create_task(segments.speak(Given(), TurnTimings()))  # type: ignore[arg-type]
         while len(driver.told) < 2:
             await asyncio.sleep(0)
         one, two = (driver.told[text] for text in SENTENCES)
