@@ -13,7 +13,7 @@ from aiohttp import web
 
 from relay.config import Config, ConfigError
 from relay.errors import Code, LimitError
-from relay.server import shared
+from relay.server import garbage, shared
 from relay.server.auth import Auth
 from relay.server.cors import Cors
 from relay.server.door import Door
@@ -167,6 +167,7 @@ async def serve(config: Config, *, on_ready: Callable[[int], None], listener: so
         loop.add_signal_handler(signal.SIGINT, on_signal)
         loop.add_signal_handler(signal.SIGUSR1, on_retire)
     async with server.serving():
+        garbage.seldom()
         on_ready(server.port)
         await stop.wait()
         if retire.is_set():
