@@ -198,7 +198,8 @@ export class Turn {
   playing(ago) {
     if (this.silenced) return;
     this.state = this.error ? "ending" : "playing";
-    this.timings.firstPlayedMs = this.since() - ago;
+    // The context's clock, as the page sees it, moves in steps.
+    this.timings.firstPlayedMs = Math.max(this.since() - ago, this.timings.firstFrameMs);
     this.timings.playerMs = this.timings.firstPlayedMs - this.timings.firstFrameMs;
   }
 
