@@ -44,6 +44,7 @@ from relay_client.events import (
 )
 from relay_client.frames import AudioFormat, Frame
 from relay_client.handshake import DEFAULT_URL
+from relay_client.minting import MintedToken, mint_token
 from relay_client.opening import ConnectOptions, backoff, connect, connect_with_retries
 from relay_client.options import Audio, Encoding, Flow, Pacing, TurnOptions
 from relay_client.session import Session
@@ -66,6 +67,7 @@ __all__ = [
     "Frame",
     "HandshakeError",
     "Limits",
+    "MintedToken",
     "Pacing",
     "ProtocolError",
     "ProviderFault",
@@ -100,5 +102,6 @@ __all__ = [
     "backoff",
     "connect",
     "connect_with_retries",
+    "mint_token",
     "play",
 ]

@@ -39,7 +39,7 @@ RECEIVE_BUFFER_BYTES = 64 * 1024
 
 _RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 # What may stand in a header (RFC 9110, 5.5) and, but for separators, in a subprotocol (RFC 6455, 4.1); no spaces.
-_CREDENTIAL = re.compile(r"[!-~]+")
+CREDENTIAL = re.compile(r"[!-~]+")
 
 # At DEBUG websockets logs every message and the handshake with its credentials; this logger never does.
 _WIRE_LOG = logging.getLogger("relay_client.websocket")
@@ -70,7 +70,7 @@ async def open_session(
                 websocket.transport.abort()
                 raise
     except TimeoutError:
-        raise ConnectError(f"no session with {_shown(url)} within {open_timeout_s:g} s", retryable=True) from None
+        raise ConnectError(f"no session with {shown(url)} within {open_timeout_s:g} s", retryable=True) from None
     return Session(websocket, ready, hold)
 
 
@@ -84,7 +84,7 @@ def _settings(url: str, key: str | None, token: str | None, ssl: ssl_module.SSLC
     if key is not None and token is not None:
         raise ValueError("give a key or a token, not both")
     for name, credential in (("key", key), ("token", token)):
-        if credential is not None and not _CREDENTIAL.fullmatch(credential):
+        if credential is not None and not CREDENTIAL.fullmatch(credential):
             raise ValueError(f"the {name} is empty or holds characters that cannot stand in a header")
     settings: dict[str, Any] = {
         # Speech does not get smaller by deflating, only later.
@@ -106,7 +106,7 @@ def _settings(url: str, key: str | None, token: str | None, ssl: ssl_module.SSLC
         if urlsplit(url).scheme != "wss":
             raise ValueError("an SSL context is for an address that begins with wss://")
         settings["ssl"] = ssl
-    if _CAN_PROXY and _is_loopback(url):
+    if _CAN_PROXY and is_loopback(url):
         # A proxy set for the outer world is not the way to this machine.
         settings["proxy"] = None
     return settings
@@ -119,12 +119,14 @@ async def _handshake(url: str, settings: dict[str, Any]) -> ClientConnection:
     except InvalidURI:
         raise ValueError("the address of a relay looks like ws://host:port/v1/stream, or wss://") from None
     except InvalidStatus as rejection:
-        raise _refused(rejection) from None
+        response = rejection.response
+        after = response.headers.get("Retry-After", "")
+        raise refused(response.status_code, bytes(response.body or b""), after) from None
     except (OSError, EOFError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
-        raise ConnectError(f"cannot connect to {_shown(url)}: {reason}", retryable=True) from error
+        raise ConnectError(f"cannot connect to {shown(url)}: {reason}", retryable=True) from error
     except (WebSocketException, ValueError) as error:  # ValueError: what websockets 14 says of bytes that are not HTTP
-        raise ConnectError(f"{_shown(url)} does not answer as a relay: {type(error).__name__}") from error
+        raise ConnectError(f"{shown(url)} does not answer as a relay: {type(error).__name__}") from error
 
 
 def _narrow(websocket: ClientConnection) -> None:
@@ -156,16 +158,14 @@ async def _first_message(websocket: ClientConnection) -> SessionReady:
     raise ProtocolError("the relay's first message is not session.ready")
 
 
-def _refused(rejection: InvalidStatus) -> HandshakeError:
-    response = rejection.response
-    status = response.status_code
+def refused(status: int, body: bytes, retry_after: str) -> HandshakeError:
+    """What a relay's refusal over HTTP says, or a proxy's."""
     try:
-        report = read_error(json.loads(response.body or b"null"))
+        report = read_error(json.loads(body or b"null"))
     except (ValueError, RecursionError):
         report = None  # a proxy's page, say
     # It may also be a date (RFC 9110, 10.2.3); the relay sends seconds, and a proxy's date is not worth a clock.
-    header = response.headers.get("Retry-After", "")
-    after_s = float(header) if header.isascii() and header.isdigit() else None
+    after_s = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else None
     if report is None:
         message = f"the relay refused the session with HTTP {status} and gave no reason"
         return HandshakeError(message, status=status, retryable=status in _RETRYABLE_STATUSES, retry_after_s=after_s)
@@ -182,13 +182,13 @@ def _refusal(report: ErrorReport, *, status: int | None, retry_after_s: float | 
     )
 
 
-def _shown(url: str) -> str:
+def shown(url: str) -> str:
     """The address without user, password and query."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
     host = urlsplit(url).hostname or ""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
