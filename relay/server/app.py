@@ -136,6 +136,7 @@ class Server:
         while True:
             await asyncio.sleep(SWEEP_S)
             now_s = time.monotonic()
+            self.relay.look()
             for connection in list(self._routes.connections):
                 try:
                     connection.check(now_s)

@@ -8,7 +8,9 @@
         run(main())
 
 Time stands all but still while anything can run, and jumps to the next timer when nothing can. What waits for a socket
-or a thread gets no time of its own: this is for code that takes its clock as an argument (`loop.time`) and does no I/O.
+or a thread gets no time of its own: this is for code that takes its clock as an argument (`loop.time`) and does no I/O,
+or none but over loopback with something on the same loop. For that, `grace_s` is how long in real time the kernel gets
+to deliver what was sent before time jumps.
 """
 
 import asyncio
@@ -27,9 +29,9 @@ TURN_S = 1e-9
 class VirtualLoop(asyncio.SelectorEventLoop):
     """Starts at 0 s."""
 
-    def __init__(self) -> None:
+    def __init__(self, grace_s: float = 0.0) -> None:
         self._now_s = 0.0
-        super().__init__(_Jumping(self))
+        super().__init__(_Jumping(self, grace_s))
 
     def time(self) -> float:
         return self._now_s
@@ -40,9 +42,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._now_s += seconds
 
 
-def run(main: Coroutine[Any, Any, T]) -> T:
+def run(main: Coroutine[Any, Any, T], *, grace_s: float = 0.0) -> T:
     """As `asyncio.run`, in virtual time. Raises RuntimeError when every task waits for what nobody will do."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(grace_s)) as runner:
         return runner.run(main)
 
 
@@ -56,13 +58,16 @@ def virtual_loop() -> VirtualLoop:
 class _Jumping(selectors.DefaultSelector):
     """Asks the real selector without waiting; what was to be waited for has then passed."""
 
-    def __init__(self, loop: VirtualLoop) -> None:
+    def __init__(self, loop: VirtualLoop, grace_s: float) -> None:
         super().__init__()
         self._loop = loop
+        self._grace_s = grace_s
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         self._loop.advance(TURN_S)
         if ready := super().select(0):
+            return ready
+        if self._grace_s and timeout != 0 and (ready := super().select(self._grace_s)):
             return ready
         if timeout is not None:
             self._loop.advance(max(0.0, timeout))

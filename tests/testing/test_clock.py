@@ -1,6 +1,7 @@
 """Virtual time: it jumps, exact to a microsecond, can be stalled, and it says so when nothing will ever happen."""
 
 import asyncio
+import socket
 import time
 
 import pytest
@@ -93,3 +94,21 @@ def test_a_wait_without_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(RuntimeError, match="nobody will do"):
         run(main())
+
+
+def test_what_was_sent_over_loopback_arrives_before_time_jumps() -> None:
+    async def main() -> list[float]:
+        loop, arrived = virtual_loop(), []
+        near, far = socket.socketpair()
+        with near, far:
+            for end in (near, far):
+                end.setblocking(False)
+            for _ in range(20):
+                waiting = loop.create_task(loop.sock_recv(far, 1))
+                await asyncio.sleep(0.1)
+                await loop.sock_sendall(near, b"x")
+                await waiting
+                arrived.append(loop.time())
+        return arrived
+
+    assert run(main(), grace_s=0.002) == pytest.approx([0.1 * (number + 1) for number in range(20)], abs=1e-4)

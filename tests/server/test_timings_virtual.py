@@ -1,0 +1,124 @@
+"""Every stage of a turn, against a provider of which every instant is known: in virtual time, over real sockets."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relay.core.events import Pacing
+from relay.core.formats import AudioRequest
+from relay.core.timings import TurnTimings
+from relay.providers.base import ProviderSettings, Wanted
+from relay.providers.breeze import Breeze
+from relay.providers.drivers import http_attempt
+from relay.providers.drivers.http import HttpDriver
+from relay.server.budget import ProviderBudget
+from relay.server.outbox import End, PulledOutbox
+from relay.server.ticker import Ticker
+from relay.server.turn import Turn, TurnSettings
+from relay.server.upstream import Candidate
+from relay.testing.audio import noise
+from relay.testing.clock import run, virtual_loop
+from relay.testing.fake_provider import FakeProvider
+from relay.testing.known import KINDS, Kind, known
+from relay.testing.script import Pause, Script, Send, Status
+
+# What the kernel gets to deliver what was sent; it is the slower the busier the machine.
+GRACE_S = 0.001
+# Virtual time passes by a nanosecond at every turn of the loop.
+EXACT_MS = 0.05
+FRAME_BYTES = 960
+
+
+@pytest.fixture(autouse=True)
+def _the_driver_reads_the_loops_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_attempt, "monotonic", lambda: virtual_loop().time())
+
+
+async def turns(script: Script, count: int) -> list[TurnTimings]:
+    """So many turns at a time, each to a listener that takes every frame at once."""
+    driver = HttpDriver()
+    await driver.start()
+    try:
+        async with FakeProvider(script) as fake:
+            provider = Breeze(ProviderSettings(api_key="key", base_url=fake.url, voice="v"))
+            candidate = Candidate(
+                provider=provider, speech=provider.resolve(Wanted()), budget=ProviderBudget("breeze", clock=_now_s)
+            )
+            return await asyncio.gather(*(_turn(candidate, driver) for _ in range(count)))
+    finally:
+        await driver.close()
+
+
+async def _turn(candidate: Candidate, driver: HttpDriver) -> TurnTimings:
+    ticker = Ticker(clock=_now_s)
+    outbox = PulledOutbox(ticker, clock=_now_s)
+    asked: dict[str, Any] = {"audio": AudioRequest(), "pacing": Pacing(), "window_ms": None}
+    turn = Turn(
+        TurnSettings(turn_id="t", index=0, candidates=(candidate,), driver=driver, **asked),
+        outbox,
+        on_taken=lambda _: None,
+        clock=_now_s,
+    )
+    turn.go.set()
+    turn.append("Hello there.")
+    turn.end_input()
+    speaking = asyncio.create_task(turn.run())
+    while True:
+        item = await outbox.get()
+        assert isinstance(item, tuple)
+        if isinstance(item[1], End):
+            assert item[1].error is None
+            break
+    await speaking
+    ticker.close()
+    return turn.timings
+
+
+def _now_s() -> float:
+    return virtual_loop().time()
+
+
+@pytest.mark.parametrize("count", [1, 50])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_stage_is_right(kind: Kind, count: int) -> None:
+    reply = known(kind)
+    for timings in run(turns(reply.script, count), grace_s=GRACE_S):
+        report = timings.report()
+        for stage, expected_ms in reply.stages.items():
+            assert report[stage] == pytest.approx(expected_ms, abs=EXACT_MS), stage
+        assert timings.ttfa_ms == report["first_frame"]
+        assert timings.leading_silence_ms == pytest.approx(reply.leading_silence_ms, abs=reply.silence_within_ms)
+        assert timings.ttfs_ms == pytest.approx((timings.ttfa_ms or 0) + (timings.leading_silence_ms or 0))
+        assert timings.relay_ms == pytest.approx(reply.stages["first_frame"] - reply.stages["first_byte"], abs=EXACT_MS)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 400), st.integers(1, 1500)), min_size=1, max_size=6),
+    st.integers(0, 300),
+)
+def test_the_first_audio_is_never_earlier_than_it_can_be(cuts: list[tuple[int, int]], headers_ms: int) -> None:
+    """And never later: the frame leaves with the byte that fills it, wherever the reply is cut."""
+    pcm = noise(0.2)
+    sizes = [size for _, size in cuts]
+    pieces = [pcm[sum(sizes[:number]) :][:size] for number, size in enumerate(sizes)]
+    waits_ms, rest = [wait for wait, _ in cuts], pcm[sum(sizes) :]
+    script: list[Any] = [Pause(headers_ms / 1000), Status(200, {"content-type": "audio/pcm"})]
+    at_ms, there, full_ms = float(headers_ms), 0, None
+    for wait_ms, piece in [*zip(waits_ms, pieces, strict=True), (100, rest)]:
+        script += [Pause(wait_ms / 1000), Send(piece)]
+        at_ms, there = at_ms + wait_ms, there + len(piece)
+        if full_ms is None and there >= FRAME_BYTES:
+            full_ms = at_ms
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(http_attempt, "monotonic", _now_s)
+        [timings] = run(turns(tuple(script), 1), grace_s=GRACE_S)
+    report = timings.report()
+    assert report["response_headers"] == pytest.approx(headers_ms, abs=EXACT_MS)
+    assert report["first_byte"] == pytest.approx(headers_ms + waits_ms[0], abs=EXACT_MS)
+    assert timings.ttfa_ms == pytest.approx(full_ms, abs=EXACT_MS)
+    assert report["last_byte"] == pytest.approx(at_ms, abs=EXACT_MS)
+    assert timings.leading_silence_ms == 0
