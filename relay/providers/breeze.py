@@ -89,7 +89,7 @@ class Breeze:
                 return self._spoken(speech, text, "", first_byte_timeout_s=WHOLE_CLIP_TIMEOUT_S)
             case "job":
                 make = self._spoken(speech, text, "", delivery="async")
-                return breeze_jobs.poll(self._api, make, text, FORMATS[settings.output_format])
+                return breeze_jobs.poll(self._api, make, FORMATS[settings.output_format], text, settings.instructions)
         return self._spoken(speech, text, "/stream")
 
     def converse(self, speech: Speech) -> DialogueRequest:

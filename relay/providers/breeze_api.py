@@ -99,8 +99,8 @@ class Api:
     def secret_headers(self) -> dict[str, str]:
         return {"xi-api-key": self.key} if self.key else {}
 
-    def get(self, url: str) -> HttpRequest:
-        """A question that is answered in JSON."""
+    def get(self, url: str, *sent: str | None) -> HttpRequest:
+        """A question that is answered in JSON; `sent` before it is what no error may quote."""
         return HttpRequest(
             provider=PROVIDER,
             method="GET",
@@ -109,7 +109,7 @@ class Api:
             secret_headers=self.secret_headers(),
             body=None,
             accept=lambda _headers: ReplyFacts(source=SourceFormat(container=Container.RAW)),
-            refuse=self.refused,
+            refuse=lambda refusal: self.refused(refusal, *sent),
         )
 
     def refused(self, refusal: Refusal, *sent: str | None, speaking: bool = False) -> ProviderError:

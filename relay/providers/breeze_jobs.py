@@ -31,11 +31,11 @@ _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _REFUSAL_BYTES = 64 * 1024
 
 
-def poll(api: Api, make: HttpRequest, text: str, asked_for: Container) -> PollRequest:
-    """`make` is the request that makes the job."""
+def poll(api: Api, make: HttpRequest, asked_for: Container, *sent: str | None) -> PollRequest:
+    """`make` is the request that makes the job; `sent` is what is in it that no error may quote."""
 
     def job() -> PollJob:
-        return BreezeJob(api, make, text, asked_for)
+        return BreezeJob(api, make, asked_for, *sent)
 
     return PollRequest(provider=PROVIDER, job=job, timeout_s=TIMEOUT_S)
 
@@ -43,10 +43,10 @@ def poll(api: Api, make: HttpRequest, text: str, asked_for: Container) -> PollRe
 class BreezeJob:
     """See `base_poll.PollJob`."""
 
-    def __init__(self, api: Api, make: HttpRequest, text: str, asked_for: Container) -> None:
+    def __init__(self, api: Api, make: HttpRequest, asked_for: Container, *sent: str | None) -> None:
         self._api = api
         self._make = make
-        self._text = text
+        self._sent = sent
         self._asked_for = asked_for
         self._id: str | None = None
         self._asked = 0
@@ -62,7 +62,7 @@ class BreezeJob:
             self._failed += 1
             return self._ask(answer)
         if not 200 <= answer.status < 300:
-            raise self._api.refused(_refusal(answer), self._text)
+            raise self._api.refused(_refusal(answer), *self._sent)
         self._failed = 0
         job = faults.json_object(answer.body)
         match job.get("status"):
@@ -70,7 +70,7 @@ class BreezeJob:
                 return Fetch(request=self._audio(job))
             case "failed" | "cancelled":
                 error = job.get("error")
-                raise self._api.failed("failed the job", error if isinstance(error, Mapping) else {}, self._text)
+                raise self._api.failed("failed the job", error if isinstance(error, Mapping) else {}, *self._sent)
             case str() as state:
                 # `active`, and whatever else it may be before it is one of those; the time is bounded.
                 return self._ask(answer, _PROGRESS.get(state))
@@ -81,7 +81,7 @@ class BreezeJob:
 
     def _made(self, answer: Answer) -> Ask | Arrived:
         if not 200 <= answer.status < 300:
-            raise self._api.refused(_refusal(answer), self._text, speaking=True)
+            raise self._api.refused(_refusal(answer), *self._sent, speaking=True)
         if answer.headers.get("content-type", "").lower().startswith("audio/"):
             # A server that does not know `delivery` answers with the clip itself.
             return Arrived(facts=facts(answer.headers, self._asked_for), pieces=(answer.body,))
@@ -97,7 +97,7 @@ class BreezeJob:
         self._asked += 1
         if (asked_s := faults.retry_after_s(answer.headers)) is not None:
             pause_s = min(max(pause_s, asked_s), LONGEST_PAUSE_S)
-        return Ask(request=self._api.get(self._api.url(self._path())), after_s=pause_s, progress=progress)
+        return Ask(request=self._api.get(self._api.url(self._path()), *self._sent), after_s=pause_s, progress=progress)
 
     def _audio(self, job: Mapping[str, Any]) -> HttpRequest:
         """The audio from where the job says it is, without the key if that is not the API's own host."""
@@ -128,7 +128,7 @@ class BreezeJob:
         if refusal.status in (401, 403, 404, 410):
             # Not the key's fault, which made the job, nor the voice's: the address has expired.
             return problem(Code.PROVIDER_UNAVAILABLE, f"answered {refusal.status} where a job's audio should be")
-        return self._api.refused(refusal, self._text)
+        return self._api.refused(refusal, *self._sent)
 
     def _path(self) -> str:
         assert self._id is not None, "a job that has been made has an id"

@@ -5,12 +5,16 @@ A turn's text names the scenario that its provider plays, so that all of them ca
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+import pytest
+
 from relay.config import HttpConfig
+from relay.providers import bland_v1, breeze, breeze_jobs, playai, sauti, sauti_job
+from relay.providers.drivers import http_attempt, http_reply, ws_socket
 from relay.providers.drivers.http_settings import HttpSettings
 from relay.providers.drivers.ws_settings import WsSettings
 from relay.testing.fake_provider import FakeRequest
@@ -21,6 +25,7 @@ from tests.e2e.products import (
     House,
     Product,
     answer,
+    at_once,
     job_done,
     job_made,
     json_clip,
@@ -99,10 +104,14 @@ def text_of(name: str) -> str:
 
 
 class Faulty:
-    """The provider's side; all but the step `place` is as it should be."""
+    """The provider's side: the step `place` is answered by `reply`, which is given a name, others as they should be.
 
-    def __init__(self, place: Place) -> None:
+    Without `reply` the name is that of a scenario.
+    """
+
+    def __init__(self, place: Place, reply: Callable[[str], Script] | None = None) -> None:
         self.place = place
+        self._reply = reply or (lambda name: scenario(name, place.clip))
         self.files_url = self.api_url = ""
         # Of what names no scenario: the handshake of a socket that says nothing before.
         self.current = ""
@@ -110,7 +119,7 @@ class Faulty:
     def __call__(self, request: FakeRequest) -> Script:
         step, name = self._asked(request)
         if step == self.place.step:
-            return scenario(name, self.place.clip)
+            return self._reply(name)
         match step:
             case "mint":
                 url = f"{self.api_url.replace('http', 'ws', 1)}/sockets/{name}"
@@ -139,8 +148,10 @@ class Faulty:
 
 
 @asynccontextmanager
-async def relay_to_faulty(place: Place, **provider: Any) -> AsyncIterator[tuple[Faulty, House]]:
-    faulty = Faulty(place)
+async def relay_to_faulty(
+    place: Place, reply: Callable[[str], Script] | None = None, **provider: Any
+) -> AsyncIterator[tuple[Faulty, House]]:
+    faulty = Faulty(place, reply)
     async with relay_to(place.product, faulty, files=faulty, http=HttpConfig(retries=0), **provider) as house:
         faulty.files_url, faulty.api_url = house.files.url, house.api.url
         be_patient(house)
@@ -161,3 +172,21 @@ def be_patient(house: House, seconds: float = PATIENCE_S) -> None:
         confirm_timeout_s=0.1,
         close_timeout_s=0.1,
     )
+
+
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `at_once`; and jobs, whole clips and refusals are waited for as long as everything else, or less."""
+    at_once(monkeypatch)
+    # Jobs and whole clips are waited for as long as everything else here.
+    for module in (breeze_jobs, sauti, playai):
+        monkeypatch.setattr(module, "TIMEOUT_S", 5.0)
+    monkeypatch.setattr(sauti_job, "TIMEOUT_S", None)
+    monkeypatch.setattr(breeze, "WHOLE_CLIP_TIMEOUT_S", None)
+    monkeypatch.setattr(bland_v1, "WHOLE_CLIP_S", None)
+    monkeypatch.setattr(sauti_job, "LONGEST_MAKE_WAIT_S", 0.0)
+    # Sauti refuses a poll for want of budget, and its job is asked about again, but not beyond its time.
+    monkeypatch.setattr(sauti_job, "_pause_s", lambda answer: 60.0 if answer.status == 429 else 0.0)
+    monkeypatch.setattr(http_attempt, "ANSWER_BYTES", 1_000_000)
+    monkeypatch.setattr(http_reply, "WATCH_S", 0.05)
+    for driver in (http_attempt, ws_socket):
+        monkeypatch.setattr(driver, "REFUSAL_TIMEOUT_S", 0.1)

@@ -14,19 +14,16 @@ import aiohttp
 import pytest
 
 from relay.errors import Code
-from relay.providers import bland_v1, breeze, breeze_jobs, playai, sauti, sauti_job
-from relay.providers.drivers import http_attempt, http_reply, ws_socket
 from relay.testing.fake_breeze import greet as greet_as_breeze
 from relay.testing.fake_socket import Link
 from relay.testing.scenarios import SCENARIOS
-from tests.e2e.faults import CHOSEN, PATIENCE_S, PLACES, Faulty, Place, be_patient, relay_to_faulty, text_of
+from tests.e2e.faults import CHOSEN, PATIENCE_S, PLACES, Faulty, Place, be_patient, relay_to_faulty, soon, text_of
 from tests.e2e.products import (
     KEY,
     USER,
     House,
     Product,
     Service,
-    at_once,
     ended,
     greet_as_bland,
     relay_to,
@@ -134,21 +131,8 @@ def ends_of(place: Place) -> dict[str, str]:
 
 
 @pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    at_once(monkeypatch)
-    # Jobs and whole clips are waited for as long as everything else here.
-    for module in (breeze_jobs, sauti, playai):
-        monkeypatch.setattr(module, "TIMEOUT_S", 5.0)
-    monkeypatch.setattr(sauti_job, "TIMEOUT_S", None)
-    monkeypatch.setattr(breeze, "WHOLE_CLIP_TIMEOUT_S", None)
-    monkeypatch.setattr(bland_v1, "WHOLE_CLIP_S", None)
-    monkeypatch.setattr(sauti_job, "LONGEST_MAKE_WAIT_S", 0.0)
-    # Sauti refuses a poll for want of budget, and its job is asked about again, but not beyond its time.
-    monkeypatch.setattr(sauti_job, "_pause_s", lambda answer: 60.0 if answer.status == 429 else 0.0)
-    monkeypatch.setattr(http_attempt, "ANSWER_BYTES", 1_000_000)
-    monkeypatch.setattr(http_reply, "WATCH_S", 0.05)
-    for driver in (http_attempt, ws_socket):
-        monkeypatch.setattr(driver, "REFUSAL_TIMEOUT_S", 0.1)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    soon(monkeypatch)
 
 
 @pytest.mark.parametrize("place", PLACES, ids=str)

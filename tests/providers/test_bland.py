@@ -22,6 +22,7 @@ from relay.providers.bland_rates import best_rate_hz
 from relay.providers.drivers.http import HttpDriver, HttpSettings
 from relay.testing.fake_provider import FakeProvider, FakeRequest
 from relay.testing.script import Script, Send, Status
+from tests.providers.documented_errors import BLAND_FATAL, BLAND_STATUSES, bland_shapes
 
 KEY = "org_test_key"
 KAREN = "29158307-9893-4149-8a75-bc9ce313d64e"
@@ -141,71 +142,22 @@ async def test_invalid_twin(name: str) -> None:
     await play(case)
 
 
-# The codes that the vendor's plugin lists as beyond a retry: code, ours.
-FATAL = [
-    ("AUTH_FAILED", Code.PROVIDER_AUTH),
-    ("INSUFFICIENT_CREDITS", Code.PROVIDER_AUTH),
-    ("ORG_DELETED", Code.PROVIDER_AUTH),
-    ("ORG_STRIPE_OVERDUE", Code.PROVIDER_AUTH),
-    ("ORG_SUSPENDED", Code.PROVIDER_AUTH),
-    ("USER_BANNED", Code.PROVIDER_AUTH),
-    ("already_initialized", Code.PROVIDER_REJECTED),
-    ("context_overflow", Code.TEXT_TOO_LONG),
-    ("init_required", Code.PROVIDER_REJECTED),
-    ("insufficient_credits", Code.PROVIDER_AUTH),
-    ("invalid_message", Code.PROVIDER_REJECTED),
-    ("invalid_request", Code.PROVIDER_REJECTED),
-    ("unsupported_encoding", Code.PROVIDER_REJECTED),
-    ("unsupported_sample_rate", Code.PROVIDER_REJECTED),
-    ("unsupported_voice", Code.PROVIDER_REJECTED),
-    ("voice_not_found", Code.VOICE_NOT_FOUND),
-    ("voice_not_live", Code.PROVIDER_REJECTED),
-]
-# What a status means when the code says nothing.
-STATUSES = [
-    (400, Code.PROVIDER_REJECTED, False),
-    (401, Code.PROVIDER_AUTH, False),
-    (402, Code.PROVIDER_AUTH, False),
-    (403, Code.PROVIDER_AUTH, False),
-    (404, Code.VOICE_NOT_FOUND, False),
-    (413, Code.TEXT_TOO_LONG, False),
-    (422, Code.PROVIDER_REJECTED, False),
-    (429, Code.PROVIDER_RATE_LIMITED, True),
-    (500, Code.PROVIDER_UNAVAILABLE, True),
-    (502, Code.PROVIDER_UNAVAILABLE, True),
-    (503, Code.PROVIDER_UNAVAILABLE, True),
-    (504, Code.PROVIDER_TIMEOUT, True),
-    (200, Code.PROVIDER_REJECTED, False),
-]
-
-
-def shapes(code: str, message: str) -> list[bytes]:
-    """An error in each of the shapes that Bland sends."""
-    entry = {"error": code, "message": message}
-    told: list[Any] = [
-        {"error": {"code": code, "message": message}},
-        {"status": "error", "errors": [entry]},
-        {"data": None, "errors": [entry]},
-    ]
-    return [json.dumps(body).encode() for body in told]
-
-
-@pytest.mark.parametrize(("code", "ours"), FATAL)
+@pytest.mark.parametrize(("code", "ours"), BLAND_FATAL)
 @pytest.mark.parametrize("api", ["v1", "v2"])
 def test_every_fatal_code_in_every_shape_whatever_the_status(api: str, code: str, ours: Code) -> None:
     request = request_of(options={"api": api})
     for status in (200, 400, 429, 503):
-        for body in shapes(code, "Because."):
+        for body in bland_shapes(code, "Because."):
             error = request.refuse(Refusal(status=status, headers={}, body=body))
             assert (error.code, error.retryable) == (ours, False)
             assert error.provider == ProviderFault(name="bland", status=status, code=code, message="Because.")
             assert error.message == f"bland answered {status} {code}: Because."
 
 
-@pytest.mark.parametrize(("status", "ours", "retryable"), STATUSES)
+@pytest.mark.parametrize(("status", "ours", "retryable"), BLAND_STATUSES)
 @pytest.mark.parametrize("api", ["v1", "v2"])
 def test_any_other_code_goes_by_its_status(api: str, status: int, ours: Code, retryable: bool) -> None:
-    for body in shapes("never_heard_of", "Because."):
+    for body in bland_shapes("never_heard_of", "Because."):
         error = request_of(options={"api": api}).refuse(
             Refusal(status=status, headers={"retry-after": "7", "x-request-id": "r-1"}, body=body)
         )
@@ -256,7 +208,7 @@ def test_a_body_of_any_kind_is_a_bounded_error(body: bytes) -> None:
 def test_neither_key_nor_text_come_back(api: str) -> None:
     text = "The patient's name is Ada."
     said = f"key {KEY}, text {text!r}, began {text[:14]!r}"
-    for body in [*shapes("invalid_request", said), *shapes(said, "Because."), said.encode()]:
+    for body in [*bland_shapes("invalid_request", said), *bland_shapes(said, "Because."), said.encode()]:
         error = request_of(text, options={"api": api}).refuse(Refusal(status=422, headers={}, body=body))
         for secret in (KEY, text, "patient's name", "The patient's"):
             assert secret not in f"{error.message} {error.provider}"
@@ -505,7 +457,7 @@ def test_an_account_without_voices_has_none() -> None:
 def test_a_missing_voices_route_is_not_a_missing_voice() -> None:
     request = bland().voices().request
     assert isinstance(request, HttpRequest)
-    for body in shapes("voice_not_found", "Gone."):
+    for body in bland_shapes("voice_not_found", "Gone."):
         error = request.refuse(Refusal(status=404, headers={}, body=body))
         assert (error.code, error.retryable) == (Code.PROVIDER_REJECTED, False)
 

@@ -20,6 +20,7 @@ from relay.providers.breeze_api import BASE_URL
 from relay.providers.drivers.http import HttpDriver, HttpSettings
 from relay.testing.fake_provider import FakeProvider, FakeRequest, in_turn
 from relay.testing.script import Script, Send, Status
+from tests.providers.documented_errors import BREEZE, breeze_body
 
 KEY = "brz_test"
 GOLDEN = Path(__file__).parent.parent / "golden" / "breeze"
@@ -121,42 +122,6 @@ async def test_invalid_twin(name: str) -> None:
     await play(both["valid"] | invalid)
 
 
-# The error table of the vendor's pages and SDK: status, code, ours, whether another try may help.
-ERRORS = [
-    (400, "BAD_REQUEST", Code.PROVIDER_REJECTED, False),
-    (401, "AUTH_REQUIRED", Code.PROVIDER_AUTH, False),
-    (401, "AUTH_INVALID_SESSION", Code.PROVIDER_AUTH, False),
-    (401, "AUTH_SESSION_EXPIRED", Code.PROVIDER_AUTH, False),
-    (401, "AUTH_USER_UNAVAILABLE", Code.PROVIDER_AUTH, False),
-    (500, "AUTH_CONFIG_MISSING", Code.PROVIDER_AUTH, False),
-    (403, "AUTH_ADMIN_REQUIRED", Code.PROVIDER_AUTH, False),
-    (402, "BILLING_INSUFFICIENT_CREDITS", Code.PROVIDER_AUTH, False),
-    (403, "FORBIDDEN", Code.PROVIDER_AUTH, False),
-    (404, "RESOURCE_NOT_FOUND", Code.VOICE_NOT_FOUND, False),
-    (409, "CONFLICT", Code.PROVIDER_REJECTED, False),
-    (422, "VALIDATION_ERROR", Code.PROVIDER_REJECTED, False),
-    (425, "GENERATION_NOT_READY", Code.PROVIDER_UNAVAILABLE, True),
-    (429, "GENERATION_CONCURRENCY_EXCEEDED", Code.PROVIDER_RATE_LIMITED, True),
-    (429, "RATE_LIMITED", Code.PROVIDER_RATE_LIMITED, True),
-    (502, "UPSTREAM_GENERATION_ERROR", Code.PROVIDER_UNAVAILABLE, True),
-    (503, "GENERATION_CAPACITY_EXCEEDED", Code.PROVIDER_UNAVAILABLE, True),
-    (504, "UPSTREAM_TIMEOUT", Code.PROVIDER_TIMEOUT, True),
-    (502, "GENERATION_FAILED", Code.PROVIDER_UNAVAILABLE, True),
-    (502, "GENERATION_TIMEOUT", Code.PROVIDER_TIMEOUT, True),
-    (502, "GENERATION_INVALID_RESPONSE", Code.PROVIDER_UNAVAILABLE, True),
-    (502, "UPSTREAM_BILLING_ERROR", Code.PROVIDER_UNAVAILABLE, False),
-    (502, "UPSTREAM_GENERATION_SERVICE_ERROR", Code.PROVIDER_UNAVAILABLE, True),
-    (502, "UPSTREAM_ASSET_STORAGE_ERROR", Code.PROVIDER_UNAVAILABLE, True),
-    (503, "LLM_CONFIG_NOT_FOUND", Code.PROVIDER_UNAVAILABLE, False),
-    (500, "INTERNAL_ERROR", Code.PROVIDER_UNAVAILABLE, True),
-    (504, "DISPATCH_TIMEOUT", Code.PROVIDER_TIMEOUT, True),
-    (500, "GENERATION_INTERRUPTED", Code.PROVIDER_UNAVAILABLE, True),
-    # What nobody has documented goes by its status.
-    (418, "TEAPOT", Code.PROVIDER_REJECTED, False),
-    (500, "TEAPOT", Code.PROVIDER_UNAVAILABLE, True),
-]
-
-
 def request_of(text: str = "Hello there", **wanted: Any) -> HttpRequest:
     provider = breeze()
     request = provider.request(provider.resolve(Wanted(**({"voice": "voc_1"} | wanted))), text)
@@ -164,10 +129,10 @@ def request_of(text: str = "Hello there", **wanted: Any) -> HttpRequest:
     return request
 
 
-@pytest.mark.parametrize(("status", "code", "ours", "retryable"), ERRORS)
+@pytest.mark.parametrize(("status", "code", "ours", "retryable"), BREEZE)
 def test_every_documented_error(status: int, code: str, ours: Code, retryable: bool) -> None:
-    body = json.dumps({"ok": False, "code": code, "detail": "Because.", "error": "Because."}).encode()
-    error = request_of().refuse(Refusal(status=status, headers={"retry-after": "7"}, body=body))
+    refusal = Refusal(status=status, headers={"retry-after": "7"}, body=breeze_body(code, "Because."))
+    error = request_of().refuse(refusal)
     assert (error.code, error.retryable, error.retry_after_s) == (ours, retryable, 7.0)
     assert error.message == f"breeze answered {status} {code}: Because."
     assert error.provider == ProviderFault(name="breeze", status=status, code=code, message="Because.")

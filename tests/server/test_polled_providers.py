@@ -177,19 +177,6 @@ async def test_a_cancel_while_a_clip_is_made_ends_its_request() -> None:
         await making.left()
 
 
-SAUTI_ERRORS = [
-    # status, type, headers -> code, retryable, retry_after_s
-    (400, "invalid_request", {}, ("provider_rejected", False, None)),
-    (401, "unauthorized", {}, ("provider_auth", False, None)),
-    (409, "job_not_complete", {}, ("provider_unavailable", True, None)),
-    (413, "payload_too_large", {}, ("text_too_long", False, None)),
-    (422, "unprocessable_content", {}, ("provider_rejected", False, None)),
-    (429, "rate_limit_exceeded", {"retry_after": "31"}, ("provider_rate_limited", True, 31)),
-    (500, "internal_error", {}, ("provider_unavailable", True, None)),
-    (404, "not_documented", {}, ("voice_not_found", False, None)),
-]
-
-
 async def check_error(caller: Client, expected: tuple[str, bool, float | None], **fields: Any) -> dict[str, Any]:
     heard = await caller.speak(TEXT, **fields)
     error = heard.end
@@ -201,16 +188,6 @@ async def check_error(caller: Client, expected: tuple[str, bool, float | None], 
     await caller.send(type="ping")
     assert await caller.event() == {"type": "pong"}, "the session lives"
     return error
-
-
-@pytest.mark.parametrize(("status", "kind", "headers", "expected"), SAUTI_ERRORS)
-async def test_every_documented_error_of_sauti(
-    status: int, kind: str, headers: dict[str, str], expected: tuple[str, bool, float | None]
-) -> None:
-    problem = {"type": f"https://sauti.finiflowlabs.com/errors/{kind}", "status": status, "detail": f"{KEY}: {TEXT}"}
-    async with relay_to(body(status, problem, **headers)) as (server, _), client(server) as caller:
-        error = await check_error(caller, expected, **SAUTI)
-    assert (error["provider"]["status"], error["provider"]["code"]) == (status, kind)
 
 
 @pytest.mark.parametrize(
@@ -319,25 +296,6 @@ async def test_a_text_that_is_typed_is_streamed_by_playai_in_order() -> None:
     assert "".join(texts) == text
     assert len(texts) > 2
     assert heard.audio == b"".join(pcm(number) for number in range(len(texts)))
-
-
-PLAYAI_ERRORS: list[tuple[int, Any, tuple[str, bool, float | None]]] = [
-    (400, {"errorMessage": f"{TEXT} {KEY}", "errorId": "INVALID_PARAMETERS"}, ("provider_rejected", False, None)),
-    (401, {"errorMessage": f"{USER} {KEY}", "errorId": "UNAUTHORIZED"}, ("provider_auth", False, None)),
-    (403, {"errorMessage": "no", "errorId": "UNSUPPORTED_PLAN"}, ("provider_auth", False, None)),
-    (429, f"Rate limit exceeded. {TEXT}", ("provider_rate_limited", True, None)),
-    (500, {"errorMessage": "no", "errorId": "0815"}, ("provider_unavailable", True, None)),
-]
-
-
-@pytest.mark.parametrize("delivery", ["stream", "job"])
-@pytest.mark.parametrize(("status", "said", "expected"), PLAYAI_ERRORS)
-async def test_every_documented_error_of_playai(
-    status: int, said: Any, expected: tuple[str, bool, float | None], delivery: str
-) -> None:
-    async with relay_to(body(status, said)) as (server, _), client(server) as caller:
-        error = await check_error(caller, expected, **PLAYAI, options={"delivery": delivery})
-    assert error["provider"]["status"] == status
 
 
 async def test_a_failed_job_of_playai() -> None:
