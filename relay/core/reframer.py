@@ -29,18 +29,22 @@ class Reframer:
         return len(self._carry) // self._form.audio.block_align
 
     def feed(self, piece: bytes) -> list[Frame]:
-        size = self._form.frame_bytes
-        carry = self._carry
-        carry += piece
-        count = (len(carry) - self._hold_back) // size
+        size, step, pts, carry = self._form.frame_bytes, self._form.frame_samples, self.samples, self._carry
+        count = (len(carry) + len(piece) - self._hold_back) // size
         if count <= 0:
+            carry += piece
             return []
-        whole = bytes(carry[: count * size])
-        del carry[: count * size]
-        step, pts = self._form.frame_samples, self.samples
+        # Each byte is copied once, out of the piece it came in: only the first frame has a beginning from before.
+        at = size - len(carry)
+        frames = [Frame(pts, step, 0, b"".join((carry, piece[:at])))]
+        for _ in range(count - 1):
+            pts += step
+            frames.append(Frame(pts, step, 0, piece[at : at + size]))
+            at += size
+        carry[:] = piece[at:]
         self.frames += count
         self.samples += count * step
-        return [Frame(pts + index * step, step, 0, whole[index * size : (index + 1) * size]) for index in range(count)]
+        return frames
 
     def flush(self) -> list[Frame]:
         align = self._form.audio.block_align

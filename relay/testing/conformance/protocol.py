@@ -10,6 +10,7 @@ import json
 import random
 import types
 from collections.abc import Iterator, Mapping, Sequence
+from enum import EnumType
 from typing import Any, Protocol, Union, get_args, get_origin, get_type_hints
 
 from relay.core import events
@@ -35,9 +36,11 @@ _VALUES: Mapping[Any, tuple[Any, ...]] = {
     SessionLimits: (SessionLimits(),),
     SessionDefaults: (SessionDefaults(provider="p"), SessionDefaults(provider="p", voice="v")),
     tuple[Word, ...]: ((Word("one", 0, 2**40),), ()),
-    Mapping[str, float | bool | None]: ({"first_byte": 1.5, "ttfa_ms": None, "connection_reused": True}, {}),
+    Mapping[str, object]: (
+        {"first_byte": 1.5, "ttfa_ms": None, "connection_reused": True, "segments": [{"index": 0}]},
+        {},
+    ),
     Mapping[str, str]: ({"request_id": "r"}, {}),
-    Code: tuple(Code),
     RelayError: (
         ClientError(Code.INVALID_CONFIG, "audio.channels is 3"),
         LimitError(Code.RATE_LIMITED, "too many", retry_after_s=2.5),
@@ -68,6 +71,8 @@ def every_event() -> Iterator[Event]:
 def _values(hint: Any) -> tuple[Any, ...]:
     if hint in _VALUES:
         return _VALUES[hint]
+    if isinstance(hint, EnumType):
+        return tuple(hint)
     assert get_origin(hint) in (Union, types.UnionType), f"this suite has no values of {hint}"
     return tuple(value for each in get_args(hint) for value in _values(each))
 
