@@ -36,6 +36,9 @@ class Reframer:
             return []
         # Each byte is copied once, out of the piece it came in: only the first frame has a beginning from before.
         at = size - len(carry)
+        if at < 0:  # with a header, a full frame and a part of the sample it waits for
+            piece, at = bytes(carry) + piece, size
+            carry.clear()
         frames = [Frame(pts, step, 0, b"".join((carry, piece[:at])))]
         for _ in range(count - 1):
             pts += step
