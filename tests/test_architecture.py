@@ -73,6 +73,18 @@ RULES: dict[str, Rule] = {
             *("relay.errors", "relay.config", "relay.metrics", "relay.store"),
         )
     ),
+    # What is measured, and what is made of it: pure but for the ways that a turn takes and the processes of a load.
+    "relay/bench": Rule(("relay.bench",), (*IO, "time", "secrets", "os", "tempfile")),
+    "relay/bench/machine": Rule(("relay.bench", "relay.__version__"), IO),
+    "relay/bench/run": Rule(("relay.bench",), CLOCKS),
+    "relay/bench/through": Rule(("relay.bench", "relay_client")),
+    "relay/bench/direct": Rule(
+        (
+            *("relay.bench", "relay.core", "relay.codecs", "relay.errors", "relay.providers.base"),
+            *("relay.providers.drivers", "relay.server.synthesis"),
+        ),
+        ("aiohttp", "numpy"),
+    ),
     "relay/cli": Rule(("relay", "relay_client")),
     "relay/__main__": Rule(("relay.cli",), PURE),
     "relay_client": Rule(("relay_client",), ("relay", "numpy", "aiohttp")),

@@ -98,15 +98,23 @@ def test_every_code_has_its_row_with_its_status_and_whether_to_try_again() -> No
 
 def test_every_command_and_option_is_there() -> None:
     text = named(REFERENCE / "command-line.md")
-    context = click.Context(main)
-    for name in main.list_commands(context):
-        command = main.get_command(context, name)
-        assert command is not None, name
-        assert f"## `relay {name}" in text
+    for name, command in commands("", main):
+        assert f"## `relay{name}" in text
         options = [option for option in command.params if isinstance(option, click.Option) and not option.hidden]
         for option in options:
             for spelling in option.opts:
                 assert f"`{spelling}" in text, f"{name} {spelling}"
+
+
+def commands(name: str, group: click.Group) -> Iterator[tuple[str, click.Command]]:
+    """All below a group, with what is written to run each."""
+    context = click.Context(group)
+    for each in group.list_commands(context):
+        command = group.get_command(context, each)
+        assert command is not None, each
+        yield f"{name} {each}", command
+        if isinstance(command, click.Group):
+            yield from commands(f"{name} {each}", command)
 
 
 @pytest.mark.parametrize("name", PROVIDERS)

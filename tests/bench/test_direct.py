@@ -1,0 +1,67 @@
+"""Turns past the relay."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import pytest
+
+from relay.bench.direct import Direct
+from relay.bench.plan import Connection, Path, Target
+from relay.config import HttpConfig
+from relay.errors import ClientError
+from relay.providers.drivers.dispatch import Drivers
+from relay.server.setup import build_providers, dialogue_patience, patience
+from relay.testing.fake_provider import Chooser, FakeProvider, in_turn
+from relay.testing.scenarios import scenario
+from relay.testing.script import Script
+from tests.bench.ways import FAULTS, PATIENT_S, TIMEOUT_S, check_good, ok, shot
+from tests.server.harness import config
+
+
+@asynccontextmanager
+async def direct_to(
+    script: Script | Chooser, timeout_s: float = PATIENT_S
+) -> AsyncIterator[tuple[Direct, FakeProvider]]:
+    async with FakeProvider(script) as fake:
+        settings = config(fake.url, http=HttpConfig(retries=0))
+        providers, _ = build_providers(settings)
+        drivers = partial(Drivers, patience(settings), dialogue_patience(settings))
+        async with Direct(providers, drivers, sample_rate_hz=24000, timeout_s=timeout_s) as way:
+            yield way, fake
+
+
+async def test_a_turn_has_all_its_times() -> None:
+    async with direct_to(ok()) as (way, fake):
+        spoken = await way.speak(shot(Path.DIRECT))
+        check_good(spoken)
+        assert spoken.relay_ms is None
+        assert spoken.ttfa_ms == spoken.first_sample_ms
+        assert spoken.spoken_by == "voc_1"
+        assert (await fake.exchange(0)).request.json()["text"] == shot(Path.DIRECT).text
+
+
+async def test_warm_turns_find_a_connection_and_cold_ones_open_theirs() -> None:
+    async with direct_to(ok()) as (way, fake):
+        reused = []
+        for connection in (Connection.WARM, Connection.WARM, Connection.COLD, Connection.COLD, Connection.WARM):
+            spoken = await way.speak(shot(Path.DIRECT, connection))
+            check_good(spoken)
+            reused.append(spoken.connection_reused)
+        assert reused == [True, True, False, False, True]
+        assert fake.connections_opened == 3
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_what_fails_has_its_code_and_the_next_turn_is_spoken(fault: str) -> None:
+    async with direct_to(in_turn(scenario(fault), ok()), TIMEOUT_S if "stall" in fault else PATIENT_S) as (way, _):
+        assert (await way.speak(shot(Path.DIRECT))).code == FAULTS[fault]
+        way._timeout_s = PATIENT_S
+        check_good(await way.speak(shot(Path.DIRECT, round_=1)))
+
+
+async def test_a_target_that_cannot_be_spoken_with_is_told_before() -> None:
+    async with direct_to(ok()) as (way, _):
+        assert way.resolve(Target(provider="breeze", voice="voc_9")).voice == "voc_9"
+        with pytest.raises(ClientError, match="bland"):
+            way.resolve(Target(provider="bland"))
