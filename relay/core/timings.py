@@ -94,7 +94,12 @@ class TurnTimings:
             self.text_s = now_s
 
     def request(self, segment: int, provider: str, text_ready_s: float, now_s: float) -> Timings:
-        """A new request for the text of that segment, counted from 0 among those that are spoken."""
+        """A new request for the text of that segment, counted from 0 among those that are spoken.
+
+        The text of one that is asked for again was ready when it was asked for first.
+        """
+        if segment < len(self.requests):
+            text_ready_s = min(text_ready_s, self.requests[segment].instants_s[Stage.TEXT_READY])
         made = Timings(tally=self.tallies.setdefault(provider, Tally()))
         made.mark(Stage.TEXT_READY, text_ready_s)
         made.mark(Stage.PLACE_ASKED, now_s)

@@ -6,6 +6,7 @@ This file does not know which provider is speaking, nor who listens.
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from relay.errors import RelayError
 from relay.providers.base_dialogue import Conversation
 from relay.server.text import Mark, StreamedText
 
@@ -46,22 +47,41 @@ class PassedText:
 
 
 async def converse(
-    text: StreamedText, conversation: Conversation, carry: Callable[[Conversation, PassedText], Awaitable[None]]
+    text: StreamedText,
+    conversation: Conversation,
+    passed: PassedText,
+    carry: Callable[[Conversation, PassedText], Awaitable[None]],
 ) -> None:
     """Passes `text` on as it comes, while `carry` carries the audio. Returns when the audio has ended.
 
-    Raises ExceptionGroup of what either of them raised; a provider that takes no more text ends the audio too.
+    Raises the RelayError of either of them, for a provider that takes no more text ends the audio too, and bugs as an
+    ExceptionGroup.
     """
-    passed = PassedText()
-    async with asyncio.TaskGroup() as tasks:
-        passing = tasks.create_task(_pass_on(text, conversation, passed))
-        await carry(conversation, passed)
-        # The provider has ended the turn: it has all the text, or the driver would have raised.
-        passing.cancel()
+    failure: RelayError | None = None
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            passing = tasks.create_task(_pass_on(text, conversation, passed))
+            await carry(conversation, passed)
+            # The provider has ended the turn: it has all the text, or the driver would have raised.
+            passing.cancel()
+    except ExceptionGroup as group:
+        errors, bugs = group.split(RelayError)
+        if errors is None or bugs is not None:
+            raise
+        failure = first_error(errors)
+    if failure is not None:
+        raise failure
+
+
+def first_error(group: BaseExceptionGroup[RelayError]) -> RelayError:
+    for error in group.exceptions:
+        return first_error(error) if isinstance(error, BaseExceptionGroup) else error
+    raise AssertionError("an exception group is never empty")
 
 
 async def _pass_on(text: StreamedText, conversation: Conversation, passed: PassedText) -> None:
-    while (given := await text.next()) is not Mark.END:
+    # What has been heard in part is not passed on to anybody else.
+    while (given := await text.next(keep=not passed.heard)) is not Mark.END:
         if isinstance(given, str):
             # Noted before it is given: its audio may be there before `give` returns.
             passed.add(given)

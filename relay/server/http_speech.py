@@ -73,12 +73,12 @@ def _wanted(request: TurnRequest) -> TurnRequest:
 
 def _headers(turn: Turn, container: str) -> dict[str, str]:
     assert turn.form is not None
-    timings = turn.report()
+    started, timings = turn.started(turn.form), turn.report()
     stages = [f"{name};dur={value}" for name, value in timings.items() if name in ("first_byte", "ttfa_ms") and value]
     return {
         "Content-Type": "audio/wav" if container == "wav" else content_type(turn.form.audio),
-        "X-Relay-Provider": turn.settings.provider.name,
-        "X-Relay-Voice": turn.settings.speech.voice,
+        "X-Relay-Provider": started.provider,
+        "X-Relay-Voice": started.voice,
         **({"Server-Timing": ", ".join(stages)} if stages else {}),
         # Proxies that buffer would hold back the first audio.
         "X-Accel-Buffering": "no",

@@ -16,7 +16,7 @@ from relay.providers.base import Driver, Reply
 from relay.server.budget import AHEAD, NOW
 from relay.server.converse import PassedText
 from relay.server.text import TurnText
-from relay.server.upstream import Candidate, opened
+from relay.server.upstream import Candidate, Candidates, opened
 
 # The segment being spoken and the one after it, whose request is under way so that no gap stands between the two. Each
 # costs a place in the provider's concurrency limit, and text spoken for nothing when the turn is cancelled.
@@ -33,8 +33,6 @@ class SegmentHooks:
     on_wait: Callable[[], None]
     # How far the provider is with the segment that the listener waits for, and after how many seconds.
     on_progress: Callable[[Progress, float], None]
-    # Another candidate has taken the place of the one that failed.
-    on_failover: Callable[[Candidate, Candidate, ProviderError], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class _Segment:
 
 
 class Segments:
-    """Speaks all segments of one turn, in order, by the first of `candidates` that can.
+    """Speaks all segments of one turn, in order, by the first of the candidates that can.
 
     A candidate that fails is replaced by the next one: for the same segment if none of its audio had come, else from
     the next segment on; `truncated` is then what cut the segment off, and the turn must not end as if it were whole.
@@ -55,15 +53,15 @@ class Segments:
 
     def __init__(
         self,
-        candidates: tuple[Candidate, ...],
+        candidates: Candidates,
         driver: Driver,
         hooks: SegmentHooks,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.current, *self._others = candidates
         self.truncated: ProviderError | None = None
         self.open = 0
+        self._candidates = candidates
         self._driver = driver
         self._hooks = hooks
         self._clock = clock
@@ -108,7 +106,7 @@ class Segments:
         """Speaks one segment when the one before it has been; opens the provider's side at once."""
         self.open += 1
         try:
-            while not await self._spoken_by(self.current, segment, timings, before):
+            while not await self._spoken_by(self._candidates.current, segment, timings, before):
                 pass
         finally:
             self.open -= 1
@@ -140,19 +138,9 @@ class Segments:
         except RelayError as error:
             # What was being spoken before it is delivered first.
             await before.wait()
-            if not isinstance(error, ProviderError) or not self._replace(candidate, error):
+            if not isinstance(error, ProviderError) or not self._candidates.replace(candidate, error):
                 raise
             if not passed.heard:
                 return False
             self.truncated = self.truncated or error
-        return True
-
-    def _replace(self, failed: Candidate, error: ProviderError) -> bool:
-        """Whether there is another candidate for what comes after a failure."""
-        if self.current is not failed:
-            return True  # an earlier segment's failure has replaced it
-        if not self._others:
-            return False
-        self.current = self._others.pop(0)
-        self._hooks.on_failover(failed, self.current, error)
         return True

@@ -11,6 +11,25 @@ from relay.core.text.characters import speakable
 from relay.core.text.chunker import TextChunker
 
 
+class Taken:
+    """Characters taken by who speaks them, told once though a failover has them taken again."""
+
+    def __init__(self, on_taken: Callable[[int], None]) -> None:
+        self._on_taken = on_taken
+        self._chars = 0
+        self._told = 0
+
+    def __call__(self, chars: int) -> None:
+        self._chars += chars
+        if self._chars > self._told:
+            self._on_taken(self._chars - self._told)
+            self._told = self._chars
+
+    def again(self) -> None:
+        """The same text is taken from its beginning."""
+        self._chars = 0
+
+
 class TurnText:
     """The chunker with a way to wait for it. One task takes; appending never waits."""
 
@@ -82,12 +101,13 @@ Given: TypeAlias = str | Mark
 class StreamedText:
     """Text that is not cut: what has come since the last look is one piece. One task takes; appending never waits.
 
-    What waits is bounded by the session's `max_turn_chars`.
+    What waits, and what is kept to be given again, is bounded by the session's `max_turn_chars`.
     """
 
     def __init__(self, *, on_taken: Callable[[int], None]) -> None:
         self._on_taken = on_taken
         self._given: deque[Given] = deque()
+        self._kept: deque[Given] = deque()
         self._changed = asyncio.Event()
         self.chars = self.pending_chars = 0
         # Whether nothing will be taken before the client says more.
@@ -124,19 +144,44 @@ class StreamedText:
             self._given = deque([text] if text else [])
             await self._change()
 
-    async def next(self) -> Given:
-        """All text that has come, or the mark that stands before it. END is the last."""
+    async def next(self, *, keep: bool = False) -> Given:
+        """All text that has come, or the mark that stands before it. END is the last.
+
+        `keep`: it can be given again, with all that was kept before; without, none of it can.
+        """
         while not self._given:
             self._changed.clear()
             await self._change()
-        first = self._given.popleft()
-        if isinstance(first, Mark):
-            return first
-        pieces = [first]
-        while self._given and isinstance(following := self._given[0], str):
-            pieces.append(following)
-            self._given.popleft()
-        return "".join(pieces)
+        given = self._given.popleft()
+        if isinstance(given, str):
+            pieces = [given]
+            while self._given and isinstance(following := self._given[0], str):
+                pieces.append(following)
+                self._given.popleft()
+            given = "".join(pieces)
+        if not keep:
+            self._kept.clear()
+        # Flushes without text between them are one here too.
+        elif not (given is Mark.FLUSH and self._kept and self._kept[-1] is Mark.FLUSH):
+            self._kept.append(given)
+        return given
+
+    def rewind(self) -> None:
+        """What was kept is given again, before what still waits."""
+        self._given.extendleft(reversed(self._kept))
+        self._kept.clear()
+        self.pending_chars = sum(len(given) for given in self._given if isinstance(given, str))
+
+    def pour(self, into: TurnText) -> None:
+        """Everything that waits goes `into` the chunker."""
+        while self._given:
+            given = self._given.popleft()
+            if isinstance(given, str):
+                into.append(given)
+            elif given is Mark.FLUSH:
+                into.flush()
+            else:
+                into.end_input()
 
     async def _change(self) -> None:
         self.waiting = True

@@ -28,16 +28,17 @@ from relay.core.text.chunker import DEFAULT, ChunkPolicy, TextChunker
 from relay.core.timings import Report, Stage, Timings, TurnTimings
 from relay.errors import InternalError, ProviderError, RelayError
 from relay.providers.base import Driver, Provider, Reply, Speech
-from relay.providers.base_dialogue import DialogueDriver, takes_text_as_typed
+from relay.providers.base_dialogue import DialogueDriver
 from relay.providers.base_http import WordTime
-from relay.server.converse import PassedText, converse
+from relay.server.conversations import Conversations
+from relay.server.converse import PassedText, first_error
 from relay.server.outbox import Content, End, Outbox
 from relay.server.progress import Reports
 from relay.server.segments import SegmentHooks, Segments
 from relay.server.spoken import SpokenText
 from relay.server.synthesis import TurnAudio, decoded
-from relay.server.text import StreamedText, TurnText
-from relay.server.upstream import Candidate
+from relay.server.text import StreamedText, Taken, TurnText
+from relay.server.upstream import Candidate, Candidates
 
 log = logging.getLogger(__name__)
 
@@ -98,25 +99,18 @@ class Turn:
         self._outbox = outbox
         self._clock = clock
         self._playing_until_s = playing_until_s
+        self._candidates = Candidates(settings.candidates, self._tell_failover)
+        self._taken = Taken(on_taken)
         self._text: TurnText | StreamedText
-        if settings.speech.streaming_text:
-            self._text = StreamedText(on_taken=on_taken)
-        else:
-            limits = [candidate.provider.capabilities.max_segment_chars for candidate in settings.candidates]
-            chunker = TextChunker(
-                max_chars=min((limit for limit in limits if limit is not None), default=None),
-                policy=_policy(settings.provider),
-            )
-            self._text = TurnText(chunker, on_taken=on_taken, clock=clock)
+        self._text = StreamedText(on_taken=self._taken) if settings.speech.streaming_text else self._cut_text()
         self._spoken = SpokenText()
-        hooks = SegmentHooks(
+        self._hooks = SegmentHooks(
             carry=self._carry,
             pass_over=self._pass_over,
             on_wait=self._tell_waiting,
             on_progress=self._tell_progress,
-            on_failover=self._tell_failover,
         )
-        self._segments = Segments(settings.candidates, settings.driver, hooks, clock=clock)
+        self._segments = Segments(self._candidates, settings.driver, self._hooks, clock=clock)
         self._told_waiting = False
         self._reports = Reports()
         self._granted_ms = 0
@@ -153,12 +147,13 @@ class Turn:
         """Speaks until all text is spoken or something fails; the last thing put into the outbox is an End."""
         error: RelayError | None = None
         try:
-            if isinstance(self._text, StreamedText):
-                await self._converse(self._text)
-            else:
+            if isinstance(given := self._text, StreamedText) and not await self._conversed(given):
+                self._text = self._cut_text()
+                given.pour(self._text)
+            if isinstance(self._text, TurnText):
                 await self._segments.speak(self._text, self.timings)
         except* RelayError as group:
-            error = _first(group)
+            error = first_error(group)
         except* Exception:
             log.exception("turn failed by a bug", extra={"provider": self.provider_name})
             error = InternalError()
@@ -169,22 +164,22 @@ class Turn:
         last = self._audio.flush() if self._audio else []
         await self._outbox.put(self, [*announced, *last, End(error)])
 
-    async def _converse(self, given: StreamedText) -> None:
-        """Speaks all text in one conversation, which is opened when there is something to be said."""
-        settings = self.settings
-        assert takes_text_as_typed(settings.provider, settings.speech)
-        assert settings.dialogues is not None, "who streams text has a driver for it"
-        if not await given.beginning():
-            while isinstance(text := await given.next(), str):
-                given.took(len(text))
-                await self._pass_over(text)
-            return
-        now_s, upstream = self._clock(), settings.provider.converse(settings.speech)
-        request = self.timings.request(0, self.provider_name, now_s, now_s)
-        async with self._segments.current.budget.place(on_wait=self._tell_waiting):
-            request.mark(Stage.PLACE_GIVEN, self._clock())
-            async with settings.dialogues.converse(upstream, request) as conversation:
-                await converse(given, conversation, lambda reply, passed: self._carry(reply, passed, request))
+    async def _conversed(self, given: StreamedText) -> bool:
+        """Whether all text was spoken in a conversation; else it is to be spoken in segments."""
+        assert self.settings.dialogues is not None, "who streams text has a driver for it"
+        conversations = Conversations(
+            *(self._candidates, self.settings.dialogues, self._hooks, self._taken), clock=self._clock
+        )
+        return await conversations.speak(given, self.timings)
+
+    def _cut_text(self) -> TurnText:
+        """Text for segments that every candidate takes, as long as who speaks now likes them."""
+        limits = [candidate.provider.capabilities.max_segment_chars for candidate in self.settings.candidates]
+        chunker = TextChunker(
+            max_chars=min((limit for limit in limits if limit is not None), default=None),
+            policy=_policy(self._candidates.current.provider),
+        )
+        return TurnText(chunker, on_taken=self._taken, clock=self._clock)
 
     async def _pass_over(self, text: str) -> None:
         await self._put([*self._announce(), self._begin(text)])
@@ -302,12 +297,12 @@ class Turn:
     @property
     def provider_name(self) -> str:
         """Who speaks now."""
-        return self._segments.current.provider.name
+        return self._candidates.current.provider.name
 
     @property
     def model(self) -> str | None:
         """What it speaks with, as far as that was settled."""
-        return self._segments.current.speech.model
+        return self._candidates.current.speech.model
 
     @property
     def outbox(self) -> Outbox:
@@ -358,7 +353,7 @@ class Turn:
         return self.pacer.playout_end_s if self.pacer else AT_ONCE_S
 
     def started(self, form: FrameFormat) -> TurnStarted:
-        speech = self._segments.current.speech
+        speech = self._candidates.current.speech
         return TurnStarted(
             turn_id=self.settings.turn_id,
             turn_index=self.settings.index,
@@ -430,9 +425,3 @@ def _policy(provider: Provider) -> ChunkPolicy:
     if target is None:
         return DEFAULT
     return replace(DEFAULT, target_chars=target, longest_chars=max(target, DEFAULT.longest_chars))
-
-
-def _first(group: BaseExceptionGroup[RelayError]) -> RelayError:
-    for error in group.exceptions:
-        return _first(error) if isinstance(error, BaseExceptionGroup) else error
-    raise AssertionError("an exception group is never empty")

@@ -22,6 +22,29 @@ class Candidate:
     budget: ProviderBudget
 
 
+class Candidates:
+    """Who speaks a turn now, and who goes on if that one fails, in order. One that failed is not tried again."""
+
+    def __init__(
+        self,
+        candidates: tuple[Candidate, ...],
+        on_failover: Callable[[Candidate, Candidate, ProviderError], None],
+    ) -> None:
+        """`on_failover` is told who failed, who has taken its place, and why."""
+        self.current, *self._others = candidates
+        self._on_failover = on_failover
+
+    def replace(self, failed: Candidate, error: ProviderError) -> bool:
+        """Whether there is another one for what comes after a failure."""
+        if self.current is not failed:
+            return True  # an earlier segment's failure has replaced it
+        if not self._others:
+            return False
+        self.current = self._others.pop(0)
+        self._on_failover(failed, self.current, error)
+        return True
+
+
 @asynccontextmanager
 async def opened(
     candidate: Candidate,

@@ -51,6 +51,14 @@ def test_all_stages_are_after_the_first_text() -> None:
     }
 
 
+def test_a_text_that_is_asked_for_again_was_ready_the_first_time() -> None:
+    """However late the chunker comes upon it: what the first provider took is time of a failure, not of the text."""
+    timings = TurnTimings()
+    timings.request(0, "failed", 1.0, 1.5)
+    again = timings.request(0, "chosen", 3.0, 3.5)
+    assert (again.instants_s[Stage.TEXT_READY], again.instants_s[Stage.PLACE_ASKED]) == (1.0, 3.5)
+
+
 def test_what_did_not_happen_is_null() -> None:
     report = dict(TurnTimings().report())
     assert report.pop("segments") == []

@@ -1,13 +1,20 @@
 """Several providers, and places at one, through a whole relay."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
 
 from relay.config import HttpConfig, ProviderConfig
 from relay.errors import Code
+from relay.server.app import Server
+from relay.testing.fake_breeze import FakeBreeze, greet
 from relay.testing.fake_provider import FakeProvider, FakeRequest, in_turn
+from relay.testing.fake_socket import FakeSocket, Link, Refuse, Scene
 from relay.testing.scenarios import PCM_CLIP, scenario
 from relay.testing.script import Script, Send, Stall, Status
-from tests.server.harness import KEY, client, config, relay_to, serving
+from tests.server.harness import KEY, breeze, client, config, relay_to, serving
 
 
 async def test_the_built_in_voice_goes_on_where_a_provider_cannot_be_reached() -> None:
@@ -98,3 +105,88 @@ async def test_the_providers_own_limit_is_asked_for_where_none_is_configured() -
             await two.event("turn.waiting")
             fake.release()
             assert (await two.turn()).end["type"] == "turn.done"
+
+
+# Text that is passed on as it is typed
+
+TYPED = {"options": {"transport": "realtime"}}
+
+
+@asynccontextmanager
+async def typed_relay_to(
+    *scenes: Scene | Refuse, bland: FakeSocket | None = None
+) -> AsyncIterator[tuple[Server, FakeBreeze]]:
+    """A relay whose Breeze takes text as it is typed, with the built-in voice, and Bland over its socket, beside it."""
+    async with FakeBreeze(*scenes) as fake:
+        providers = {"breeze": breeze(fake.url, **TYPED)}
+        if bland:
+            address = bland.url.replace("ws", "http", 1)
+            providers["bland"] = ProviderConfig(
+                api_key=KEY, base_url=address, voice="12345678-1234-1234-1234-123456789abc", options={"api": "socket"}
+            )
+        async with serving(config(fake.url, providers=providers)) as server:
+            yield server, fake
+
+
+async def lost_without_a_sound(link: Link) -> None:
+    """The socket dies when it has all the text and has spoken nothing of it."""
+    await greet(link)
+    await link.heard("turn.end")
+    link._connection.transport.close()
+
+
+@pytest.mark.parametrize("scene", [Refuse(status=503), lost_without_a_sound], ids=["refused", "lost"])
+async def test_typed_text_that_nobody_has_heard_is_spoken_by_the_built_in_voice(scene: Scene | Refuse) -> None:
+    async with typed_relay_to(scene) as (server, fake), client(server) as caller:
+        await caller.send(type="turn.start", turn_id="t", providers=["breeze", "espeak"])
+        for piece in ("Hello ", "there. How ", "are you?"):
+            await caller.send(type="text.append", text=piece)
+        await caller.send(type="turn.end")
+        heard = await caller.turn()
+        assert fake.sockets.links if scene is lost_without_a_sound else fake.minted
+    assert heard.end["type"] == "turn.done", heard.end
+    assert heard.end["samples"] > 12_000
+    assert heard.end["text_chars"] == len("Hello there. How are you?")
+    assert "".join(told["text"] for told in heard.of("text.segment")) == "Hello there. How are you?"
+    [told] = heard.of("turn.failover")
+    assert (told["from"], told["to"], told["at_sample"]) == ("breeze", "espeak", 0)
+
+
+async def test_a_conversation_is_taken_up_by_another_one_from_its_beginning() -> None:
+    spoken = b"\x11\x22" * 4800
+
+    async def speak(link: Link) -> None:
+        await link.say(type="ready", encoding="pcm_s16le", sample_rate=24000)
+        context = (await link.heard("speak"))["context_id"]
+        await link.heard("end_of_turn")
+        await link.say(type="utterance_start", context_id=context)
+        await link.audio(spoken)
+        await link.say(type="utterance_end", context_id=context, reason="complete")
+
+    async with FakeSocket(speak) as bland, typed_relay_to(lost_without_a_sound, bland=bland) as (server, _):
+        async with client(server) as caller:
+            heard = await caller.speak("Hello there.", providers=["breeze", "bland"], audio={"tail": "short"})
+        told = [message["text"] for message in bland.links[0].told if message["type"] == "speak"]
+    assert heard.end["type"] == "turn.done", heard.end
+    assert heard.audio == spoken
+    assert "".join(told) == "Hello there."
+    assert [(each["from"], each["to"]) for each in heard.of("turn.failover")] == [("breeze", "bland")]
+
+
+async def test_a_conversation_that_was_heard_in_part_ends_in_its_error() -> None:
+    """The provider had all the text, and does not say how much of it it has spoken."""
+
+    async def scene(link: Link) -> None:
+        await greet(link)
+        turn_id = (await link.heard("turn.start"))["turn_id"]
+        await link.say(type="turn.started", turn_id=turn_id)
+        await link.heard("turn.end")
+        await link.audio(PCM_CLIP.data[:9600])
+        link._connection.transport.close()
+
+    async with typed_relay_to(scene) as (server, _), client(server) as caller:
+        heard = await caller.speak("Good, then gone. " * 20, providers=["breeze", "espeak"], audio={"tail": "short"})
+        assert (heard.end["type"], heard.end["code"]) == ("error", Code.PROVIDER_CUT)
+        assert heard.audio == PCM_CLIP.data[:9600]
+        assert heard.of("turn.failover") == []
+        assert (await caller.speak("Again.", provider="espeak")).end["type"] == "turn.done"

@@ -20,7 +20,7 @@ from relay.providers.base_poll import PollRequest
 from relay.server.budget import ProviderBudget
 from relay.server.progress import REPEAT_S, Reports
 from relay.server.segments import SegmentHooks, Segments
-from relay.server.upstream import Candidate
+from relay.server.upstream import Candidate, Candidates
 from relay.testing.audio import speech_like, wav
 from relay.testing.fake_provider import FakeProvider, FakeRequest, in_turn
 from relay.testing.script import Script, Send, Stall, Status
@@ -95,7 +95,6 @@ async def test_only_the_segment_that_is_waited_for_is_told_of() -> None:
         pass_over=nothing,
         on_wait=lambda: None,
         on_progress=lambda state, waited_s: states.append((state, waited_s)),
-        on_failover=lambda *_: None,
     )
     provider = JobProvider()
     speaker = Candidate(provider=provider, speech=provider.resolve(Wanted()), budget=ProviderBudget("fake"))
@@ -106,7 +105,7 @@ async def test_only_the_segment_that_is_waited_for_is_told_of() -> None:
     class Given:
         next = given.get
 
-    segments = Segments((speaker,), driver, hooks)
+    segments = Segments(Candidates((speaker,), lambda *_: None), driver, hooks)
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         tasks.create_task(segments.speak(Given(), TurnTimings()))  # type: ignore[arg-type]
         while len(driver.told) < 2:
