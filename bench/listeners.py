@@ -1,8 +1,8 @@
 """Many listeners in one process: WebSocket clients that do only what a load test needs, and cheaply.
 
 Frames are read as the server sends them (unmasked, unfragmented). A `Listener` is woken by every arrival and times it;
-a `Crowd` looks at all its sockets every 20 ms, as a sound card does, so that a thousand of them do not use up the core
-that they share with the provider.
+a `Crowd` looks at all its sockets every 100 ms, as a player with a small buffer does, so that a thousand of them do not
+use up the core that they share with the provider.
 """
 
 import asyncio

@@ -19,7 +19,7 @@ import uvloop
 from relay.testing.audio import speech_like
 
 CHUNK_BYTES = 4096
-TICK_S = 0.01
+TICK_S = 0.005
 # Left to itself the kernel grows it to megabytes on loopback, and what stands there would be counted as sent.
 SEND_BUFFER_BYTES = 64 * 1024
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden" / "mp3"
