@@ -30,6 +30,7 @@ RUNS: dict[str, tuple[str, str | None]] = {
     "slow_reader": ("", "4 20"),
     "pacing": ("", "4"),
     "soak": ("", "0.1"),
+    "micro.send": ("", None),
     "micro.reframe": ("", None),
     "micro.mp3": ("", None),
     "micro.resample": ("", None),
