@@ -15,6 +15,7 @@ from relay.config import Config, ConfigError
 from relay.errors import Code, LimitError
 from relay.server import garbage, shared
 from relay.server.auth import Auth
+from relay.server.bad_http import server_log
 from relay.server.cors import Cors
 from relay.server.door import Door
 from relay.server.listener import BACKLOG, bind, is_loopback
@@ -121,6 +122,7 @@ class Server:
             app,
             handle_signals=False,
             access_log=None,
+            logger=server_log(),
             # A client that hangs up while it waits for audio must end the provider's work.
             handler_cancellation=True,
             shutdown_timeout=FAREWELL_S,

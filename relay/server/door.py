@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from relay.config import TokensConfig
-from relay.errors import Code
+from relay.errors import ClientError, Code
+from relay.protocols import native
 from relay.server.auth import Auth
 from relay.server.permit import EVERYTHING, Permit
 from relay.server.tokens import PREFIX, Claims, Refusal, Tokens
@@ -61,11 +62,21 @@ class Door:
 
 def _token(request: web.Request) -> str | None:
     """The token of a request: as a bearer, or, for WebSockets of pages, as a subprotocol or in the address."""
+    offered = _offered(request)
     scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer" and credential.strip().startswith(PREFIX):
         return credential.strip()
-    for header in request.headers.getall("Sec-WebSocket-Protocol", []):
-        for protocol in header.split(","):
-            if protocol.strip().startswith(TOKEN_SUBPROTOCOL):
-                return protocol.strip().removeprefix(TOKEN_SUBPROTOCOL)
-    return request.query.get("token")
+    return offered or request.query.get("token")
+
+
+def _offered(request: web.Request) -> str | None:
+    """The token among the subprotocols."""
+    protocols = [protocol.strip() for protocol in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
+    for protocol in protocols:
+        if protocol.startswith(TOKEN_SUBPROTOCOL):
+            # Otherwise nothing could be selected: browsers then close, and aiohttp logs what was offered.
+            if native.NAME not in protocols:
+                reason = f"the subprotocol {native.NAME} has to be offered beside the token"
+                raise ClientError(Code.INVALID_MESSAGE, reason)
+            return protocol.removeprefix(TOKEN_SUBPROTOCOL)
+    return None

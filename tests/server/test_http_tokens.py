@@ -90,19 +90,27 @@ async def test_a_token_opens_one_session(http: aiohttp.ClientSession, clock: Clo
         assert await refusal(server, **subprotocols(made["token"])) == (401, Code.UNAUTHORIZED)
 
 
-@pytest.mark.parametrize("way", ["subprotocol", "subprotocol alone", "query", "bearer"])
+@pytest.mark.parametrize("way", ["subprotocol", "query", "bearer"])
 async def test_a_token_may_come_in_any_of_these_ways(http: aiohttp.ClientSession, clock: Clock, way: str) -> None:
     async with relay(clock) as server:
         made = await token(http, server)
         options: dict[str, Any] = {
             "subprotocol": subprotocols(made),
-            "subprotocol alone": {"subprotocols": [f"relay-token.{made}"]},
             "query": {"path": f"/v1/stream?token={made}"},
             "bearer": {"additional_headers": {"Authorization": f"Bearer {made}"}},
         }[way]
         async with client(server, **options) as caller:
             assert (await caller.speak()).end["type"] == "turn.done"
         assert await refusal(server, **options) == (401, Code.UNAUTHORIZED)
+
+
+async def test_a_token_alone_is_no_subprotocol(http: aiohttp.ClientSession, clock: Clock) -> None:
+    """Nothing could be selected, and a browser would close what the token was spent for."""
+    async with relay(clock) as server:
+        made = await token(http, server)
+        assert await refusal(server, subprotocols=[f"relay-token.{made}"]) == (400, Code.INVALID_MESSAGE)
+        async with client(server, **subprotocols(made)):
+            pass
 
 
 @pytest.mark.parametrize("way", ["bearer", "query"])
@@ -381,6 +389,9 @@ async def test_a_token_is_told_to_nobody(
             async with client(server, **subprotocols(made[:-1] + ("A" if made[-1] != "A" else "E"))):
                 pass
         said += [str(refused.value.response.headers), str(refused.value.response.body)]
+        with pytest.raises(InvalidStatus):
+            async with client(server, subprotocols=[f"relay-token.{made}"], additional_headers=BEARER):
+                pass
         async with client(server, **subprotocols(made)) as caller:
             assert caller.websocket.response is not None
             said += [str(caller.ready), str(caller.websocket.response.headers)]
