@@ -361,15 +361,21 @@ async def relay_to(
     files: Chooser | Script = NO_FILES,
     scene: Scene | Refuse | None = None,
     http: HttpConfig | None = None,
+    tls: bool = False,
     **provider: Any,
 ) -> AsyncIterator[House]:
-    """A relay that has one provider, the product's. With `scene`, its WebSocket is played by it."""
+    """A relay that has one provider, the product's. With `scene`, its WebSocket is played by it.
+
+    `tls`: the relay begins a TLS handshake, to which nobody answers.
+    """
     async with AsyncExitStack() as stack:
         other = await stack.enter_async_context(FakeProvider(files))
         fake = await stack.enter_async_context(FakeProvider(api))
         sockets = await stack.enter_async_context(FakeSocket(scene)) if scene else None
         # Bland's socket is opened without a word over HTTP before.
         url = sockets.url.replace("ws", "http", 1) if sockets and product.provider == "bland" else fake.url
+        if tls:
+            url = url.replace("http", "https", 1)
         if isinstance(api, Service):
             api.files_url, api.sockets_url = other.url, sockets.url if sockets else ""
         settings: dict[str, Any] = {"api_key": KEY, "user_id": USER, "base_url": url, "max_concurrent": 1000} | provider

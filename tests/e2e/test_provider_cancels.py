@@ -1,0 +1,173 @@
+"""A cancel in every phase of every provider: at once, with its request ended or never made, and nothing left behind."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from relay.testing.fake_breeze import greet as greet_as_breeze
+from relay.testing.fake_provider import Exchange
+from relay.testing.fake_socket import Link
+from relay.testing.script import Repeat, Script, Stall, Status
+from tests.e2e.faults import CHOSEN, PLACES, Place, be_patient, relay_to_faulty, soon, text_of
+from tests.e2e.products import House, Product, Service, answer, greet_as_bland, relay_to, started
+from tests.server.harness import Client, client
+from tests.server.held import held, nothing_more_than
+
+JOBS = tuple(product for product in CHOSEN if product.delivery == "job")
+SOCKETS = tuple(product for product in CHOSEN if product.delivery == "socket")
+# Where audio comes bit by bit.
+STREAMS = tuple(place for place in PLACES if place.step in ("speech", "file") and place.product.delivery != "json")
+every_product = pytest.mark.parametrize("product", CHOSEN, ids=str)
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    soon(monkeypatch)
+
+
+@asynccontextmanager
+async def a_listener(house: House, product: Product) -> AsyncIterator[Client]:
+    """One who says what to speak; when it has been left, the relay holds no more than before, and asks nothing more."""
+    be_patient(house)
+    before = held()
+    async with client(house.server) as caller:
+        own: dict[str, Any] = {"voice": "it"} if product.provider == "breeze" else {}
+        await caller.send(type="speak", turn_id="t", text=text_of("it"), options=product.options, **own)
+        yield caller
+    fakes = (house.api, house.files)
+    for fake in fakes:
+        await fake.idle()
+    asked = [len(fake.exchanges) for fake in fakes]
+    for fake in fakes:
+        fake.drop_connections()
+        await fake.connected(0)
+    await nothing_more_than(before)
+    assert [len(fake.exchanges) for fake in fakes] == asked
+    assert not any(budget.taken or budget.waiting for budget in house.server.relay.budgets.values())
+
+
+async def cancel(caller: Client) -> None:
+    await caller.send(type="turn.cancel", turn_id="t")
+    end = (await caller.turn("t")).end
+    assert end["type"] == "turn.cancelled", end
+    await caller.send(type="ping")
+    assert await caller.receive() == {"type": "pong"}, "nothing of the turn follows"
+
+
+@every_product
+async def test_while_it_waits_for_a_place(product: Product) -> None:
+    async with relay_to(product, (Stall(),), max_concurrent=1) as house, client(house.server) as first:
+        await first.send(type="speak", turn_id="t", text="I was first.", options=product.options)
+        busy = await house.api.exchange(0)
+        async with client(house.server) as second:
+            await second.send(type="speak", turn_id="t", text="And I am next.", options=product.options)
+            await second.event("turn.waiting")
+            await cancel(second)
+        (budget,) = (house.server.relay.budgets[name] for name in (product.provider,))
+        assert (budget.taken, budget.waiting) == (1, 0)
+        await cancel(first)
+        await busy.left()
+        assert len(house.api.exchanges) == 1, "nothing was asked for the second"
+        assert budget.taken == 0
+
+
+@every_product
+async def test_while_it_connects(product: Product) -> None:
+    async with relay_to(product, (Stall(),), tls=True) as house:
+        async with a_listener(house, product) as caller:
+            await house.api.connected(1)
+            await cancel(caller)
+            await house.api.connected(0)
+        assert not house.api.exchanges
+
+
+async def asked_at(place: Place, house: House) -> Exchange:
+    """The request of the step, when it has been made."""
+    if place.step == "file" and place.product.elsewhere:
+        return await house.files.exchange(0)
+    before = {"poll": 1, "file": 2, "handshake": 1 if place.product.provider == "breeze" else 0}
+    return await house.api.exchange(before.get(place.step, 0))
+
+
+@pytest.mark.parametrize("place", PLACES, ids=str)
+async def test_while_nothing_is_answered(place: Place) -> None:
+    async with relay_to_faulty(place, lambda _: (Stall(),)) as (_, house):
+        async with a_listener(house, place.product) as caller:
+            asked = await asked_at(place, house)
+            await cancel(caller)
+            await asked.left()
+
+
+@pytest.mark.parametrize("place", STREAMS, ids=str)
+async def test_while_audio_comes(place: Place) -> None:
+    def endless(_name: str) -> Script:
+        return (Status(200, {"content-type": place.clip.content_type}), Repeat(place.clip.data))
+
+    async with relay_to_faulty(place, endless) as (_, house):
+        async with a_listener(house, place.product) as caller:
+            await caller.event("audio.started")
+            await cancel(caller)
+            await (await asked_at(place, house)).left()
+
+
+WORKING = {
+    "breeze": {"status": "active"},
+    "sauti": {"status": "running"},
+    "playai": {"id": "it", "output": {"status": "IN_PROGRESS"}},
+}
+
+
+@pytest.mark.parametrize("product", JOBS, ids=str)
+async def test_while_a_job_is_polled_for(product: Product) -> None:
+    """No API has a way to withdraw a job: the relay stops asking."""
+
+    def working(_name: str) -> Script:
+        return answer(200, WORKING[product.provider])
+
+    async with relay_to_faulty(Place(product, "poll"), working) as (_, house):
+        async with a_listener(house, product) as caller:
+            await house.api.exchange(4)
+            await cancel(caller)
+        methods = [exchange.request.method for exchange in house.api.exchanges]
+        assert methods == ["POST", *["GET"] * (len(methods) - 1)]
+        assert not house.files.exchanges
+
+
+@pytest.mark.parametrize("confirmed", [True, False])
+@pytest.mark.parametrize("product", SOCKETS, ids=str)
+async def test_while_a_socket_speaks(product: Product, confirmed: bool) -> None:
+    """The provider is told; a socket that does not confirm it is closed."""
+    breeze = product.provider == "breeze"
+
+    async def scene(link: Link) -> None:
+        await (greet_as_breeze(link) if breeze else greet_as_bland(link))
+        begun = await link.heard("turn.start" if breeze else "speak")
+        turn = begun["turn_id" if breeze else "context_id"]
+        await link.say(**started(product, turn))
+        await link.audio(product.clip("Good."))
+        await link.heard("turn.cancel" if breeze else "cancel")
+        if confirmed and breeze:
+            await link.say(type="turn.cancelled", turn_id=turn, status="cancelled")
+        elif confirmed:
+            await link.say(type="utterance_end", context_id=turn, reason="cancelled")
+        told.set()
+
+    told = asyncio.Event()
+    async with relay_to(product, Service(product), scene=scene) as house:
+        assert house.sockets is not None
+        async with a_listener(house, product) as caller:
+            await caller.event("audio.started")
+            await cancel(caller)
+            async with asyncio.timeout(5):
+                await told.wait()
+            (link,) = house.sockets.links
+            if confirmed:
+                async with asyncio.timeout(5):
+                    while not house.server.relay.drivers.ws.idle_sockets:
+                        await asyncio.sleep(0)  # until it is free for the next turn
+                await link.close()
+            async with asyncio.timeout(5):
+                await link.left.wait()
