@@ -1,57 +1,17 @@
 """Provider, relay and client in processes of their own, so that none's work is counted as another's."""
 
-import asyncio
 import os
-import re
-import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-READY = re.compile(r"istening on http://127\.0\.0\.1:(\d+)")
-START_TIMEOUT_S = 30
+from relay.bench.processes import Running, listening
+
+__all__ = ["MANY", "SERVE", "Running", "provider", "relay", "stay_off_the_relays_core"]
+
 SERVE = ("-m", "relay", "serve", "--port", "0")
 # More sessions from one client than anybody would allow.
 MANY: dict[str, Any] = {"RELAY_LIMITS_MAX_SESSIONS": "100000", "RELAY_LIMITS_MAX_SESSIONS_PER_CLIENT": "100000"}
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A process that listens on `port`."""
-
-    process: asyncio.subprocess.Process
-    port: int
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def rss_kib(self) -> int:
-        """Resident memory now."""
-        return _status(self.pid, "VmRSS")
-
-    def peak_kib(self) -> int:
-        """The most resident memory so far."""
-        return _status(self.pid, "VmHWM")
-
-    def open_files(self) -> int:
-        return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
-
-    def threads(self) -> int:
-        return _status(self.pid, "Threads")
-
-    def cpu_s(self) -> float:
-        """CPU time used so far, user and system."""
-        with open(f"/proc/{self.pid}/stat", encoding="ascii") as stat:  # noqa: PTH123 - a reading, not a path
-            fields = stat.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @asynccontextmanager
@@ -68,14 +28,14 @@ async def relay(
         "OPENBLAS_NUM_THREADS": "1",
         **settings,
     }
-    async with _listening(*command, cpu=cpu, environment=environment) as running:
+    async with listening(*command, cpu=cpu, environment=environment) as running:
         yield running
 
 
 @asynccontextmanager
 async def provider(*arguments: str, module: str = "bench.provider", cpu: int | None = 1) -> AsyncIterator[Running]:
     """`python -m MODULE ARGUMENTS`."""
-    async with _listening("-m", module, *arguments, cpu=cpu, environment=dict(os.environ)) as running:
+    async with listening("-m", module, *arguments, cpu=cpu, environment=dict(os.environ)) as running:
         yield running
 
 
@@ -83,44 +43,3 @@ def stay_off_the_relays_core() -> None:
     """Listeners and provider share the other one, where there is another."""
     if 1 in os.sched_getaffinity(0):
         os.sched_setaffinity(0, {1})
-
-
-@asynccontextmanager
-async def _listening(*command: str, cpu: int | None, environment: dict[str, str]) -> AsyncIterator[Running]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *command, stderr=asyncio.subprocess.PIPE, env=environment
-    )
-    if cpu is not None and cpu in os.sched_getaffinity(0):
-        os.sched_setaffinity(process.pid, {cpu})
-    assert process.stderr is not None
-    drain: asyncio.Task[None] | None = None
-    try:
-        async with asyncio.timeout(START_TIMEOUT_S):
-            while line := (await process.stderr.readline()).decode():
-                if found := READY.search(line):
-                    break
-                sys.stderr.write(line)
-            else:
-                raise RuntimeError(f"{' '.join(command)} ended without listening")
-        drain = asyncio.create_task(_pass_on(process.stderr))
-        yield Running(process, int(found[1]))
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-            await process.wait()
-        if drain is not None:
-            await drain
-
-
-async def _pass_on(stream: asyncio.StreamReader) -> None:
-    while line := await stream.readline():
-        if b" warning " in line or b" error " in line:
-            sys.stderr.write(line.decode())
-
-
-def _status(pid: int, name: str) -> int:
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:  # noqa: PTH123 - a reading, not a path
-        for line in status:
-            if line.startswith(f"{name}:"):
-                return int(line.split()[1])
-    raise AssertionError(f"no {name} in /proc/{pid}/status")

@@ -75,6 +75,11 @@ RULES: dict[str, Rule] = {
     ),
     # What is measured, and what is made of it: pure but for the ways that a turn takes and the processes of a load.
     "relay/bench": Rule(("relay.bench",), (*IO, "time", "secrets", "os", "tempfile")),
+    "relay/bench/listeners": Rule(("relay.bench",)),
+    "relay/bench/processes": Rule(("relay.bench",), CLOCKS),
+    "relay/bench/load_client": Rule(("relay.bench",), ("aiohttp", "random", "secrets")),
+    "relay/bench/load_source": Rule(("relay.bench", "relay.testing"), CLOCKS),
+    "relay/bench/load_run": Rule(("relay.bench",), ("aiohttp", "random", "secrets")),
     "relay/bench/machine": Rule(("relay.bench", "relay.__version__"), IO),
     "relay/bench/run": Rule(("relay.bench",), CLOCKS),
     "relay/bench/through": Rule(("relay.bench", "relay_client")),
