@@ -14,7 +14,7 @@ const LOOK_EVERY_MS = 5_000;
 const SILENCE_MS = 15_000;
 const ANSWER_MS = 10_000;
 // Ends after which a session is opened again only when there is something to say.
-const QUIET_ENDS = new Set(["idle_timeout"]);
+const QUIET_ENDS = new Set(["idle_timeout", "unauthorized"]);
 
 export class Link {
   #url;
@@ -109,7 +109,15 @@ export class Link {
       throw connectFailed("this page may not connect to that address", { cause, retryable: false });
     }
     socket.binaryType = "arraybuffer";
-    this.ready = await this.#handshake(socket);
+    try {
+      this.ready = await this.#handshake(socket);
+    } catch (error) {
+      throw (error.retryable && (await this.#refusal(token))) || error;
+    }
+    if (this.#closed) {
+      socket.close(1000);
+      throw closedError();
+    }
     this.#socket = socket;
     this.#closing = null;
     this.sessions += 1;
@@ -130,23 +138,42 @@ export class Link {
       const fail = (reason, options) => {
         settle();
         socket.close();
-        reject(this.#closed ? closedError() : connectFailed(reason, options));
+        reject(connectFailed(reason, options));
       };
       socket.onmessage = ({ data }) => {
         const message = safely(data);
         if (message?.type === "session.ready" && message.protocol === PROTOCOL) {
           settle();
-          if (this.#closed) fail();
-          else resolve(message);
+          resolve(message);
         } else {
           fail(`what answers there does not speak ${PROTOCOL}`, { retryable: false });
         }
       };
       socket.onclose = () => {
-        // A browser does not tell a page why a handshake failed.
         fail("no session: the relay cannot be reached, refused the token, or does not allow pages of this origin");
       };
     });
+  }
+
+  /**
+   * Why the relay refused, as a RelayError, or null where it cannot be known.
+   *
+   * A browser does not tell a page why a handshake failed, so the same is asked once more as plain HTTP. That spends no
+   * token. The answer is for pages of the relay's own origin; others are not shown it.
+   */
+  async #refusal(token) {
+    const url = new URL(this.#url);
+    url.protocol = url.protocol === "wss:" ? "https:" : "http:";
+    if (this.#closed || url.origin !== globalThis.location?.origin) return null;
+    try {
+      const headers = token ? { Authorization: `Bearer ${token}` } : {};
+      const signal = AbortSignal.timeout(OPEN_TIMEOUT_MS);
+      const { error } = await (await fetch(url, { headers, signal, cache: "no-store" })).json();
+      // Asked without an upgrade, a relay that has nothing else against it says `invalid_message`.
+      return error.code === "invalid_message" ? null : RelayError.fromWire(error);
+    } catch {
+      return null;
+    }
   }
 
   #receive(data) {

@@ -255,8 +255,8 @@ export interface SessionReady {
 }
 
 /**
- * `code` is one of the relay's (docs/reference/errors.md) or one of the player's own: `connect_failed` (the browser
- * does not say why: unreachable, refused token, origin not allowed), `connection_lost`, `no_audio` (the page cannot
+ * `code` is one of the relay's (docs/reference/errors.md) or one of the player's own: `connect_failed` (unreachable, or
+ * refused in a way that the page is not shown: a spent token, an origin that is not allowed), `connection_lost`, `no_audio` (the page cannot
  * play: no AudioWorklet, or not a secure context), `text_source` (what gave the text threw; see `cause`), `bad_stream`
  * (the relay sent what it may not), `closed`.
  */

@@ -238,3 +238,36 @@ for (const rate of [1000, 8000]) {
     assert.ok(gaps > 100 && cancels > 100 && finished > 100, `met ${gaps} gaps, ${cancels} cancels, ${finished} ends`);
   });
 }
+
+/** 100 turns of 4 s, sent at the speed of speech in frames of 20 ms, each up to `jitter` ms late. */
+function underruns(jitter, sizes) {
+  const { whole } = random(5);
+  const { buffer: held } = buffer(sizes);
+  let due = 0;
+  for (let key = 1; key <= 100; key += 1) {
+    held.begin(key);
+    const start = held.clock;
+    const frames = [];
+    for (let i = 0; i < 200; i += 1) {
+      due = Math.max(due, start + 20 * i + whole(0, jitter));
+      frames.push(due);
+    }
+    while (held.state !== "idle") {
+      while (frames.length > 0 && frames[0] <= held.clock) {
+        held.write(key, ramp(0, 20));
+        frames.shift();
+        if (frames.length === 0) held.end(key);
+      }
+      read(held, 4);
+    }
+  }
+  return held.underruns;
+}
+
+test("a prebuffer that grows spares the ear most gaps of a network that is 80 ms early or late", () => {
+  const fixed = underruns(160, { maxTarget: 40 });
+  const growing = underruns(160);
+  assert.ok(fixed > 200, `${fixed} with a fixed prebuffer`);
+  assert.ok(growing < fixed / 5, `${growing} with one that grows`);
+  assert.equal(underruns(20), 0, "what the prebuffer holds is no gap");
+});

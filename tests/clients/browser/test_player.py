@@ -1,6 +1,7 @@
 """The player in a real browser: what the sound card gets, compared sample by sample with what the provider sent."""
 
 import pytest
+from aiohttp import ClientSession
 
 from relay.config import ServerConfig
 from tests.clients.browser.capture import RATE_HZ, Part, explain
@@ -267,3 +268,28 @@ async def test_closing_ends_all(stage: Stage) -> None:
     assert await stage.look("kit.player.state") == "closed"
     with pytest.raises(Exception, match="closed"):
         await stage.speak(2, 10)
+
+
+async def test_a_token_opens_one_session(stage: Stage) -> None:
+    keyed = ServerConfig(port=0, keys=["k" * 32], allowed_origins=[stage.page_url])
+    async with serving(config(server=keyed)) as server, ClientSession() as http:
+        answer = await http.post(
+            f"http://127.0.0.1:{server.port}/v1/tokens", json={}, headers={"Authorization": f"Bearer {'k' * 32}"}
+        )
+        token = (await answer.json())["token"]
+        url = f"ws://127.0.0.1:{server.port}/v1/stream"
+        assert await stage.kit("refusal", url, {"token": token}) == {"value": "connected"}
+        again = await stage.kit("refusal", url, {"token": token})
+    assert again["error"]["code"] == "connect_failed"
+
+
+async def test_a_page_of_the_relay_is_told_why_it_was_refused(stage: Stage) -> None:
+    async with serving(config(server=ServerConfig(port=0, keys=["k" * 32]))) as server:
+        await stage.page.goto(f"http://127.0.0.1:{server.port}/")
+        refused = await stage.look(
+            """(async () => {
+              const { connect } = await import('/player/relay-player.js');
+              return connect('/v1/stream', { token: 'not-one' }).catch(({ code, retryable }) => ({ code, retryable }));
+            })()"""
+        )
+    assert refused == {"code": "unauthorized", "retryable": False}
