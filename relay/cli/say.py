@@ -15,7 +15,7 @@ from relay.cli.settings import config_option
 from relay.cli.speaking import relay_at
 
 if TYPE_CHECKING:
-    from relay_client import Turn
+    from relay_client import Event, Turn
 
 READ_BYTES = 4096
 # Text that came and was not yet taken: a pipe that gives more waits.
@@ -45,7 +45,7 @@ MAX_PENDING_READS = 64
 def say(text: str, out: str | None, url: str | None, key: str | None, config_path: str | None, **wanted: Any) -> None:
     """Speak TEXT, or with - the text on standard input as it arrives.
 
-    The time to first audio (TTFA) is printed on standard error.
+    The time to first audio (TTFA) is printed on standard error, and before it how far a provider's job is.
 
     \b
     relay say "Hello there." --out hello.wav
@@ -70,8 +70,31 @@ async def _say(
     ):
         source = _standard_input() if text == "-" else text
         turn = await session.speak(source, audio=Audio(**wanted), **options)
-        await play(turn, sink)
+        await play(turn, sink, Telling())
         _report(turn, out)
+
+
+class Telling:
+    """Tells on standard error why nothing is heard yet, and who speaks instead; each news once."""
+
+    def __init__(self) -> None:
+        self._told: str | None = None
+
+    def __call__(self, event: "Event") -> None:
+        from relay_client import TurnFailover, TurnProgress, TurnWaiting
+
+        match event:
+            case TurnWaiting():
+                news = f"{event.provider} is busy: waiting for a place"
+            case TurnProgress():
+                news = f"{event.provider}: {event.state}"
+            case TurnFailover():
+                news = f"{event.from_provider} failed ({event.code}): {event.to_provider} goes on"
+            case _:
+                return
+        if news != self._told:
+            self._told = news
+            click.echo(news, err=True)
 
 
 def _report(turn: "Turn", out: str | None) -> None:

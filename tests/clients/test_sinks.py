@@ -18,6 +18,8 @@ import soundfile
 import uvloop
 from relay_client import (
     AudioFormat,
+    AudioStarted,
+    Event,
     Frame,
     RawSink,
     Sink,
@@ -25,6 +27,8 @@ from relay_client import (
     SpeakerSink,
     Turn,
     TurnError,
+    TurnProgress,
+    TurnStarted,
     WavSink,
     connect,
     play,
@@ -215,6 +219,8 @@ async def one_turn(*steps: str) -> AsyncIterator[Turn]:
     async def script(relay: Peer) -> None:
         turn_id = (await relay.expect("speak"))["turn_id"]
         await relay.started(turn_id)
+        if "progress" in steps:
+            await relay.tell("turn.progress", turn_id=turn_id, provider="p", state="queued", waited_ms=5)
         if "audio" in steps:
             await relay.speaking(turn_id)
             await relay.send(*frames_of(500))
@@ -235,6 +241,15 @@ async def test_a_turn_is_played_into_a_file(tmp_path: Path) -> None:
         assert summary.samples == 500
     samples, rate = soundfile.read(tmp_path / "out.wav", dtype="int16")
     assert (samples.tobytes(), rate) == (samples_of(0, 500), 8000)
+
+
+async def test_who_plays_a_turn_hears_what_else_is_told_of_it(tmp_path: Path) -> None:
+    told: list[Event] = []
+    async with one_turn("progress", "audio", "done") as turn, WavSink(tmp_path / "out.wav") as sink:
+        await play(turn, sink, told.append)
+    assert [type(event) for event in told] == [TurnStarted, TurnProgress, AudioStarted]
+    assert told[1] == TurnProgress(turn_id=turn.turn_id, provider="p", state="queued", waited_ms=5)
+    assert soundfile.info(tmp_path / "out.wav").frames == 500
 
 
 async def test_a_failed_turn_leaves_a_valid_file_of_the_good_audio(tmp_path: Path) -> None:

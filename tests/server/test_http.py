@@ -55,6 +55,15 @@ async def test_speech_says_what_it_is(http: aiohttp.ClientSession, audio: dict[s
         assert body == PCM_CLIP.data, "over HTTP the last frame is short"
 
 
+async def test_speech_names_who_has_spoken_it(http: aiohttp.ClientSession) -> None:
+    async with relay_to(scenario("status_503")) as (server, _):
+        spoken = {"text": "Hello.", "providers": ["breeze", "espeak"]}
+        async with http.post(url(server, "/v1/speech"), json=spoken) as response:
+            await response.read()
+    assert (response.status, response.headers["X-Relay-Provider"]) == (200, "espeak")
+    assert response.headers["X-Relay-Voice"] == "en-us"
+
+
 async def test_speech_as_wav(http: aiohttp.ClientSession) -> None:
     async with relay_to(scenario("ok")) as (server, _):
         async with http.post(url(server, "/v1/speech"), json={"text": "Hello.", "container": "wav"}) as response:

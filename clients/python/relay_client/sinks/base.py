@@ -1,11 +1,12 @@
 """What a sink is, and how a turn is played into one."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from relay_client.errors import SinkError
-from relay_client.events import TurnDone
+from relay_client.events import Event, TurnDone
 from relay_client.frames import AudioFormat, Frame
 from relay_client.turn import Turn
 
@@ -39,18 +40,22 @@ class Sink(ABC):
         await self.aclose()
 
 
-async def play(turn: Turn, sink: Sink) -> TurnDone | None:
-    """Writes the turn's audio to the sink, which stays open for the next turn.
+async def play(turn: Turn, sink: Sink, on_event: Callable[[Event], None] | None = None) -> TurnDone | None:
+    """Writes the turn's audio to the sink, which stays open for the next turn. `on_event` is called with everything
+    else that the relay tells of the turn; it must not block.
 
     Returns the turn's summary, or None if the turn was cancelled here. Raises what the turn failed with, after its
     good audio was written, and SinkError.
     """
     started = False
-    async for frame in turn:
-        if not started:
-            await sink.start(turn.audio)
-            started = True
-        await sink.write(frame)
+    async for event in turn.events():
+        if isinstance(event, Frame):
+            if not started:
+                await sink.start(turn.audio)
+                started = True
+            await sink.write(event)
+        elif on_event is not None:
+            on_event(event)
     outcome = turn.outcome
     if isinstance(outcome, TurnDone) and not started and turn.started is not None:
         # A turn without audio still makes a file, an empty one.
