@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from relay.core.events import TurnFailedOver
+from relay.core.events import Pacing, TurnFailedOver
 from relay.core.formats import AudioFormat, AudioRequest, Encoding, FrameFormat
 from relay.core.pacer import Pacer
 from relay.core.timings import Share, Stage, TurnTimings
@@ -58,6 +58,26 @@ class Ended:
     @property
     def sent_ms(self) -> float:
         return self.samples_sent / 24
+
+
+@dataclass
+class Levels:
+    """The places at one provider."""
+
+    provider: str
+    limit: int | None
+    taken: int
+    waiting: int
+    most_waiting: int
+
+
+def paced() -> Pacer:
+    """A schedule whose second frame was ready before its instant, and left 30 ms after it."""
+    pacer = Pacer(Pacing(mode="realtime", lead_ms=0), form())
+    pacer.leave(0, 10.0)
+    pacer.leave(480, 10.001)
+    pacer.leave(480, 10.05)
+    return pacer
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -116,25 +136,29 @@ def test_a_turn_that_nobody_heard_has_no_time_but_is_counted(end: str) -> None:
     assert not [name for name, _ in found if name.startswith("relay_ttfa")]
 
 
+def test_frames_that_left_late() -> None:
+    found = ended(Ended(pacer=paced()))
+    assert found["relay_frames_paced_total", ()] == 1
+    late = {
+        float(over_ms): count
+        for (name, labels), count in found.items()
+        if name == "relay_frames_late_total"
+        for over_ms in labels
+    }
+    assert late == {1: 1, 2: 1, 5: 1, 10: 1, 20: 1, 50: 0, 100: 0}
+
+
 def test_a_turn_without_text_is_not_unheard() -> None:
     found = ended(Ended(frames_sent=0, text_chars=0))
     assert not [name for name, _ in found if name == "relay_turns_unheard_total"]
 
 
 def test_levels_and_peaks() -> None:
-    @dataclass
-    class At:
-        provider: str
-        limit: int | None
-        taken: int
-        waiting: int
-        most_waiting: int
-
     metrics, shared = Metrics(), Held(held_ms=300, peak_ms=700)
     turns = [Ended(outbox=shared, pending_chars=10), Ended(outbox=shared, pending_chars=40), Ended(outbox=Held(20, 60))]
     for turn in turns:
         metrics.turn_opened(turn)
-    metrics.look(sessions_limit=7, places=[At("p", 3, 2, 1, 9), At("q", None, 5, 0, 0)])
+    metrics.look(sessions_limit=7, places=[Levels("p", 3, 2, 1, 9), Levels("q", None, 5, 0, 0)])
     found = samples(metrics)
     assert found["relay_outbox_held_ms", ()] == 320, "turns of one session share an outbox"
     assert found["relay_outbox_peak_ms", ()] == 700
