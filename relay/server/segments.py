@@ -25,7 +25,7 @@ OPEN_SEGMENTS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentHooks:
-    """What the turn does with its segments. `carry` raises ProviderError after the good audio."""
+    """What the turn does with its segments, or its conversation. `carry` raises ProviderError after the good audio."""
 
     carry: Callable[[Reply, PassedText, Timings], Awaitable[None]]
     # Text without anything to speak.

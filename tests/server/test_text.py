@@ -100,6 +100,17 @@ async def test_what_was_not_kept_is_not_given_again() -> None:
     assert await text.next() is Mark.END
 
 
+async def test_a_flood_of_flushes_is_not_kept() -> None:
+    text = StreamedText(on_taken=lambda _: None)
+    text.append("One")
+    for _ in range(1000):
+        text.flush()
+        await text.next(keep=True)
+    assert len(text._kept) <= 2
+    text.rewind()
+    assert [await text.next(), await text.next()] == ["One", Mark.FLUSH]
+
+
 async def test_all_that_waits_goes_into_segments_at_its_flushes() -> None:
     text = StreamedText(on_taken=lambda _: None)
     text.append("No end")
