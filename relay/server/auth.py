@@ -64,7 +64,7 @@ class Auth:
         """Without keys, the name by which this server is called has to be one that cannot be made up: a page of a name
         that was pointed here (DNS rebinding) reads with GET as its own, and names no origin. Raises ClientError."""
         host = headers.get("Host", "").lower()
-        if not self.required and not _unforgeable(urlsplit(f"//{host}").hostname) and host not in self._hosts:
+        if not self.required and not _unforgeable(f"//{host}") and host not in self._hosts:
             raise ClientError(
                 Code.FORBIDDEN,
                 "a relay without keys answers to addresses and localhost only; set server.keys, or add the origin of"
@@ -75,16 +75,16 @@ class Auth:
 def _own_page(origin: str, host: str) -> bool:
     """Is it a page of this server? Believed of addresses and localhost only: any other name can be made to point here
     by whoever owns it (DNS rebinding), so such an origin has to be listed."""
-    page = urlsplit(origin)
-    return page.netloc.lower() == host.lower() and _unforgeable(page.hostname)
+    _, _, netloc = origin.lower().partition("://")
+    return netloc == host.lower() and _unforgeable(origin)
 
 
-def _unforgeable(name: str | None) -> bool:
+def _unforgeable(url: str) -> bool:
     try:
-        ip_address(name or "")
+        name = urlsplit(url).hostname
+        return name == "localhost" or bool(ip_address(name or ""))
     except ValueError:
-        return name == "localhost"
-    return True
+        return False
 
 
 def _client(digest: bytes) -> str:

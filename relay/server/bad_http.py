@@ -1,4 +1,4 @@
-"""What is logged of requests that are not HTTP: that they came. aiohttp would quote them, and keys and tokens in them."""
+"""What is logged of requests that are not HTTP: that they came. aiohttp would quote them, and with them their keys."""
 
 import logging
 

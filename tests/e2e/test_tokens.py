@@ -2,12 +2,14 @@
 
 import asyncio
 import re
+import signal
 
 import aiohttp
 import relay_client
 from relay_client import HandshakeError
 
-from tests.e2e.process import Process, relay_process
+from tests.e2e.process import Process, relay_process, run_relay
+from tests.e2e.test_workers import workers
 
 KEY = "a-key-of-the-tests-that-is-long-enough"
 
@@ -50,9 +52,22 @@ async def test_a_token_is_good_once_whichever_worker_is_asked() -> None:
         assert each.split(".")[1] not in said
 
 
-async def test_a_store_that_cannot_be_opened_is_one_clear_failure() -> None:
-    from tests.e2e.process import run_relay
+async def test_a_token_and_what_was_spent_outlive_the_workers() -> None:
+    async with relay_process("--workers", "2", RELAY_SERVER_KEYS=KEY) as relay:
+        async with aiohttp.ClientSession() as http:
+            spent, kept = [await token(http, relay) for _ in range(2)]
+        assert await speaks(relay, spent)
+        before = workers(relay)
+        relay.process.send_signal(signal.SIGHUP)
+        while set(before) & set(workers(relay)) or len(workers(relay)) != 2:
+            await asyncio.sleep(0.05)
+        assert not await speaks(relay, spent)
+        assert await speaks(relay, kept)
+        relay.terminate()
+        assert await relay.exit_status() == 0
 
+
+async def test_a_store_that_cannot_be_opened_is_one_clear_failure() -> None:
     status, _, said = await run_relay("serve", "--port", "0", RELAY_TOKENS_STORE="sqlite:/nowhere/tokens.sqlite3")
     assert status == 1
     assert "tokens.store: /nowhere/tokens.sqlite3" in said

@@ -52,6 +52,8 @@ def test_without_keys_a_client_is_its_address() -> None:
         # A name that its owner made to point at this machine.
         ("http://evil.example:8765", "evil.example:8765", False),
         ("null", "127.0.0.1:8765", False),
+        ("http://[", "[", False),
+        ("http://localhost:8765/", "localhost:8765", False),
         ("", "", False),
     ],
 )
@@ -64,3 +66,37 @@ def test_origins(origin: str | None, host: str, allowed: bool) -> None:
         with pytest.raises(ClientError) as caught:
             auth.check_origin(headers)
         assert caught.value.code is Code.FORBIDDEN
+
+
+@pytest.mark.parametrize(
+    ("host", "answered"),
+    [
+        ("127.0.0.1:8765", True),
+        ("localhost", True),
+        ("LocalHost:8765", True),
+        ("[::1]:8765", True),
+        ("relay.home.example:8765", True),
+        ("relay.home.example", False),
+        ("evil.example", False),
+        ("127.0.0.1.evil.example", False),
+        ("localhost.evil.example:8765", False),
+        ("evil-localhost", False),
+        ("[", False),
+        ("", False),
+    ],
+)
+def test_without_keys_only_names_that_cannot_be_made_up_are_answered_to(host: str, answered: bool) -> None:
+    auth = Auth([], ["http://relay.home.example:8765"])
+    if answered:
+        auth.check_host({"Host": host})
+    else:
+        with pytest.raises(ClientError) as caught:
+            auth.check_host({"Host": host})
+        assert caught.value.code is Code.FORBIDDEN
+    Auth([KEY], []).check_host({"Host": host})
+
+
+def test_clients_are_named_as_their_keys_are() -> None:
+    auth = Auth([KEY, "another"], [])
+    assert auth.client({"Authorization": f"Bearer {KEY}"}, "10.0.0.1") == auth.clients[0]
+    assert len(set(auth.clients)) == 2
