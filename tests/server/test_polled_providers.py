@@ -13,7 +13,7 @@ import pytest
 
 from relay.config import Config, HttpConfig, LimitsConfig, ProviderConfig, ServerConfig, load
 from relay.core.formats import AudioFormat, Encoding
-from relay.providers import playai_job, sauti_job
+from relay.providers import breeze_jobs, playai_job, sauti_job
 from relay.providers.catalog import PROVIDERS
 from relay.server.app import Server
 from relay.server.segments import OPEN_SEGMENTS
@@ -30,6 +30,7 @@ TEXT = "A secret text."
 RATE_HZ = 16000
 MP3 = (Path(__file__).parent.parent / "golden" / "mp3" / "bare_24k.mp3").read_bytes()
 SAUTI = {"provider": "sauti", "voice": "sauti-swahili-v1"}
+BREEZE = {"provider": "breeze", "voice": "voc_1"}
 PLAYAI = {"provider": "playai", "voice": "s3://voices/v/manifest.json"}
 
 
@@ -37,17 +38,21 @@ PLAYAI = {"provider": "playai", "voice": "s3://voices/v/manifest.json"}
 def _polls_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sauti_job, "POLL_S", 0.01)
     monkeypatch.setattr(playai_job, "POLL_S", 0.01)
+    monkeypatch.setattr(breeze_jobs, "PAUSES_S", (0.01,))
 
 
 @asynccontextmanager
-async def relay_to(script: Script | Chooser) -> AsyncIterator[tuple[Server, FakeProvider]]:
+async def relay_to(
+    script: Script | Chooser, names: tuple[str, ...] = ("sauti", "playai")
+) -> AsyncIterator[tuple[Server, FakeProvider]]:
     async with FakeProvider(script) as fake:
-        settings = ProviderConfig(api_key=KEY, user_id=USER, base_url=fake.url)
+        # The limit is configured, so that none is asked for.
+        settings = ProviderConfig(api_key=KEY, user_id=USER, base_url=fake.url, max_concurrent=100)
         config = Config(
             server=ServerConfig(port=0),
             limits=LimitsConfig(),
             http=HttpConfig(retries=0),
-            providers={"sauti": settings, "playai": settings},
+            providers=dict.fromkeys(names, settings),
         )
         async with serving(config) as server:
             yield server, fake
@@ -356,7 +361,7 @@ async def test_what_is_missing_is_said(given: dict[str, Any], says: str) -> None
 
 
 class HeldService:
-    """Both APIs' jobs by number, of which only the first is ever finished while `held`."""
+    """Jobs of all three APIs by number, of which only the first is ever finished while `held`."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -375,17 +380,28 @@ class HeldService:
     def job(self, number: int, done: bool, request: FakeRequest) -> Script:
         if request.path.startswith("/v1/tts/jobs"):
             return body(200, {"job_id": str(number), "status": "succeeded" if done else "running"})
+        if "/api/" not in request.path:
+            return body(200, {"generation_job_id": str(number), "status": "ready" if done else "active"})
         url = f"http://{request.headers['host']}/{number}/clip.wav"
         return body(200, {"id": str(number), "output": {"status": "COMPLETED" if done else "IN_PROGRESS", "url": url}})
 
 
-@pytest.mark.parametrize("provider", [SAUTI, PLAYAI], ids=["sauti", "playai"])
-async def test_a_long_text_is_heard_from_its_first_part_while_the_rest_is_being_made(provider: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("provider", "options"),
+    [
+        (SAUTI, {"delivery": "job"}),
+        (PLAYAI, {"delivery": "job", "outputFormat": "wav"}),
+        (BREEZE, {"transport": "job", "output_format": "wav"}),
+    ],
+    ids=["sauti", "playai", "breeze"],
+)
+async def test_a_long_text_is_heard_from_its_first_part_while_the_rest_is_being_made(
+    provider: dict[str, str], options: dict[str, str]
+) -> None:
     """No job of the whole text is waited for: the first one is short, and nothing but it has to be finished."""
     text = "Here is one sentence that is long enough to stand alone. " * 20
     service = HeldService()
-    options = {"delivery": "job", **({"outputFormat": "wav"} if provider is PLAYAI else {})}
-    async with relay_to(service) as (server, fake), client(server) as caller:
+    async with relay_to(service, (provider["provider"],)) as (server, fake), client(server) as caller:
         await caller.send(type="speak", text=text, **provider, **NATIVE, options=options)
         heard = b""
         while len(heard) < len(pcm(0)) // 2:
