@@ -166,6 +166,7 @@ PRODUCTS = (
     _bland_v1("pcm_44100", 44100),
     _bland_v1("pcm_8000", 8000),
     _bland_v1("ulaw_8000", 8000),
+    _bland_v1("pcm_16000", 16000),
     _bland_v1("pcm_24000", 24000, stream=False),
     *(_bland("v2", rate_hz) for rate_hz in (8000, 48000)),
     _bland("v2", 8000, mulaw=True),
@@ -180,6 +181,8 @@ PRODUCTS = (
     _playai("raw", options={"raw_encoding": "pcm_f32le"}, encoding=Encoding.PCM_F32LE),
     _playai("raw", options={"raw_encoding": "pcm_s16le", "sampleRate": 16000}, rate_hz=16000),
     *(_playai(packed, options=JOB, elsewhere=True, **JOB) for packed in ("mp3", "wav")),
+    _playai("mulaw", options=JOB, encoding=Encoding.MULAW, rate_hz=8000, elsewhere=True, **JOB),
+    _playai("raw", options={**JOB, "raw_encoding": "pcm_s16le"}, elsewhere=True, **JOB),
 )
 
 

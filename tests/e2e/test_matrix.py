@@ -18,8 +18,12 @@ from hypothesis import strategies as st
 
 from relay.config import Config, ServerConfig
 from relay.core.timings import Timings
+from relay.providers import bland_v1, bland_v2, playai
 from relay.providers.base import LocalRequest, Reply
 from relay.providers.base_http import Piece
+from relay.providers.breeze_api import FORMATS
+from relay.providers.breeze_settings import TRANSPORTS
+from relay.providers.catalog import PROVIDERS
 from relay.server.app import Server
 from relay.testing.cuts import Cut, byte_by_byte, empty_between, odd_sizes, seeded_random, whole
 from tests.cuts import cuts_of
@@ -51,11 +55,12 @@ def long_text(product: Product) -> str:
 def check(product: Product, service: Service, heard: Heard, text: str, encoding: str = "pcm_s16le") -> None:
     """The turn was spoken whole, in segments that the provider takes, joined without a gap."""
     assert heard.end["type"] == "turn.done", heard.end
-    spoken = service.texts
-    assert "".join(spoken) == text == "".join(segment["text"] for segment in heard.of("text.segment"))
+    spoken = [segment["text"] for segment in heard.of("text.segment")]
+    assert "".join(spoken) == text
+    # A segment is asked for while the one before it is spoken, over another connection.
+    assert sorted(service.texts) == sorted(spoken)
     if product.longest_chars:
         assert max(map(len, spoken)) <= product.longest_chars
-        assert all(each.rstrip().endswith((".", "?")) for each in spoken), "cut where a sentence ends"
     else:
         assert len(spoken) == 1
     samples = np.concatenate([product.samples(each) for each in spoken])
@@ -113,6 +118,7 @@ async def test_a_text_longer_than_a_request_may_be(product: Product) -> None:
         service.cut = seeded_random
         heard = await caller.speak(text, audio=NATIVE, options=product.options)
     check(product, service, heard, text)
+    assert all(each.rstrip().endswith(".") for each in service.texts), "cut where a sentence ends"
 
 
 @every_product
@@ -122,6 +128,32 @@ async def test_a_text_that_is_typed(product: Product) -> None:
             service.texts.clear()
             heard = await type_in(caller, TYPED, audio=NATIVE, options=product.options)
             check(product, service, heard, TYPED)
+
+
+def test_no_form_that_an_adapter_can_ask_for_is_left_out() -> None:
+    asked = {
+        name: [product.options for product in PRODUCTS if product.provider == name]
+        for name in {product.provider for product in PRODUCTS}
+    }
+    assert set(asked) == set(PROVIDERS) - {"espeak"}, "which has a test of its own"
+    breeze_forms = {(each["transport"], each["output_format"]) for each in asked["breeze"]}
+    assert breeze_forms == {
+        *((transport, form) for transport in TRANSPORTS if transport != "realtime" for form in FORMATS),
+        ("realtime", "pcm"),
+    }
+    assert {each["output_format"] for each in asked["bland"] if each["api"] == "v1"} == set(bland_v1.FORMATS)
+    bland_forms = {
+        (each["api"], each["audio"]["encoding"], each["audio"].get("container", "raw"))
+        for each in asked["bland"]
+        if each["api"] != "v1"
+    }
+    assert bland_forms == {
+        *(("v2", encoding, container) for encoding in bland_v2.ENCODINGS for container in ("raw", "wav")),
+        *(("socket", encoding, "raw") for encoding in bland_v2.ENCODINGS),
+    }
+    assert {each.get("delivery", "sync") for each in asked["sauti"]} == {"sync", "job"}
+    playai_forms = {(each.get("delivery", "stream"), each["outputFormat"]) for each in asked["playai"]}
+    assert playai_forms == {(delivery, form) for delivery in playai._DELIVERIES for form in playai._FORMATS}
 
 
 class Cuts:
@@ -212,5 +244,4 @@ async def test_espeak_in_every_encoding_also_as_it_is_typed(monkeypatch: pytest.
                 told = [segment["text"] for segment in heard.of("text.segment")]
                 assert "".join(told) == text
                 assert len(told) == len(segments)
-                assert (len(told) == 1) == (text == SHORT)
                 check_audio(heard.audio, np.frombuffer(b"".join(segments), "<i2"), encoding, within=0)
