@@ -41,7 +41,7 @@ def page(record: Record, summary: Summary) -> str:
     ended = " It was interrupted." if record.interrupted else ""
     parts = [
         "<h1>Time to first audio</h1>",
-        f'<p class="verdict">{escape(summary.verdict)}</p>',
+        f'<p class="verdict">{_unbroken(escape(summary.verdict))}</p>',
         f'<p class="soft">{escape(_begun(record, good))}{ended}</p>',
         strips("ttfa_ms", summary.cases, values["ttfa_ms"]),
         f'<p class="soft">{READING}</p>',
@@ -141,6 +141,11 @@ def _facts(record: Record) -> str:
         "measured on": f"{machine.system}, {machine.cores} cores{load}; {machine.python}",
     }
     return f"<dl>{''.join(f'<dt>{name}</dt><dd>{escape(fact)}</dd>' for name, fact in facts.items() if fact)}</dl>"
+
+
+def _unbroken(sentence: str) -> str:
+    """A number and its unit on one line."""
+    return sentence.replace(" ms", "&nbsp;ms").replace(" %", "&nbsp;%")
 
 
 def _begun(record: Record, good: int) -> str:

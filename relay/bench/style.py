@@ -24,6 +24,7 @@ border-top:1px solid var(--rule);padding:.15rem 0}
 .label{font-weight:550;overflow-wrap:anywhere}
 .figure b{font-size:1.25rem;font-variant-numeric:tabular-nums}
 .figure small{display:block;line-height:1.25}
+.figure .bad{display:block}
 svg{display:block;overflow:visible}
 .key{display:inline-block;width:.7em;height:.7em;border-radius:50%;margin-right:.5em;background:currentColor}
 .keys{list-style:none;padding:0;margin:.25rem 0 .5rem;display:flex;flex-wrap:wrap;gap:.15rem 1.1rem;color:var(--soft)}
@@ -31,6 +32,7 @@ svg{display:block;overflow:visible}
 .dot{fill:currentColor;opacity:.38}.solid{opacity:1}.interval{fill:currentColor;opacity:.2}
 .box{fill:none;stroke:currentColor;stroke-width:1.5}.median{stroke:currentColor;stroke-width:3}
 .run{stroke:currentColor;stroke-width:2}
+.limit{stroke:var(--bad);stroke-dasharray:5 4}.beyond{fill:var(--bad);opacity:.07}
 .c0{color:var(--c0)}.c1{color:var(--c1)}.c2{color:var(--c2)}.c3{color:var(--c3)}
 .c4{color:var(--c4)}.c5{color:var(--c5)}.c6{color:var(--c6)}.c7{color:var(--c7)}
 .s0{fill:var(--s0);color:var(--s0)}.s1{fill:var(--s1);color:var(--s1)}.s2{fill:var(--s2);color:var(--s2)}

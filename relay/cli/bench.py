@@ -1,4 +1,4 @@
-"""`relay bench`: how soon speech begins; `compare` and `load` beneath it."""
+"""`relay bench`: how soon speech begins. Beneath it: `compare` and `load`."""
 
 import sys
 from collections.abc import Sequence
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from relay.cli.bench_compare import compare
+from relay.cli.bench_load import load
 from relay.cli.outcome import fail, run
 from relay.cli.settings import config_option, load_config
 
@@ -86,38 +88,6 @@ def bench(context: click.Context, /, **asked: Any) -> None:
         fail(f"interrupted after {len(record.turns)} of {record.planned} turns; what was measured is reported")
     if not any(turn.code is None for turn in record.turns):
         fail("no turn ended well")
-
-
-@bench.command()
-@click.argument("before", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("after", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "--fail-above", type=click.FloatRange(0), metavar="PERCENT", help="Status 1 if a median is so much slower for sure."
-)
-def compare(before: Path, after: Path, fail_above: float | None) -> None:
-    """Say what has changed from the record BEFORE to AFTER, and whether it is more than noise."""
-    from relay.bench.compare import compare as compared
-
-    found = compared(_record(before), _record(after))
-    for caveat in found.caveats:
-        click.echo(f"note: {caveat}", err=True)
-    for side, cases in (("before", found.only_before), ("after", found.only_after)):
-        if cases:
-            click.echo(f"note: only {side}: {'; '.join(cases)}", err=True)
-    if not found.sentences:
-        fail("the two records have no case in common")
-    click.echo("\n".join(found.sentences))
-    if fail_above is not None and (worse := found.worse_than(fail_above)):
-        fail(f"worse by more than {fail_above:g} %, and more than noise: {len(worse)} of the above")
-
-
-def _record(file: Path) -> "Record":
-    from relay.bench.record import UnreadableRecordError, read
-
-    try:
-        return read(file.read_bytes())
-    except (OSError, UnreadableRecordError) as error:
-        fail(f"{file}: {error}")
 
 
 def _list_texts() -> None:
@@ -337,3 +307,7 @@ def _tell(record: "Record", out: str) -> None:
         except OSError as error:
             fail(f"{file}: cannot be written: {error.strerror}")
     click.echo(f"written: {out}.json, {out}.csv, {out}.html", err=True)
+
+
+bench.add_command(compare)
+bench.add_command(load)
