@@ -96,6 +96,11 @@ class LogConfig(Struct, forbid_unknown_fields=True, frozen=True):
     format: Literal["text", "json"] = "text"
 
 
+class TracingConfig(Struct, forbid_unknown_fields=True, frozen=True):
+    # Where spans go is said by the variables that OpenTelemetry has for it, such as OTEL_EXPORTER_OTLP_ENDPOINT.
+    enabled: bool = False
+
+
 class HttpConfig(Struct, forbid_unknown_fields=True, frozen=True):
     """Patience with providers; `providers.http_settings` has the reasons of the values."""
 
@@ -147,6 +152,7 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     websocket: WebSocketConfig = field(default_factory=WebSocketConfig)
     tokens: TokensConfig = field(default_factory=TokensConfig)
     log: LogConfig = field(default_factory=LogConfig)
+    tracing: TracingConfig = field(default_factory=TracingConfig)
     providers: dict[str, ProviderConfig] = field(default_factory=dict)
 
 
@@ -159,6 +165,7 @@ _SECTIONS: dict[str, type[Struct]] = {
     "websocket": WebSocketConfig,
     "tokens": TokensConfig,
     "log": LogConfig,
+    "tracing": TracingConfig,
 }
 _PROVIDER_KEYS = ("api_key", "base_url", "user_id", "voice", "model", "language", "max_concurrent")
 

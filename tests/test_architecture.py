@@ -32,6 +32,7 @@ RULES: dict[str, Rule] = {
     "relay/metrics": Rule(("relay.core", "relay.metrics_labels", "relay.metrics_times"), IO),
     "relay/metrics_labels": Rule(("relay.core",), PURE),
     "relay/metrics_times": Rule(("relay.core", "relay.metrics_labels"), PURE),
+    "relay/tracing": Rule(("relay.core", "relay.config"), ("asyncio", "aiohttp", "socket")),
     "relay/core": Rule(("relay.core", "relay.errors"), (*PURE, "numpy", "msgspec")),
     "relay/codecs": Rule(("relay.core", "relay.errors", "relay.codecs.base"), PURE),
     "relay/codecs/__init__": Rule(("relay.core", "relay.errors", "relay.codecs"), PURE),
@@ -57,7 +58,7 @@ RULES: dict[str, Rule] = {
     "relay/server": Rule(
         (
             *("relay.core", "relay.codecs", "relay.protocols", "relay.providers.base", "relay.providers.drivers"),
-            *("relay.errors", "relay.config", "relay.metrics", "relay.server", "relay.store.base"),
+            *("relay.errors", "relay.config", "relay.metrics", "relay.tracing", "relay.server", "relay.store.base"),
         ),
     ),
     "relay/server/setup": Rule(

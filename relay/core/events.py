@@ -53,6 +53,8 @@ class TurnRequest:
     pacing: Mapping[str, Any] = field(default_factory=dict)
     window_ms: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    # The caller's span (see `core.traceparent`), of which the turn is a part.
+    traceparent: str | None = None
 
 
 # Commands: what a client may say.

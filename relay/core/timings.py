@@ -57,6 +57,7 @@ class Timings:
     instants_s: dict[Stage, float] = field(default_factory=dict)
     connection_reused: bool | None = None
     tally: Tally = field(default_factory=Tally)
+    provider: str = ""
     # Which `text.segment` its audio begins with, and how much audio has come.
     index: int | None = None
     audio_ms: float = 0.0
@@ -100,7 +101,7 @@ class TurnTimings:
         """
         if segment < len(self.requests):
             text_ready_s = min(text_ready_s, self.requests[segment].instants_s[Stage.TEXT_READY])
-        made = Timings(tally=self.tallies.setdefault(provider, Tally()))
+        made = Timings(tally=self.tallies.setdefault(provider, Tally()), provider=provider)
         made.mark(Stage.TEXT_READY, text_ready_s)
         made.mark(Stage.PLACE_ASKED, now_s)
         if segment < len(self.requests):

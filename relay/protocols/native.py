@@ -54,6 +54,7 @@ class _TurnFields(_Strict, tag_field="type", kw_only=True):
     pacing: PacingFields | None = None
     flow: FlowFields | None = None
     options: dict[str, Any] | None = None
+    traceparent: str | None = None
 
     def request(self) -> TurnRequest:
         return TurnRequest(
@@ -68,6 +69,7 @@ class _TurnFields(_Strict, tag_field="type", kw_only=True):
             pacing=_given(self.pacing),
             window_ms=self.flow.window_ms if self.flow else None,
             options=self.options or {},
+            traceparent=self.traceparent,
         )
 
 

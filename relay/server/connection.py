@@ -88,10 +88,13 @@ class Connection:
         self._tasks: asyncio.TaskGroup | None = None
         self._playing_until_s = AT_ONCE_S
         self._last_message_s = self._last_spoke_s = self._opened_s = time.monotonic()
+        # The caller's span, for turns that name none.
+        self._traceparent: str | None = None
         self._closing = False
         self._cut = False
 
     async def run(self, request: web.Request) -> web.WebSocketResponse:
+        self._traceparent = request.headers.get("traceparent")
         writer = await self._socket.prepare(request)
         transport = request.transport
         assert writer is not None and transport is not None, "they were there to answer the handshake"
@@ -113,7 +116,7 @@ class Connection:
         finally:
             self._sender.close()
             for turn in self._turns.values():
-                self._relay.metrics.turn_ended(turn, "disconnected")
+                self._relay.turn_ended(turn, "disconnected", session=self._id)
             self._turns.clear()
             # A peer that does not take what is still in the socket would keep it open for ever.
             asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, transport.abort)
@@ -226,6 +229,7 @@ class Connection:
             on_taken=lambda chars: self._apply(self._session.taken(turn_id, chars)),
             playing_until_s=lambda: self._playing_until_s,
         )
+        turn.traceparent = turn.traceparent or self._traceparent
         self._relay.metrics.turn_opened(turn)
         self._turns[turn_id] = turn
         if turn.form is not None:
@@ -250,7 +254,7 @@ class Connection:
         turn = self._stop(turn_id)
         if turn.frames_sent:
             self._playing_until_s = AT_ONCE_S  # a listener that interrupts also forgets what it holds
-        self._relay.metrics.turn_ended(turn, "cancelled")
+        self._relay.turn_ended(turn, "cancelled", session=self._id)
         self._tell(turn.cancelled())
         self._close_if_drained()
 
@@ -279,7 +283,7 @@ class Connection:
         if end.error:
             self._relay.turn_failed(turn, end.error, session=self._id)
         else:
-            self._relay.metrics.turn_ended(turn, "done")
+            self._relay.turn_ended(turn, "done", session=self._id)
         self._close_if_drained()
         return Failed(error=end.error, turn_id=turn_id) if end.error else turn.done()
 

@@ -23,6 +23,7 @@ async def speech(relay: Relay, request: web.Request, permit: Permit) -> web.Stre
     """Speaks the body's text. The status line waits for the first audio; a failure after it cuts the connection."""
     body = native.receive_speech(await request.read())
     single = SingleTurn(relay, _wanted(body.request()), permit)
+    single.turn.traceparent = single.turn.traceparent or request.headers.get("traceparent")
     single.append(body.text)
     single.end_input()
     async with single, aclosing(_frames(single)) as frames:

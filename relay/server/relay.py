@@ -9,6 +9,7 @@ from relay.config import Config
 from relay.core.effects import OpenTurn
 from relay.core.formats import NATIVE
 from relay.core.timings import Timings
+from relay.core.traceparent import EXAMPLE, parent_of
 from relay.errors import ClientError, Code, ProviderError, ProviderFault, RelayError
 from relay.metrics import Metrics
 from relay.providers.base import Provider, Voice, VoiceQuery, Wanted
@@ -27,6 +28,7 @@ from relay.server.ticker import Ticker
 from relay.server.turn import Turn, TurnSettings
 from relay.server.upstream import Candidate
 from relay.server.warmth import keep_warm, learn_limits
+from relay.tracing import otlp
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,7 @@ class Relay:
         self.defaults = defaults_of(config, self.providers)
         self.budgets = budgets_of(config, self.providers)
         self.metrics = Metrics(models_of(config, self.providers))
+        self.tracing = otlp() if config.tracing.enabled else None
         self.drivers = Drivers(patience(config), dialogue_patience(config))
 
     @asynccontextmanager
@@ -66,6 +69,8 @@ class Relay:
                     task.cancel()
                 await asyncio.wait(background)
                 self.ticker.close()
+                if self.tracing is not None:
+                    await asyncio.to_thread(self.tracing.close)
 
     def settings(self, opened: OpenTurn) -> TurnSettings:
         """What a turn was asked to be -> all that is needed to speak it. Raises ClientError."""
@@ -94,6 +99,7 @@ class Relay:
                 *(self._candidate(name, general) for name in fallbacks),
             ),
             driver=self.drivers,
+            traceparent=_checked_traceparent(request.traceparent),
             dialogues=self.drivers,
         )
 
@@ -105,9 +111,15 @@ class Relay:
         """Tells the metrics how full everything is."""
         self.metrics.look(sessions_limit=self.limits.max_sessions, places=self.budgets.values())
 
+    def turn_ended(self, turn: Turn, end: str, *, session: str | None = None) -> None:
+        """Counts and traces a turn. `end` is done, cancelled, disconnected, or the code of the error that ended it."""
+        self.metrics.turn_ended(turn, end)
+        if self.tracing is not None:
+            self.tracing.turn_ended(turn, end, session)
+
     def turn_failed(self, turn: Turn, error: RelayError, *, session: str | None = None) -> None:
-        """Counts and logs a turn that an error has ended."""
-        self.metrics.turn_ended(turn, error.code)
+        """Counts, traces and logs a turn that an error has ended."""
+        self.turn_ended(turn, error.code, session=session)
         self.metrics.error_told(error.code)
         facts = {"session": session, "provider": turn.provider_name, "code": error.code}
         if isinstance(error, ProviderError):
@@ -167,6 +179,14 @@ class Relay:
                         provider=ProviderFault(name=provider.name),
                     )
         return bytes(body)
+
+
+def _checked_traceparent(given: str | None) -> str | None:
+    if given is not None and parent_of(given) is None:
+        raise ClientError(
+            Code.INVALID_CONFIG, f"traceparent has {len(given)} characters and is no W3C traceparent, such as {EXAMPLE}"
+        )
+    return given
 
 
 def _speaking(voices: list[Voice], language: str | None) -> list[Voice]:

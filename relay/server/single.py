@@ -51,7 +51,7 @@ class SingleTurn:
         if isinstance(self._end, RelayError):
             self._relay.turn_failed(self.turn, self._end)
         else:
-            self._relay.metrics.turn_ended(self.turn, self._end)
+            self._relay.turn_ended(self.turn, self._end)
         self._task.cancel()
         await asyncio.wait([self._task])
 

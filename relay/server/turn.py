@@ -58,6 +58,8 @@ class TurnSettings:
     # Who speaks it, and who goes on if that one fails, in order.
     candidates: tuple[Candidate, ...]
     driver: Driver
+    # The caller's span, of which the turn is a part.
+    traceparent: str | None = None
     # Needed where a speech streams its text.
     dialogues: DialogueDriver | None = None
 
@@ -91,10 +93,10 @@ class Turn:
         self.go = asyncio.Event()
         self.stopped = False
         self.timings = TurnTimings()
+        self.traceparent = settings.traceparent
         self.provider_ids: dict[str, str] = {}
         self.failovers: list[TurnFailedOver] = []
         self._last_sent: Frame | None = None
-        self._last_sent_s = 0.0
         self.samples_played: int | None = None
         self._outbox = outbox
         self._clock = clock
@@ -300,6 +302,10 @@ class Turn:
         return self._candidates.current.provider.name
 
     @property
+    def turn_id(self) -> str:
+        return self.settings.turn_id
+
+    @property
     def model(self) -> str | None:
         """What it speaks with, as far as that was settled."""
         return self._candidates.current.speech.model
@@ -370,7 +376,8 @@ class Turn:
         if ready_s == AT_ONCE_S:
             if self._last_sent is None:
                 self.timings.audio_began(now_s, self._playing_until_s())
-            self._last_sent, self._last_sent_s = frame, now_s
+            self._last_sent = frame
+            self.timings.last_frame_s = now_s
         elif self._last_sent is None:  # held by the client's own wish
             self.timings.held_until_s = now_s if ready_s == NEVER_S else ready_s
         return ready_s
@@ -411,8 +418,6 @@ class Turn:
 
     def report(self) -> Report:
         """The turn's timings so far."""
-        if self._last_sent is not None:
-            self.timings.last_frame_s = self._last_sent_s
         return self.timings.report()
 
     def text_until(self, sample: int) -> str:

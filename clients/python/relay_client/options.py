@@ -80,12 +80,14 @@ class TurnOptions(TypedDict, total=False):
     pacing: Pacing | Literal["fast", "realtime"]
     flow: Flow
     options: Mapping[str, Any]
+    traceparent: str
 
 
 def start_fields(given: TurnOptions) -> dict[str, Any]:
     """The fields of `turn.start` and `speak` that stand for `given`."""
     fields: dict[str, Any] = {
-        name: given.get(name) for name in ("turn_id", "provider", "voice", "model", "language", "instructions")
+        name: given.get(name)
+        for name in ("turn_id", "provider", "voice", "model", "language", "instructions", "traceparent")
     }
     pacing, flow, options = given.get("pacing"), given.get("flow"), given.get("options")
     fields["audio"] = (given.get("audio") or Audio()).wire()
