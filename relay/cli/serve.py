@@ -47,7 +47,8 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C, then finish what is being spoken and exit.
 
-    WebSocket at /v1/stream, one turn over HTTP at /v1/speech, /v1/voices, /v1/providers, /healthz, /readyz, /metrics.
+    WebSocket at /v1/stream, one turn over HTTP at /v1/speech, /v1/tokens, /v1/voices, /v1/providers,
+    /healthz, /readyz, /metrics.
     """
     import socket
 
