@@ -14,6 +14,9 @@ const TURNS_AHEAD = 4;
 const GRANTS_PER_WINDOW = 8;
 
 const DEFAULTS = { encoding: "pcm_s16le", prebufferMs: 40, maxPrebufferMs: 600, windowMs: 2000 };
+// The relay sends whole frames, of 20 or 40 ms, within the window.
+const LEAST_MS = { prebufferMs: 0, maxPrebufferMs: 0, windowMs: 100 };
+
 const OPTIONS = new Set([
   ...["token", "context", "sampleRate", "destination", "encoding"],
   ...["prebufferMs", "maxPrebufferMs", "windowMs", "stream", "turn"],
@@ -56,6 +59,11 @@ export class Player extends EventTarget {
     }
     const player = new Player();
     const config = { ...DEFAULTS, ...options };
+    for (const name of ["prebufferMs", "maxPrebufferMs", "windowMs"]) {
+      if (!(Number.isInteger(config[name]) && config[name] >= LEAST_MS[name])) {
+        throw new TypeError(`${name} is ${config[name]}; it must be a whole number, ${LEAST_MS[name]} or more`);
+      }
+    }
     config.maxPrebufferMs = Math.max(config.prebufferMs, Math.min(config.maxPrebufferMs, config.windowMs / 2));
     player.#config = config;
     player.#link = new Link(url, config.token, {
@@ -143,6 +151,9 @@ export class Player extends EventTarget {
     this.#lastKey += 1;
     const format = { sampleRate: this.sampleRate, encoding, windowMs };
     const fields = turnFields(given.turnId ?? `p-${this.#lastKey}`, given, format);
+    if (this.#turns.some(({ id }) => id === fields.turn_id)) {
+      throw new TypeError(`turnId ${fields.turn_id} is that of another turn`);
+    }
     const turn = new Turn(this.#port, this.#lastKey, text, fields, { record: given.record, sampleRate: this.sampleRate });
     this.#turns.push(turn);
     // In a click handler this is what lets the page be heard.
@@ -329,9 +340,11 @@ export class Player extends EventTarget {
     this.#link.send({ type: "playback.report", turn_id: turn.id, samples: turn.heardSamples });
   }
 
+  /** There will be no sound any more. */
   #broken() {
-    const error = new RelayError("no_audio", "the browser's audio thread has stopped");
-    for (const turn of this.turns) turn.fail(error, { atOnce: true });
+    const error = new RelayError("no_audio", "the page's sound has ended: its context was closed, or its thread failed");
+    for (const turn of this.turns.reverse()) turn.fail(error, { atOnce: true });
+    this.close();
   }
 
   // To the page.

@@ -25,7 +25,7 @@ export interface ConnectOptions {
    * has it (44100 and 48000 are usual), else 48000. 24000 halves the traffic; the browser then converts.
    */
   sampleRate?: 8000 | 11025 | 12000 | 16000 | 22050 | 24000 | 32000 | 44100 | 48000;
-  /** Where the sound goes. Default: `context.destination`. `null`: nowhere; connect `player.node` yourself. */
+  /** Where the sound goes. Default: `context.destination`. `null`: nowhere, until you connect `player.node`. */
   destination?: AudioNode | null;
   /** Audio as 16-bit integers (default, half the traffic) or as 32-bit floats. */
   encoding?: "pcm_s16le" | "pcm_f32le";
@@ -267,7 +267,7 @@ export interface SessionReady {
 /**
  * `code` is one of the relay's (docs/reference/errors.md) or one of the player's own: `connect_failed` (unreachable, or
  * refused in a way that the page is not shown: a spent token, an origin that is not allowed), `connection_lost`, `no_audio` (the page cannot
- * play: no AudioWorklet, or not a secure context), `text_source` (what gave the text threw; see `cause`), `bad_stream`
+ * play: no AudioWorklet, not a secure context, or its context was closed), `text_source` (what gave the text threw; see `cause`), `bad_stream`
  * (the relay sent what it may not), `closed`.
  */
 export class RelayError extends Error {

@@ -98,7 +98,8 @@ export class Sound {
   }
 
   #changed = () => {
-    this.#on.changed();
+    if (this.context.state === "closed") this.#on.broken();
+    else this.#on.changed();
   };
 
   #build({ encoding, prebufferMs, maxPrebufferMs, windowMs, turns, destination, stream }) {
@@ -128,6 +129,9 @@ export class Sound {
 
 /** The context to play in, and whether it is ours. Throws a RelayError where there can be none. */
 function contextFor({ context, sampleRate }) {
+  if (sampleRate !== undefined && sampleRateFor(sampleRate) === undefined) {
+    throw new TypeError(`sampleRate is ${sampleRate}; the relay has ${SAMPLE_RATES.join(", ")}`);
+  }
   if (globalThis.AudioWorkletNode === undefined) {
     const reason = globalThis.isSecureContext === false ? "the page is not a secure context (https or localhost)" : "it is too old";
     throw new RelayError("no_audio", `this browser gives the page no AudioWorklet: ${reason}`);

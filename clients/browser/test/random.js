@@ -1,3 +1,6 @@
+/** How much further to look than every run does: `THOROUGH=10 node --test test/*.test.js`. */
+export const THOROUGH = Number(process.env.THOROUGH ?? 1);
+
 /** A seeded generator (mulberry32), so that a red run is about the change. */
 export function random(seed) {
   let state = seed >>> 0;

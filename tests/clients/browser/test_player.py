@@ -270,6 +270,34 @@ async def test_closing_ends_all(stage: Stage) -> None:
         await stage.speak(2, 10)
 
 
+async def test_a_page_that_closes_its_context_ends_the_player(stage: Stage) -> None:
+    await stage.open()
+    turn = await stage.speak(1, 3000)
+    await stage.until("kit.turns.get('t1').heardSamples > 0")
+    await stage.look("kit.context.close()")
+    (failed,) = await stage.heard(turn)
+    assert failed["error"]["code"] == "no_audio"
+    assert await stage.look("kit.player.state") == "closed"
+
+
+async def test_misuse_is_told_at_once(stage: Stage) -> None:
+    await stage.open()
+    await stage.kit("speak", "t1", "clip 1 5000")
+    for call, wrong in (
+        ("connect('/stream', { windowMs: 50 })", "windowMs"),
+        ("connect('/stream', { prebuferMs: 50 })", "prebuferMs"),
+        ("connect('/stream', { sampleRate: 44000 })", "44000"),
+        ("player.speak(7)", "text"),
+        ("player.speak('clip 1 10', { voise: 'v' })", "voise"),
+        ("player.speak('clip 1 10', { turnId: 't1' })", "t1"),
+    ):
+        told = await stage.look(
+            f"(async () => {{ try {{ await kit.{call}; }} catch (error) {{ return `${{error}}`; }} }})()"
+        )
+        assert told.startswith("TypeError"), call
+        assert wrong in told
+
+
 async def test_a_token_opens_one_session(stage: Stage) -> None:
     keyed = ServerConfig(port=0, keys=["k" * 32], allowed_origins=[stage.page_url])
     async with serving(config(server=keyed)) as server, ClientSession() as http:

@@ -37,7 +37,7 @@ const settled = (promise) =>
     ({ name, code, message, retryable, turnId }) => ({ error: { name, code, message, retryable, turnId } }),
   );
 
-kit.refusal = (url, options) => settled(kit.connect(url, options).then(() => "connected"));
+kit.refusal = (url, options) => settled(kit.connect(url, options).then((player) => player.close()).then(() => "connected"));
 
 kit.speak = (id, text, options = {}) => {
   const turn = kit.player.speak(text, { turnId: id, ...options });
