@@ -69,6 +69,14 @@ class ProviderBudget:
             self.taken -= 1
             self._call_next()
 
+    def waits_out(self, error: ProviderError, deadline_s: float) -> bool:
+        """Whether to ask again after `error`. A provider that is busy, and says until when, gets that time from
+        everyone; it is asked again if the time is over before `deadline_s`."""
+        if error.code is not Code.PROVIDER_RATE_LIMITED or not error.retry_after_s:
+            return False
+        self.close_for(error.retry_after_s)
+        return self._clock() + error.retry_after_s < deadline_s
+
     def close_for(self, seconds: float) -> None:
         """The provider asked everyone to wait: gives out no place until then."""
         self._closed_until_s = max(self._closed_until_s, self._clock() + seconds)

@@ -20,7 +20,7 @@ class Conversations:
 
     A candidate that fails before any of its audio came is replaced by the next one, which is given all text from the
     beginning: nobody has heard anything. One that fails later is not: it has been given text of which nobody can tell
-    what was spoken, and it may be all of the turn's.
+    what was spoken, and it may be all of the turn's. One that is busy, and says until when, is asked again.
     """
 
     def __init__(
@@ -43,8 +43,12 @@ class Conversations:
 
         A conversation is opened when there is something to be said. Raises RelayError, or ExceptionGroup of bugs.
         """
+        candidate: Candidate | None = None
+        deadline_s = 0.0
         while True:
-            candidate = self._candidates.current
+            if candidate is not self._candidates.current:
+                candidate = self._candidates.current
+                deadline_s = self._clock() + candidate.budget.timeout_s
             provider = candidate.provider
             if not takes_text_as_typed(provider, candidate.speech):
                 return False
@@ -58,7 +62,8 @@ class Conversations:
             try:
                 await self._converse(candidate, provider, given, passed, timings)
             except ProviderError as error:
-                if passed.heard or not self._candidates.replace(candidate, error):
+                again = candidate.budget.waits_out(error, deadline_s)
+                if passed.heard or not (again or self._candidates.replace(candidate, error)):
                     raise
                 given.rewind()
                 self._taken.again()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from relay.core.events import Progress
 from relay.core.timings import Stage, Timings
-from relay.errors import Code, ProviderError
+from relay.errors import ProviderError
 from relay.providers.base import Driver, Provider, Reply, Speech
 from relay.providers.base_poll import PollRequest
 from relay.server.budget import ProviderBudget
@@ -74,11 +74,7 @@ async def opened(
             try:
                 reply = await stack.enter_async_context(driver.open(upstream, timings))
             except ProviderError as error:
-                busy_s = error.retry_after_s
-                if error.code is not Code.PROVIDER_RATE_LIMITED or not busy_s:
-                    raise
-                budget.close_for(busy_s)
-                if clock() + busy_s >= deadline_s:
+                if not budget.waits_out(error, deadline_s):
                     raise
                 continue
             yield reply

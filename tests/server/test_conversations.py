@@ -62,6 +62,7 @@ class Fault:
     where: str = "read"
     heard: int = 0
     error: ProviderError = CUT
+    once: bool = False
 
 
 class Conversation:
@@ -124,6 +125,8 @@ class Dialogues:
     @asynccontextmanager
     async def converse(self, request: Any, timings: Timings) -> AsyncIterator[Conversation]:
         fault = self.faults.get(request)
+        if fault and fault.once:
+            del self.faults[request]
         if fault and fault.at is None:
             raise fault.error
         conversation = Conversation(request, fault)
@@ -280,6 +283,25 @@ async def test_when_the_last_provider_fails_its_error_ends_the_turn() -> None:
     assert heard.end == End(CUT)
     assert heard.failovers == [("one", "two", Code.PROVIDER_RATE_LIMITED)]
     assert heard.audio == b""
+
+
+@pytest.mark.parametrize("at", [None, 0, 1])
+async def test_one_that_is_busy_for_a_moment_is_asked_again(at: int | None) -> None:
+    """Whether it says so at the door or when it has been given some text."""
+    soon = ProviderError(Code.PROVIDER_RATE_LIMITED, "busy", provider=ProviderFault(name="fake"), retry_after_s=0.01)
+    fault = Fault(at=at, error=soon, once=True)
+    heard = await spoken(["Hello ", "there."], [Typist("one"), Typist("two")], {"one": fault})
+    assert heard.end == End()
+    assert heard.failovers == []
+    assert heard.audio == clip("one", "Hello there.")
+    assert heard.taken == len("Hello there.")
+
+
+async def test_one_that_is_busy_for_longer_than_anyone_waits_is_replaced() -> None:
+    long = ProviderError(Code.PROVIDER_RATE_LIMITED, "busy", provider=ProviderFault(name="fake"), retry_after_s=3600)
+    heard = await spoken(["Hello."], [Typist("one"), Typist("two")], {"one": Fault(error=long)})
+    assert heard.failovers == [("one", "two", Code.PROVIDER_RATE_LIMITED)]
+    assert heard.audio == clip("two", "Hello.")
 
 
 async def test_nothing_to_say_asks_nobody() -> None:
