@@ -25,7 +25,7 @@ INDEX = "page/index.html"
 
 HEADERS = {
     # Nothing inline and nothing from elsewhere: a provider's words on this page can never become a program that reads
-    # the key somebody typed. `self` covers the WebSocket of the same origin.
+    # the key somebody typed. `self` covers the WebSocket of the same origin (in Safari since 16).
     "Content-Security-Policy": "; ".join(
         (
             *("default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'"),

@@ -29,23 +29,28 @@ const WORDS = {
 };
 const UNKNOWN = ["Something went wrong.", "Speak again."];
 
-/** @param error anything thrown; best an error with `code`, `message`, `retryAfterS`, `provider` */
+/**
+ * @param error anything thrown; best an error with `code`, `message`, `retryAfterS`, `provider`
+ * @returns `{what, advice, codes, facts}`; `codes` are the relay's and the provider's, for whoever has to look them up
+ */
 export function explain(error) {
   const [what, advice] = WORDS[error.code] ?? UNKNOWN;
   const waitS = error.retryAfterS ? Math.ceil(error.retryAfterS) : null;
   const provider = error.provider ?? {};
+  const codes = [error.code, provider.name, provider.status, provider.code];
   const facts = [
-    ["Code", error.code],
-    ["Provider", provider.name],
-    ["Its status", provider.status],
-    ["Its code", provider.code],
-    ["Its words", provider.message],
-    ["Its request", provider.request_id],
     ["The relay says", error.message],
+    ["The provider says", provider.message],
+    ["Its request", provider.request_id],
   ];
   return {
     what,
     advice: waitS ? `Wait ${waitS} s, then speak again.` : advice,
-    facts: facts.filter(([, value]) => value !== null && value !== undefined && value !== ""),
+    codes: codes.filter(given).join(" · "),
+    facts: facts.filter(([, value]) => given(value)),
   };
+}
+
+function given(value) {
+  return value !== null && value !== undefined && value !== "";
 }

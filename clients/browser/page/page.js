@@ -1,7 +1,7 @@
 /** The page: what is typed is spoken, drawn, timed and captioned. The player does the sound; this does the rest. */
 
 import { connect } from "../player/relay-player.js";
-import { Api } from "./api.js";
+import { Api, Refusal } from "./api.js";
 import { caption } from "./captions.js";
 import { Choice } from "./choice.js";
 import { element } from "./element.js";
@@ -29,6 +29,7 @@ let player = null;
 let run = null;
 let heard = null;
 let results = [];
+let asked = 0;
 
 // Who can speak.
 
@@ -36,15 +37,16 @@ async function load() {
   status("Asking who can speak");
   try {
     const providers = await api.providers();
-    at("key-form").hidden = true;
-    at("forget").hidden = !api.hasKey;
+    lock(false);
     const usable = providers.filter((provider) => provider.usable).map(({ name }) => name);
     const other = usable.find((name) => !providers.find((each) => each.name === name).default);
     await Promise.all([choices[0].fill(providers), choices[1].fill(providers, other)]);
     await ready();
     status("Ready");
+    // On a touch screen a keyboard would come up and cover the page.
+    if (matchMedia("(pointer: fine)").matches && document.activeElement === document.body) at("text").focus();
   } catch (error) {
-    showProblem(error);
+    await showProblem(error, "Not ready");
   }
 }
 
@@ -55,9 +57,14 @@ async function ready() {
     return await opening;
   } catch (error) {
     opening = null;
-    if (error.cause?.code) throw error.cause; // no token was to be had, and the relay said why
-    throw error.code === "connect_failed" ? ((await api.whyRefused()) ?? error) : error;
+    throw error;
   }
+}
+
+/** A browser does not say why a WebSocket was refused, but the relay does when it is asked otherwise. */
+async function reason(error) {
+  if (error.code !== "connect_failed" || error instanceof Refusal) return error;
+  return error.cause instanceof Refusal ? error.cause : ((await api.whyRefused()) ?? error);
 }
 
 async function open() {
@@ -74,11 +81,17 @@ async function open() {
   return made;
 }
 
-async function reopen() {
+async function shut() {
   await interrupt();
   const old = player;
   [player, opening] = [null, null];
   await old?.close();
+}
+
+/** Another format is another player: it is opened now, in the gesture, and not when the first sound is wanted. */
+async function reopen() {
+  await shut();
+  await ready().catch((error) => showProblem(error, "Not ready"));
 }
 
 // Speaking.
@@ -87,7 +100,10 @@ async function speak() {
   hideProblem();
   // In the handler of the gesture itself, before anything is waited for: later the browser would not allow the sound.
   player?.unlock();
+  asked += 1;
+  const mine = asked;
   await interrupt();
+  if (mine !== asked) return; // asked again meanwhile
   const text = at("text").value;
   if (!text.trim()) {
     status("Type something first");
@@ -137,7 +153,7 @@ async function one(text, fields, result, signal) {
     status(show.whole ? "Done" : "Interrupted");
   } catch (error) {
     result.outcome = `failed (${error.code})`;
-    showProblem(error);
+    await showProblem(error);
   } finally {
     heard = null;
     if (show.turn) refresh(show);
@@ -229,16 +245,21 @@ function status(text) {
   write(at("status"), text);
 }
 
-function showProblem(error) {
-  const { what, advice, facts } = explain(error);
+async function showProblem(thrown, state = "Not spoken") {
+  const error = await reason(thrown);
+  if (error.code === "unauthorized") {
+    askForKey();
+    return;
+  }
+  const { what, advice, codes, facts } = explain(error);
   const rows = facts.map(([term, value]) => element("div", {}, element("dt", {}, term), element("dd", {}, String(value))));
   at("problem").replaceChildren(
     element("p", {}, element("strong", {}, what), " ", advice),
+    element("p", { className: "codes" }, codes),
     element("details", {}, element("summary", {}, "Details"), element("dl", {}, ...rows)),
   );
   at("problem").hidden = false;
-  status("Not spoken");
-  if (error.code === "unauthorized") askForKey();
+  status(state);
 }
 
 function hideProblem() {
@@ -248,13 +269,19 @@ function hideProblem() {
 // The key.
 
 function askForKey() {
-  // That a key is needed is no trouble; that the one given was wrong is.
-  if (!api.hasKey) hideProblem();
   status("A key is needed");
+  write(at("key-asked"), api.hasKey ? "The relay did not take that key. Paste it again, whole" : "This relay asks for a key");
+  at("key").ariaInvalid = String(api.hasKey);
   api.useKey(null);
-  at("forget").hidden = true;
-  at("key-form").hidden = false;
+  lock(true);
   at("key").focus();
+}
+
+/** Without a key there is nothing to do but to give one. */
+function lock(locked) {
+  at("key-form").hidden = !locked;
+  at("forget").hidden = !api.hasKey;
+  for (const id of ["speak-form", "stage", "timings", "program"]) at(id).hidden = locked;
 }
 
 at("key-form").addEventListener("submit", (event) => {
@@ -266,7 +293,8 @@ at("key-form").addEventListener("submit", (event) => {
 });
 
 at("forget").addEventListener("click", async () => {
-  await reopen();
+  await shut();
+  api.useKey(null);
   askForKey();
 });
 
@@ -281,7 +309,7 @@ at("text").addEventListener("keydown", (event) => {
   event.preventDefault();
   at("speak-form").requestSubmit();
 });
-document.addEventListener("keydown", (event) => event.key === "Escape" && interrupt());
+document.addEventListener("keydown", (event) => event.key === "Escape" && !event.isComposing && interrupt());
 at("interrupt").addEventListener("click", interrupt);
 for (const id of ["rate", "encoding"]) at(id).addEventListener("change", reopen);
 at("typed").addEventListener("change", () => (at("speed-line").hidden = !at("typed").checked));

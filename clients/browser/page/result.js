@@ -70,10 +70,12 @@ export class Result {
     if (content === this.#shown) return;
     this.#shown = content;
     const [number, unit = "ms"] = shownMs(this.ttfaMs).split(" ");
-    this.#number.textContent = number;
+    const none = this.outcome && this.ttfaMs === null;
+    this.#number.textContent = none ? "" : number;
     this.#number.classList.toggle("pending", this.ttfaMs === null);
-    this.#unit.textContent = this.outcome && this.ttfaMs === null ? "no audio" : `${unit} to first audio`;
+    this.#unit.textContent = none ? "no audio" : `${unit} to first audio`;
     this.#title.textContent = this.name;
+    this.#table.hidden = none;
     this.#table.replaceChildren(...waterfall(this.steps, axis));
     this.#facts.replaceChildren(
       ...facts.map(([term, value]) => element("div", {}, element("dt", {}, term), element("dd", {}, value))),
