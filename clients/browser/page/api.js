@@ -48,8 +48,8 @@ export class Api {
   }
 
   /**
-   * Why the relay refuses a WebSocket: the browser does not tell. An empty request passes the same checks of key, origin
-   * and capacity, and is then refused for being empty, which speaks of no trouble. Null if that is all.
+   * Why the relay refuses a WebSocket: the browser does not tell. An empty request passes the same checks of key,
+   * origin and capacity, and is then refused for being empty, which speaks of no trouble. Null if that is all.
    */
   async whyRefused() {
     try {

@@ -32,11 +32,13 @@ export function caption(written, segments, words, samples) {
 /** Where in `text`, between `start` and `end`, the last word is that has begun. A word that the provider tells in other
  * letters than the text has (12 as "twelve") is passed over: the one before it stays. */
 function span(text, start, end, words, samples) {
-  const lower = text.toLowerCase();
+  // Some letters have more than one small one (İ), and then places would no longer be those of the text.
+  const small = (some) => (text.toLowerCase().length === text.length ? some.toLowerCase() : some);
+  const searched = small(text);
   let [from, to] = [start, start];
   for (const word of words) {
     if (word.start_sample > samples) break;
-    const at = lower.indexOf(word.text.toLowerCase(), to);
+    const at = searched.indexOf(small(word.text), to);
     if (at < 0 || at + word.text.length > end) continue;
     [from, to] = [at, at + word.text.length];
   }

@@ -29,8 +29,8 @@ export class Choice {
     });
     this.#list("provider").replaceChildren(...options);
     const usable = providers.filter((provider) => provider.usable);
-    const chosen = usable.find(({ name }) => name === preferred) ?? usable.find((provider) => provider.default) ?? usable[0];
-    this.#list("provider").value = chosen?.name ?? "";
+    const wanted = usable.find(({ name }) => name === preferred) ?? usable.find((provider) => provider.default);
+    this.#list("provider").value = (wanted ?? usable[0])?.name ?? "";
     await this.#follow();
   }
 

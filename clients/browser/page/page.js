@@ -252,7 +252,7 @@ async function showProblem(thrown, state = "Not spoken") {
     return;
   }
   const { what, advice, codes, facts } = explain(error);
-  const rows = facts.map(([term, value]) => element("div", {}, element("dt", {}, term), element("dd", {}, String(value))));
+  const rows = facts.map(([term, value]) => element("div", {}, element("dt", {}, term), element("dd", {}, value)));
   at("problem").replaceChildren(
     element("p", {}, element("strong", {}, what), " ", advice),
     element("p", { className: "codes" }, codes),
@@ -270,8 +270,9 @@ function hideProblem() {
 
 function askForKey() {
   status("A key is needed");
-  write(at("key-asked"), api.hasKey ? "The relay did not take that key. Paste it again, whole" : "This relay asks for a key");
-  at("key").ariaInvalid = String(api.hasKey);
+  const refused = api.hasKey;
+  write(at("key-asked"), refused ? "The relay did not take that key. Paste it again, whole" : "This relay asks for a key");
+  at("key").ariaInvalid = String(refused);
   api.useKey(null);
   lock(true);
   at("key").focus();

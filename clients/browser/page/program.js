@@ -13,9 +13,10 @@ export function curl(base, turn, audio, withKey) {
 export function python(stream, { text, ...fields }, audio, withKey) {
   const audioFields = Object.entries(given(audio).audio ?? {});
   const options = Object.entries(fields).map(([name, value]) => `, ${name}=${JSON.stringify(value)}`);
-  if (audioFields.length) options.push(`, audio=Audio(${audioFields.map(([n, v]) => `${n}=${JSON.stringify(v)}`).join(", ")})`);
+  const format = audioFields.map(([name, value]) => `${name}=${JSON.stringify(value)}`).join(", ");
+  if (format) options.push(`, audio=Audio(${format})`);
   const imports = ["WavSink", "connect", "play"];
-  if (audioFields.length) imports.unshift("Audio");
+  if (format) imports.unshift("Audio");
   return `import asyncio
 ${withKey ? "import os\n" : ""}
 from relay_client import ${imports.join(", ")}

@@ -116,10 +116,11 @@ function waterfall(list, axis) {
   });
   const marks = axis.marks.map((ms) => placed(element("span", {}, `${ms}`), { left: percent(ms) }));
   marks.at(-1).append(" ms");
+  const axisCell = element("td", { className: "axis" }, ...marks);
   return [
     element("caption", { className: "unseen" }, "When each step of the turn was reached, after its first text"),
     element("tbody", {}, ...rows),
-    element("tfoot", { ariaHidden: "true" }, element("tr", {}, element("td"), element("td", { className: "axis" }, ...marks), element("td"))),
+    element("tfoot", { ariaHidden: "true" }, element("tr", {}, element("td"), axisCell, element("td"))),
   ];
 }
 

@@ -3,7 +3,7 @@
 /** In the order in which they happen. `of` says who takes the time before the step, and gives the bar its colour; the
  * relay's bars together are its `relay_ms`. */
 const STEPS = [
-  // Until enough text is there to be spoken: at once for a whole text, at a sentence's end for one that is being written.
+  // Until there is enough text to be spoken: at once for a whole text, at a sentence's end for one being written.
   { key: "request_sent", label: "Request sent", who: "text", of: "text" },
   { key: "first_byte", label: "First byte", who: "provider", of: "provider" },
   { key: "first_sample", label: "First sample", who: "relay", of: "relay" },
@@ -43,8 +43,8 @@ export function scale(lists) {
 /** As a person reads it: three figures are enough, and below 10 ms a tenth counts. */
 export function shownMs(ms) {
   if (ms === null || ms === undefined) return "–";
-  if (ms >= 1000) return `${(ms / 1000).toFixed(2)} s`;
-  return ms >= 10 ? `${Math.round(ms)} ms` : `${ms.toFixed(1)} ms`;
+  if (Math.round(ms) >= 1000) return `${(ms / 1000).toFixed(2)} s`;
+  return ms >= 9.95 ? `${Math.round(ms)} ms` : `${ms.toFixed(1)} ms`;
 }
 
 /** Which of two was heard first, in a sentence; empty where there is nothing to compare. */
