@@ -11,7 +11,7 @@ const WORDS = {
   rate_limited: ["That was more than the relay allows you at a time.", "Wait a moment, then speak again."],
   over_capacity: ["The relay is full.", "Wait a moment, then speak again."],
   shutting_down: ["The relay is shutting down.", "Speak again when it has started anew."],
-  provider_auth: ["The provider refused the relay's key, plan or credit.", "Check the account, and the key that the relay has."],
+  provider_auth: ["The provider refused the relay's key, plan or credit.", "Check the account and the relay's key."],
   provider_rejected: ["The provider refused this request.", "Try another voice, model or text."],
   provider_rate_limited: ["The provider has no place free for this account.", "Wait a moment, then speak again."],
   provider_unavailable: ["The provider cannot be reached.", "Try again soon, or choose another provider."],

@@ -271,7 +271,7 @@ function hideProblem() {
 function askForKey() {
   status("A key is needed");
   const refused = api.hasKey;
-  write(at("key-asked"), refused ? "The relay did not take that key. Paste it again, whole" : "This relay asks for a key");
+  write(at("key-asked"), refused ? "The relay did not take that key. Paste it whole" : "This relay asks for a key");
   at("key").ariaInvalid = String(refused);
   api.useKey(null);
   lock(true);

@@ -25,7 +25,7 @@ export class Result {
       "article",
       {},
       this.#title,
-      element("p", { className: "first" }, this.#number, this.#unit),
+      element("p", { className: "first" }, this.#number, " ", this.#unit),
       this.#table,
       this.#facts,
       element("p", { className: "keep" }, this.#save),

@@ -12,7 +12,7 @@ export function pieces(text) {
 }
 
 /**
- * Gives `text` piece by piece, `wordsPerSecond()` of them, and tells `onPiece` of each. Ends early when `signal` aborts.
+ * Gives `text` piece by piece, `wordsPerSecond()` of them, and tells `onPiece` of each. An abort of `signal` ends it.
  * What was late is not made up for: a model that pauses does not hurry afterwards.
  */
 export async function* typed(text, { wordsPerSecond, onPiece, signal }) {
@@ -31,7 +31,7 @@ function pause(ms, signal) {
       signal.removeEventListener("abort", over);
       resolve();
     };
-    const timer = setTimeout(over, ms);
+    const timer = setTimeout(over, signal.aborted ? 0 : ms);
     signal.addEventListener("abort", over);
   });
 }

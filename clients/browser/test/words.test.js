@@ -3,7 +3,10 @@ import test from "node:test";
 
 import { pieces, typed } from "../page/words.js";
 
-const TEXTS = ["", " ", "Hello there.", "  Two  words \n", "Don't cut 3.14 or e-mail.", "今日は良い天気です。", "สวัสดีครับ", "😀👍🏽 ok", "…"];
+const TEXTS = [
+  ...["", " ", "…", "Hello there.", "  Two  words \n", "Don't cut 3.14 or e-mail."],
+  ...["今日は良い天気です。", "สวัสดีครับ", "😀👍🏽 ok"],
+];
 
 test("pieces joined are the text", () => {
   for (const text of TEXTS) assert.equal(pieces(text).join(""), text);
@@ -20,8 +23,9 @@ test("a script without spaces is cut too", () => {
 test("typed gives every piece, telling of each first", async () => {
   const told = [];
   const given = [];
-  const options = { wordsPerSecond: () => 10_000, onPiece: (piece) => told.push(piece), signal: new AbortController().signal };
-  for await (const piece of typed("One two three.", options)) {
+  const { signal } = new AbortController();
+  const onPiece = (piece) => told.push(piece);
+  for await (const piece of typed("One two three.", { wordsPerSecond: () => 10_000, onPiece, signal })) {
     given.push(piece);
     assert.deepEqual(told, given);
   }
@@ -31,8 +35,9 @@ test("typed gives every piece, telling of each first", async () => {
 test("an abort ends it in the middle of a pause, and nothing more is told", async () => {
   const stop = new AbortController();
   const told = [];
+  const onPiece = (piece) => told.push(piece);
   // A word in 100 seconds: only the abort can end that in time.
-  const words = typed("One two.", { wordsPerSecond: () => 0.01, onPiece: (piece) => told.push(piece), signal: stop.signal });
+  const words = typed("One two.", { wordsPerSecond: () => 0.01, onPiece, signal: stop.signal });
   await words.next();
   const second = words.next();
   stop.abort();
