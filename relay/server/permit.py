@@ -38,6 +38,13 @@ class Permit:
             # What was resolved counts: a language, say, may choose a voice too.
             if self.voice is not None and candidate.speech.voice != self.voice:
                 raise ClientError(Code.FORBIDDEN, f"the token is for the voice {self.voice!r} only")
+        if self.voice is not None:
+            # A provider's own fields may name voices beside the main one: the second speaker of a dialogue, say.
+            for name, value in opened.request.options.items():
+                if "voice" in name and isinstance(value, str) and value != self.voice:
+                    raise ClientError(
+                        Code.FORBIDDEN, f"the token is for the voice {self.voice!r} only; options.{name} is another"
+                    )
         return settings
 
     def _narrowed(self, request: TurnRequest) -> TurnRequest:

@@ -71,3 +71,13 @@ def test_a_voice_is_filled_in() -> None:
     permit = Permit(provider="espeak", voice="de")
     assert spoken_by(permit, relay()) == [("espeak", "de")]
     assert spoken_by(permit, relay(), voice="de") == [("espeak", "de")]
+
+
+def test_no_option_brings_in_another_voice() -> None:
+    """PlayAI's second speaker, for one."""
+    of = Relay(Config(providers={"playai": ProviderConfig(api_key="k", user_id="u", voice="v1", base_url="http://x")}))
+    permit = Permit(provider="playai", voice="v1")
+    assert spoken_by(permit, of) == [("playai", "v1")]
+    with pytest.raises(ClientError, match=r"options\.voice2") as caught:
+        spoken_by(permit, of, model="PlayDialog", options={"voice2": "v2"})
+    assert caught.value.code is Code.FORBIDDEN
