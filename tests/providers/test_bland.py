@@ -4,44 +4,34 @@ A golden's `invalid` part replaces keys of its `valid` one, and must end in an e
 """
 
 import json
-from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 import pytest
 
-from relay.core.formats import OUTPUT_RATES_HZ, AudioFormat, Container, Encoding, SourceFormat
-from relay.core.timings import Timings
+from relay.core.formats import OUTPUT_RATES_HZ, Container
 from relay.errors import ClientError, Code, ProviderError, ProviderFault
 from relay.providers import bland_samples
 from relay.providers.base import ProviderSettings, Wanted
-from relay.providers.base_http import HttpRequest, Refusal, ReplyFacts
+from relay.providers.base_http import HttpRequest, Refusal
 from relay.providers.bland import Bland
 from relay.providers.bland_account import BASE_URL, Account
 from relay.providers.bland_rates import best_rate_hz
 from relay.providers.drivers.http import HttpDriver, HttpSettings
-from relay.testing.fake_provider import FakeProvider, FakeRequest
-from relay.testing.script import Script, Send, Status
+from relay.testing.fake_provider import FakeProvider
+from relay.testing.script import Send, Status
+from tests.providers import goldens
 from tests.providers.documented_errors import BLAND_FATAL, BLAND_STATUSES, bland_shapes
+from tests.providers.goldens import Golden
 
 KEY = "org_test_key"
 KAREN = "29158307-9893-4149-8a75-bc9ce313d64e"
-GOLDEN = Path(__file__).parent.parent / "golden" / "bland"
-Golden = dict[str, Any]
-EXCHANGES = sorted(path.stem for path in GOLDEN.glob("v*_*.json"))
+EXCHANGES = [name for name in goldens.names("bland") if name.startswith("v") and name != "voices"]
 SAMPLES = ("sample", "sample_bare")
 
 
 def golden(name: str) -> Golden:
-    both = cast("Golden", json.loads((GOLDEN / f"{name}.json").read_text()))
-    assert both["origin"]
-    return both
-
-
-def twin(name: str) -> Golden:
-    both = golden(name)
-    assert both["invalid"].pop("differs")
-    return cast("Golden", both["valid"] | both["invalid"])
+    return goldens.load("bland", name)
 
 
 def bland(base_url: str | None = None, **settings: Any) -> Bland:
@@ -57,89 +47,18 @@ def body_of(request: HttpRequest) -> Golden:
     return cast("Golden", json.loads(request.body or b""))
 
 
-def script(reply: Golden) -> Script:
-    if "json" in reply:
-        body = json.dumps(reply["json"]).encode()
-    else:
-        body = bytes.fromhex(reply["hex"]) if "hex" in reply else reply["text"].encode()
-    status = Status(reply["status"], reply["headers"], len(body))
-    return (status, Send(body)) if body else (status,)
-
-
-def source(container: str, pcm: Golden | None) -> SourceFormat:
-    shape = AudioFormat(**(pcm | {"encoding": Encoding(pcm["encoding"])})) if pcm else None
-    return SourceFormat(container=Container(container), pcm=shape)
-
-
-def check_request(sent: FakeRequest, expected: Golden) -> None:
-    assert (sent.method, sent.path, sent.query) == (expected["method"], expected["path"], expected["query"])
-    assert {name: sent.headers.get(name) for name in expected["headers"]} == expected["headers"]
-    if "body" in expected:
-        assert sent.json() == expected["body"]
-    else:
-        assert sent.body == b""
-
-
-def check_error(error: ProviderError, expected: Golden) -> None:
-    assert (error.code, error.retryable) == (expected["code"], expected["retryable"])
-    assert error.retry_after_s == expected["retry_after_s"]
-    if expected["provider"]:
-        assert error.provider == ProviderFault(**expected["provider"])
-    assert error.provider.name == "bland"
-    for said in expected["says"]:
-        assert said in error.message
-
-
-async def play(case: Golden) -> None:
-    """Sends the case's request to a fake that gives the case's reply, and checks what either side gets."""
-    async with FakeProvider(script(case["reply"])) as fake:
-        provider = bland(fake.url, **case.get("settings", {}))
-        request = provider.request(provider.resolve(Wanted(**case["wanted"])), case["text"])
-        driver = HttpDriver(HttpSettings(retries=0))
-        await driver.start()
-        try:
-            if expected := case.get("error"):
-                with pytest.raises(ProviderError) as caught:
-                    async with driver.open(request, Timings()):
-                        pass
-                check_error(caught.value, expected)
-                said = f"{caught.value.message} {caught.value.provider}"
-                assert KEY not in said
-                assert case["text"] not in said
-            else:
-                async with driver.open(request, Timings()) as reply:
-                    body = b"".join([piece async for piece in reply if isinstance(piece, bytes)])
-                    told = case["facts"]
-                    facts = ReplyFacts(source=source(told["container"], told["pcm"]), ids=told["ids"])
-                    assert reply.facts == facts
-                    if "hex" in case["reply"]:
-                        assert body.hex() == case["reply"]["hex"]
-                    if expected := case.get("body_error"):
-                        refused = reply.refuse(body)
-                        assert refused
-                        check_error(refused, expected)
-        finally:
-            await driver.close()
-        check_request(fake.exchanges[0].request, case["request"])
-
-
 @pytest.mark.parametrize("name", EXCHANGES)
 async def test_golden_exchange(name: str) -> None:
-    await play(golden(name)["valid"])
+    await goldens.play(bland, golden(name)["valid"], secrets=(KEY,))
 
 
 @pytest.mark.parametrize("name", EXCHANGES)
 async def test_invalid_twin(name: str) -> None:
-    case = twin(name)
-    if says := case.get("refused"):
-        with pytest.raises(ClientError) as caught:
-            bland(**case.get("settings", {})).resolve(Wanted(**case["wanted"]))
-        assert caught.value.code is Code.INVALID_CONFIG
-        for said in says:
-            assert said in caught.value.message
-        return
-    assert "error" in case or "body_error" in case, "a twin ends in an error"
-    await play(case)
+    case = goldens.twin(golden(name))
+    if "refused" in case:
+        goldens.check_refused(bland, case)
+    else:
+        await goldens.play(bland, case, secrets=(KEY,))
 
 
 @pytest.mark.parametrize(("code", "ours"), BLAND_FATAL)
@@ -417,11 +336,11 @@ async def fetched(query: HttpRequest, fake: FakeProvider) -> bytes:
 async def test_voices_golden(field: str) -> None:
     valid = golden("voices")["valid"]
     reply = {"status": 200, "headers": {}, "json": {field: valid["reply"]["voices"], "errors": None}}
-    async with FakeProvider(script(reply)) as fake:
+    async with FakeProvider(goldens.script(reply)) as fake:
         query = bland(fake.url).voices()
         assert isinstance(query.request, HttpRequest)
         voices, following = query.parse(await fetched(query.request, fake))
-        check_request(fake.exchanges[0].request, valid["request"])
+        goldens.check_request(fake.exchanges[0].request, valid["request"])
     assert following is None
     listed = [
         {
@@ -437,10 +356,10 @@ async def test_voices_golden(field: str) -> None:
 
 
 def test_the_twin_of_the_voices() -> None:
-    case = twin("voices")
+    case = goldens.twin(golden("voices"))
     with pytest.raises(ProviderError) as caught:
         bland().voices().parse(json.dumps(case["reply"]).encode())
-    check_error(caught.value, case["error"])
+    goldens.check_error(caught.value, case["error"])
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b'{"voices": null}', b'{"voices": {"a": {}}}'])
@@ -473,23 +392,23 @@ def told(sample: bland_samples.Sample) -> Golden:
 @pytest.mark.parametrize("name", SAMPLES)
 async def test_a_sample_golden(name: str) -> None:
     valid = golden(name)["valid"]
-    async with FakeProvider(script({"status": 200, "headers": {}, "json": valid["reply"]})) as fake:
+    async with FakeProvider(goldens.script({"status": 200, "headers": {}, "json": valid["reply"]})) as fake:
         request = bland_samples.sample_request(Account(base_url=fake.url, api_key=KEY), valid["sample"]["id"])
         sample = bland_samples.parse_sample(await fetched(request, fake))
-        check_request(fake.exchanges[0].request, valid["request"])
+        goldens.check_request(fake.exchanges[0].request, valid["request"])
     assert told(sample) == valid["sample"]
     assert (sample.audio or b"").hex() == valid["hex"]
-    assert sample.source == source(**valid["source"])
+    assert sample.source == goldens.source_of(valid["source"])
     assert valid["sample"]["text"] not in repr(sample)
 
 
 async def test_the_list_of_samples_golden() -> None:
     valid = golden("samples")["valid"]
-    async with FakeProvider(script({"status": 200, "headers": {}, "json": valid["reply"]})) as fake:
+    async with FakeProvider(goldens.script({"status": 200, "headers": {}, "json": valid["reply"]})) as fake:
         account = Account(base_url=fake.url, api_key=KEY)
         request = bland_samples.list_request(account, limit=10, voice_id="v 1")
         page = bland_samples.parse_list(await fetched(request, fake))
-        check_request(fake.exchanges[0].request, valid["request"])
+        goldens.check_request(fake.exchanges[0].request, valid["request"])
     assert [told(sample) for sample in page.samples] == valid["samples"]
     assert [(sample.audio, sample.source) for sample in page.samples] == [(None, None)]
     assert page.total == valid["total"]
@@ -497,11 +416,11 @@ async def test_the_list_of_samples_golden() -> None:
 
 @pytest.mark.parametrize("name", [*SAMPLES, "samples"])
 def test_the_twins_of_samples(name: str) -> None:
-    case = twin(name)
+    case = goldens.twin(golden(name))
     parse = bland_samples.parse_list if name == "samples" else bland_samples.parse_sample
     with pytest.raises(ProviderError) as caught:
         parse(json.dumps(case["reply"]).encode())
-    check_error(caught.value, case["error"])
+    goldens.check_error(caught.value, case["error"])
 
 
 async def test_a_samples_audio_is_read_as_it_comes() -> None:

@@ -4,122 +4,47 @@ A golden's `invalid` part replaces keys of its `valid` one, and must end in an e
 """
 
 import json
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
-from relay.core.timings import Timings
 from relay.errors import ClientError, Code, ProviderError, ProviderFault
 from relay.providers.base import ProviderSettings, Query, VoiceQuery, Wanted
-from relay.providers.base_http import HttpRequest, Refusal, ReplyFacts
+from relay.providers.base_http import HttpRequest, Refusal
 from relay.providers.breeze import MAX_TEXT_CHARS, Breeze
 from relay.providers.breeze_api import BASE_URL
-from relay.providers.drivers.http import HttpDriver, HttpSettings
-from relay.testing.fake_provider import FakeProvider, FakeRequest, in_turn
-from relay.testing.script import Script, Send, Status
+from relay.providers.drivers.http import HttpDriver
+from relay.testing.fake_provider import FakeProvider, in_turn
+from tests.providers import goldens
 from tests.providers.documented_errors import BREEZE, breeze_body
+from tests.providers.goldens import Golden
 
 KEY = "brz_test"
-GOLDEN = Path(__file__).parent.parent / "golden" / "breeze"
-Golden = dict[str, Any]
-EXCHANGES = sorted(path.stem for path in GOLDEN.glob("*.json") if path.stem != "voices")
+EXCHANGES = goldens.names("breeze", but=("voices",))
 
 
 def golden(name: str) -> Golden:
-    return cast("Golden", json.loads((GOLDEN / f"{name}.json").read_text()))
+    return goldens.load("breeze", name)
 
 
 def breeze(base_url: str | None = None, **settings: Any) -> Breeze:
     return Breeze(ProviderSettings(**({"api_key": KEY, "base_url": base_url} | settings)))
 
 
-def script(reply: Golden) -> Script:
-    if "json" in reply:
-        body = json.dumps(reply["json"]).encode()
-    else:
-        body = bytes.fromhex(reply["hex"]) if "hex" in reply else reply["text"].encode()
-    status = Status(reply["status"], reply["headers"], len(body))
-    return (status, Send(body)) if body else (status,)
-
-
-def facts(expected: Golden) -> ReplyFacts:
-    pcm = expected["pcm"]
-    shape = AudioFormat(**(pcm | {"encoding": Encoding(pcm["encoding"])})) if pcm else None
-    return ReplyFacts(source=SourceFormat(container=Container(expected["container"]), pcm=shape), ids=expected["ids"])
-
-
-def check_request(sent: FakeRequest, expected: Golden) -> None:
-    assert (sent.method, sent.path, sent.query) == (expected["method"], expected["path"], expected["query"])
-    assert {name: sent.headers.get(name) for name in expected["headers"]} == expected["headers"]
-    if "body" in expected:
-        assert sent.json() == expected["body"]
-    else:
-        assert sent.body == b""
-
-
-def check_error(error: ProviderError, expected: Golden) -> None:
-    assert (error.code, error.retryable) == (expected["code"], expected["retryable"])
-    assert error.retry_after_s == expected.get("retry_after_s")
-    if "provider" in expected:
-        assert error.provider == ProviderFault(**expected["provider"])
-    for said in expected["says"]:
-        assert said in error.message
-
-
-async def play(case: Golden) -> None:
-    """Sends the case's request to a fake that gives the case's reply, and checks what either side gets."""
-    async with FakeProvider(script(case["reply"])) as fake:
-        provider = breeze(fake.url, **case.get("settings", {}))
-        request = provider.request(provider.resolve(Wanted(**case["wanted"])), case["text"])
-        assert isinstance(request, HttpRequest)
-        driver = HttpDriver(HttpSettings(retries=0))
-        await driver.start()
-        try:
-            if expected := case.get("error"):
-                with pytest.raises(ProviderError) as caught:
-                    async with driver.open(request, Timings()):
-                        pass
-                check_error(caught.value, expected)
-                said = f"{caught.value.message} {caught.value.provider}"
-                assert KEY not in said
-                assert case["text"] not in said
-            else:
-                async with driver.open(request, Timings()) as reply:
-                    body = b"".join([piece async for piece in reply if isinstance(piece, bytes)])
-                    assert reply.facts == facts(case["facts"])
-                    if "hex" in case["reply"]:
-                        assert body.hex() == case["reply"]["hex"]
-                    if expected := case.get("body_error"):
-                        check_error(reply.refuse(body), expected)
-        finally:
-            await driver.close()
-        check_request(fake.exchanges[0].request, case["request"])
-
-
 @pytest.mark.parametrize("name", EXCHANGES)
 async def test_golden_exchange(name: str) -> None:
-    await play(golden(name)["valid"])
+    await goldens.play(breeze, golden(name)["valid"], secrets=(KEY,))
 
 
 @pytest.mark.parametrize("name", EXCHANGES)
 async def test_invalid_twin(name: str) -> None:
-    both = golden(name)
-    invalid = both["invalid"]
-    assert invalid.pop("differs")
-    assert both["origin"]
-    if says := invalid.pop("refused", None):
-        case = both["valid"] | invalid
-        with pytest.raises(ClientError) as caught:
-            breeze(**case.get("settings", {})).resolve(Wanted(**case["wanted"]))
-        assert caught.value.code is Code.INVALID_CONFIG
-        for said in says:
-            assert said in caught.value.message
-        return
-    assert "error" in invalid or "body_error" in invalid, "a twin ends in an error"
-    await play(both["valid"] | invalid)
+    case = goldens.twin(golden(name))
+    if "refused" in case:
+        goldens.check_refused(breeze, case)
+    else:
+        await goldens.play(breeze, case, secrets=(KEY,))
 
 
 def request_of(text: str = "Hello there", **wanted: Any) -> HttpRequest:
@@ -310,7 +235,7 @@ def test_a_shape_that_cannot_be_is_no_audio(headers: dict[str, str]) -> None:
 
 async def test_voices_golden() -> None:
     valid = golden("voices")["valid"]
-    pages = [script({"status": 200, "headers": {}, "json": page}) for page in valid["pages"]]
+    pages = [goldens.script({"status": 200, "headers": {}, "json": page}) for page in valid["pages"]]
     driver = HttpDriver()
     await driver.start()
     try:
@@ -321,8 +246,8 @@ async def test_voices_golden() -> None:
                 assert isinstance(following.request, HttpRequest)
                 page, following = following.parse(await driver.fetch(following.request))
                 voices += page
-            check_request(fake.exchanges[0].request, valid["request"])
-            check_request(fake.exchanges[1].request, valid["request"] | {"query": valid["next_query"]})
+            goldens.check_request(fake.exchanges[0].request, valid["request"])
+            goldens.check_request(fake.exchanges[1].request, valid["request"] | {"query": valid["next_query"]})
             assert len(fake.exchanges) == 2
     finally:
         await driver.close()
@@ -350,7 +275,7 @@ def test_the_twin_of_the_voices() -> None:
     invalid = golden("voices")["invalid"]
     with pytest.raises(ProviderError) as caught:
         breeze().voices().parse(json.dumps(invalid["pages"][0]).encode())
-    check_error(caught.value, invalid["error"])
+    goldens.check_error(caught.value, invalid["error"])
 
 
 def test_pages_without_end_end() -> None:
