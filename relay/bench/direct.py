@@ -23,7 +23,7 @@ from relay.providers.base_http import HttpRequest, WordTime
 from relay.providers.drivers.dispatch import Drivers
 from relay.server.synthesis import decoded
 
-__all__ = ["Direct"]
+__all__ = ["Direct", "resolved"]
 
 
 class Direct:
@@ -54,21 +54,11 @@ class Direct:
     ) -> None:
         await self._kept.aclose()
 
-    def resolve(self, target: Target) -> Speech:
-        """The settings that a target is spoken with. Raises ClientError for what its provider does not take."""
-        provider = self._providers.get(target.provider)
-        if provider is None:
-            raise ClientError(
-                Code.INVALID_CONFIG,
-                f"provider {target.provider!r} is not configured here; usable are {', '.join(self._providers)}",
-            )
-        return provider.resolve(Wanted(voice=target.voice, model=target.model, sample_rate_hz=self._sample_rate_hz))
-
     async def speak(self, shot: Shot) -> Spoken:
         spoken, timings = Spoken(start_s=time.monotonic()), Timings()
         try:
             async with asyncio.timeout(self._timeout_s):
-                speech = self.resolve(shot.case.target)
+                speech = resolved(self._providers, shot.case.target, self._sample_rate_hz)
                 spoken.spoken_by = speech.voice
                 if shot.case.connection is Connection.WARM:
                     await self._turn(self._drivers, speech, shot, spoken, timings)
@@ -117,6 +107,17 @@ class Direct:
         upstream = provider.request(speech, text)
         if isinstance(upstream, HttpRequest):
             await drivers.http.warm({provider.name: upstream.url})
+
+
+def resolved(providers: Mapping[str, Provider], target: Target, sample_rate_hz: int | None) -> Speech:
+    """The settings that a target is spoken with. Raises ClientError for what its provider does not take."""
+    provider = providers.get(target.provider)
+    if provider is None:
+        usable = ", ".join(providers)
+        raise ClientError(
+            Code.INVALID_CONFIG, f"provider {target.provider!r} is not configured here; usable are: {usable}"
+        )
+    return provider.resolve(Wanted(voice=target.voice, model=target.model, sample_rate_hz=sample_rate_hz))
 
 
 @asynccontextmanager

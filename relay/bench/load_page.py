@@ -1,6 +1,6 @@
 """A ramp as one HTML file, and on a terminal. Pure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from html import escape
 from itertools import pairwise
 
@@ -11,11 +11,11 @@ from rich.text import Text
 from relay.bench import svg
 from relay.bench.figures import UNKNOWN, ms
 from relay.bench.load_plan import LATE_MS, Level, LoadRecord, carried, reasons, verdict
-from relay.bench.page import document, table
+from relay.bench.page import document, table, unbroken
 
 __all__ = ["load_page", "load_report"]
 
-PLOT_PX, AXIS_PX = 210, 24
+PLOT_PX, AXIS_PX, TOP_PX = 220, 24, 22
 BAR_COLUMNS = 30
 
 METHOD = (
@@ -78,21 +78,26 @@ def load_page(record: LoadRecord) -> str:
     heads = ("turns", "TTFA p50", "TTFA p99", "late p50", "late p99", "gaps", "failed", "relay CPU", "listener CPU", "")
     parts = [
         "<h1>Turns at real time</h1>",
-        f'<p class="verdict">{escape(verdict(record))}</p>',
+        f'<p class="verdict">{unbroken(escape(verdict(record)))}</p>',
         f'<p class="soft">{escape(when)} UTC, {len(levels)} levels.{ended}</p>',
         *_plot(
-            f"Lateness of frames, ms: p99 and p50; the line is at {LATE_MS:g} ms",
+            "How late frames came",
+            "ms",
             record,
-            (lambda level: level.late_p99_ms, lambda level: level.late_p50_ms),
+            {"p99": lambda level: level.late_p99_ms, "p50": lambda level: level.late_p50_ms},
             mark=LATE_MS,
         ),
         *_plot(
-            "CPU, percent of a core: the relay, and the busiest listener process", record, (_relay_cpu, _client_cpu)
+            "What it took",
+            "percent of a core",
+            record,
+            {"the relay": _relay_cpu, "the busiest process of listeners": _client_cpu},
         ),
         *_plot(
-            "Time to first audio, ms: p99 and p50",
+            "Time to first audio",
+            "ms",
             record,
-            (lambda level: level.ttfa_p99_ms, lambda level: level.ttfa_p50_ms),
+            {"p99": lambda level: level.ttfa_p99_ms, "p50": lambda level: level.ttfa_p50_ms},
         ),
         "<h2>All figures</h2>",
         table(heads, ([*_cells(level), "; ".join(reasons(level))] for level in levels)),
@@ -111,10 +116,12 @@ def _client_cpu(level: Level) -> float | None:
     return level.client_cpu * 100
 
 
-def _plot(title: str, record: LoadRecord, readings: Sequence[Reading], mark: float | None = None) -> list[str]:
+def _plot(
+    title: str, unit: str, record: LoadRecord, readings: Mapping[str, Reading], mark: float | None = None
+) -> list[str]:
     """A line for each reading against the number of turns; what is beyond the knee is shaded."""
     levels = _rising(record)
-    values = [value for level in levels for reading in readings if (value := reading(level)) is not None]
+    values = [value for level in levels for reading in readings.values() if (value := reading(level)) is not None]
     if not values:
         return []
     down = svg.scale_of([*values, *([mark] if mark is not None else [])])
@@ -122,7 +129,7 @@ def _plot(title: str, record: LoadRecord, readings: Sequence[Reading], mark: flo
     bottom = PLOT_PX - AXIS_PX
 
     def at(value: float) -> float:
-        return round(bottom - (bottom - 8) * down.share(value), 1)
+        return round(bottom - (bottom - TOP_PX) * down.share(value), 1)
 
     def left(turns: float) -> float:
         return round(8 + 91 * across.share(turns), 2)
@@ -134,16 +141,20 @@ def _plot(title: str, record: LoadRecord, readings: Sequence[Reading], mark: flo
         parts.append(svg.text(left(tick), PLOT_PX - 6, f"{tick:,.0f}", "middle"))
     known = carried(record.levels)
     if any(level.turns > known for level in levels):
-        parts.append(svg.rect(left(known), 99, 8, bottom - 8, "beyond", "beyond what is carried"))
-        parts.append(svg.line(left(known), 8, left(known), bottom, "zero"))
-        parts.append(svg.text(left(known) + 0.6, 20, f"{known:,} carried"))
+        parts.append(svg.rect(left(known), 99, TOP_PX, bottom - TOP_PX, "beyond", "beyond what is carried"))
+        parts.append(svg.line(left(known), TOP_PX, left(known), bottom, "zero"))
+        parts.append(svg.text(left(known), TOP_PX - 6, f"{known:,} carried", "middle" if known else "start"))
     if mark is not None:
         parts.append(svg.line(8, at(mark), 99, at(mark), "limit"))
-    for number, reading in enumerate(readings):
+    for number, reading in enumerate(readings.values()):
         points = [(left(level.turns), at(value)) for level in levels if (value := reading(level)) is not None]
         parts += [svg.line(x1, y1, x2, y2, f"c{number} run") for (x1, y1), (x2, y2) in pairwise(points)]
         parts += [svg.circle(x, y, 4, f"c{number} dot solid") for x, y in points]
-    return [f"<h2>{escape(title)}</h2>", svg.plot(parts, PLOT_PX, f"{title}, against the number of turns")]
+    keys = "".join(f'<li><i class="key c{number}"></i>{escape(name)}</li>' for number, name in enumerate(readings))
+    if mark is not None:
+        keys += f"<li>dashed: {mark:g} {escape(unit)}, the most that counts as carried</li>"
+    picture = svg.plot(parts, PLOT_PX, f"{title}, {unit}, against the number of turns")
+    return [f"<h2>{escape(title)}, {escape(unit)}</h2>", f'<ul class="keys">{keys}</ul>', picture]
 
 
 def _rising(record: LoadRecord) -> list[Level]:

@@ -10,7 +10,7 @@ from relay.bench.style import STYLE
 from relay.bench.summary import CaseKey, CaseSummary, Summary, key_of
 from relay.bench.texts import BUILT_IN
 
-__all__ = ["document", "page", "table"]
+__all__ = ["document", "page", "table", "unbroken"]
 
 READING = (
     "Each dot is a turn. The line is the median, the shade about it its 95 % confidence interval, and the box the "
@@ -41,7 +41,7 @@ def page(record: Record, summary: Summary) -> str:
     ended = " It was interrupted." if record.interrupted else ""
     parts = [
         "<h1>Time to first audio</h1>",
-        f'<p class="verdict">{_unbroken(escape(summary.verdict))}</p>',
+        f'<p class="verdict">{unbroken(escape(summary.verdict))}</p>',
         f'<p class="soft">{escape(_begun(record, good))}{ended}</p>',
         strips("ttfa_ms", summary.cases, values["ttfa_ms"]),
         f'<p class="soft">{READING}</p>',
@@ -143,7 +143,7 @@ def _facts(record: Record) -> str:
     return f"<dl>{''.join(f'<dt>{name}</dt><dd>{escape(fact)}</dd>' for name, fact in facts.items() if fact)}</dl>"
 
 
-def _unbroken(sentence: str) -> str:
+def unbroken(sentence: str) -> str:
     """A number and its unit on one line."""
     return sentence.replace(" ms", "&nbsp;ms").replace(" %", "&nbsp;%")
 

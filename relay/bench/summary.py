@@ -4,10 +4,23 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from relay.bench.record import STAGES, Record, Turn
 from relay.bench.stats import FAILED, Difference, Interval, difference_of_medians, median_interval, quantile
 
-__all__ = ["Added", "CaseKey", "CaseSummary", "Cost", "StageSummary", "Summary", "key_of", "labels_of", "summarise"]
+__all__ = [
+    "Added",
+    "CaseKey",
+    "CaseSummary",
+    "Cost",
+    "StageSummary",
+    "Summary",
+    "key_of",
+    "labels_of",
+    "summarise",
+    "with_summary",
+]
 
 # Below this a p99 is hardly more than the slowest of all.
 ENOUGH_FOR_P99 = 100
@@ -104,6 +117,31 @@ def summarise(record: Record) -> Summary:
     )
 
 
+def with_summary(record: Record, summary: Summary) -> bytes:
+    """The record as JSON, and in it what was made of it: `record.read` does not need that, people may. A quantile that
+    lies among failed turns is null."""
+    cases = [
+        {
+            "case": case.label,
+            **msgspec.to_builtins(case.key),
+            "turns": case.turns,
+            "failed": case.failed,
+            "codes": case.codes,
+            **{stage: _figures(found) for stage, found in case.stages.items()},
+        }
+        for case in summary.cases
+    ]
+    made = {**msgspec.to_builtins(record), "verdict": summary.verdict, "summary": cases}
+    return msgspec.json.format(msgspec.json.encode(made), indent=1)
+
+
+def _figures(found: StageSummary) -> dict[str, float | None]:
+    ends = (found.interval.low, found.interval.high) if found.interval else (FAILED, FAILED)
+    names = ("p50", "p90", "p99", "p50_low", "p50_high")
+    values = (found.p50, found.p90, found.p99, *ends)
+    return {name: None if value == FAILED else round(value, 4) for name, value in zip(names, values, strict=True)}
+
+
 def key_of(turn: Turn) -> CaseKey:
     return CaseKey(
         provider=turn.provider,
@@ -182,8 +220,7 @@ def labels_of(keys: Sequence[CaseKey]) -> dict[CaseKey, str]:
 
 
 def _verdict(cases: Sequence[CaseSummary]) -> str:
-    able = [case for case in cases if _ttfa(case) != FAILED]
-    if not able:
+    if all(_ttfa(case) == FAILED for case in cases):
         return "No case ended well more often than not."
     # What people will do with it is compared: through the relay and warm, where that was measured.
     pool = [case for case in cases if _like(case) == max(map(_like, cases))]
@@ -194,13 +231,28 @@ def _verdict(cases: Sequence[CaseSummary]) -> str:
     interval = first.stages["ttfa_ms"].interval
     if not others:
         return f"{first.label}: {_ms(_ttfa(first))} to first audio in the median{_between(interval)}."
+    begins = f"{first.label} begins first: {_ms(_ttfa(first))} to first audio in the median"
     second = others[0]
     if _ttfa(second) == FAILED:
-        against = f"while {second.label} fails more often than not"
-        return f"{first.label} begins first: {_ms(_ttfa(first))} to first audio in the median, {against}."
-    against = f"against {_ms(_ttfa(second))} for {second.label}"
+        return f"{begins}, while {second.label} fails more often than not."
     doubt = _doubt(interval, second.stages["ttfa_ms"].interval)
-    return f"{first.label} begins first: {_ms(_ttfa(first))} to first audio in the median, {against}{doubt}."
+    return f"{begins}, against {_ms(_ttfa(second))} for {second.label}{doubt}.{_heard_first(pool)}"
+
+
+def _heard_first(pool: Sequence[CaseSummary]) -> str:
+    """Who begins with silence is not the first to be heard."""
+    heard = [case for case in pool if "ttfs_ms" in case.stages]
+    first = min(heard, key=_ttfs, default=pool[0])
+    if first is pool[0] or pool[0] not in heard:
+        return ""
+    return (
+        f" But {first.label} is heard first, since {pool[0].label} begins with silence: "
+        f"{_ms(_ttfs(first))} against {_ms(_ttfs(pool[0]))} to first speech."
+    )
+
+
+def _ttfs(case: CaseSummary) -> float:
+    return case.stages["ttfs_ms"].p50
 
 
 def _like(case: CaseSummary) -> tuple[bool, bool]:

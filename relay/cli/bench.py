@@ -78,11 +78,16 @@ def bench(context: click.Context, /, **asked: Any) -> None:
     from datetime import datetime
 
     out = asked["out"] or f"relay-bench-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+    if not Path(out).parent.is_dir():
+        raise click.BadParameter(f"there is no folder {Path(out).parent}", param_hint="--out")
     config = load_config(asked["config_path"])
-    plan = _plan(asked, config)
+    usual = run(_default_of(asked["url"], asked["key"])) if asked["url"] else config.defaults.provider
+    plan = _plan(asked, usual)
     prices = _prices(asked["prices"], plan.targets)
     _ask_before_spending(plan, prices, asked["max_chars"], asked["yes"])
     record = run(_measure(plan, asked, config, prices))
+    if not record.turns:
+        fail("interrupted before the first turn had ended")
     _tell(record, out)
     if record.interrupted:
         fail(f"interrupted after {len(record.turns)} of {record.planned} turns; what was measured is reported")
@@ -102,11 +107,19 @@ def _list_texts() -> None:
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
-def _plan(asked: dict[str, Any], config: "Config") -> "Plan":
+async def _default_of(url: str, key: str | None) -> str:
+    """The provider of a running relay for who names none."""
+    from relay_client import connect
+
+    async with connect(url, key=key) as session:
+        return str(session.ready.defaults["provider"])
+
+
+def _plan(asked: dict[str, Any], usual: str) -> "Plan":
     from relay.bench.plan import Connection, Path, Plan, Target
 
     names = [name for given in asked["providers"] for name in given.replace(",", " ").split()]
-    names = list(dict.fromkeys(names)) or [config.defaults.provider]
+    names = list(dict.fromkeys(names)) or [usual]
     voices = _by_provider("--voice", asked["voices"], names)
     models = _by_provider("--model", asked["models"], names)
     targets = [
@@ -202,11 +215,13 @@ def _ask_before_spending(plan: "Plan", prices: "dict[str, Price]", max_chars: in
 async def _measure(plan: "Plan", asked: dict[str, Any], config: "Config", prices: "dict[str, Price]") -> "Record":
     """Runs the plan; being cancelled (Ctrl-C) ends it early, with what was measured."""
     import asyncio
+    import logging
     from datetime import UTC, datetime
+    from functools import partial
 
     from relay_client import Audio
 
-    from relay.bench.direct import Direct
+    from relay.bench.direct import Direct, resolved
     from relay.bench.machine import this_machine
     from relay.bench.plan import Path
     from relay.bench.progress import Progress
@@ -226,21 +241,21 @@ async def _measure(plan: "Plan", asked: dict[str, Any], config: "Config", prices
     interrupted = False
     started_at = datetime.now(UTC)
     machine = this_machine()
+    rate_hz = rate if isinstance(rate, int) else None
+    providers, _ = build_providers(config)
+    if Path.DIRECT in plan.paths or not asked["url"]:
+        for target in plan.targets:
+            resolved(providers, target, rate_hz)
     async with AsyncExitStack() as stack:
         ways: dict[Path, Way] = {}
         if Path.DIRECT in plan.paths:
-            providers, _ = build_providers(config)
-            direct = Direct(
-                providers,
-                lambda: Drivers(patience(config), dialogue_patience(config)),
-                sample_rate_hz=rate if isinstance(rate, int) else None,
-                timeout_s=asked["timeout"],
-            )
-            for target in plan.targets:
-                direct.resolve(target)
+            drivers = partial(Drivers, patience(config), dialogue_patience(config))
+            direct = Direct(providers, drivers, sample_rate_hz=rate_hz, timeout_s=asked["timeout"])
             ways[Path.DIRECT] = await stack.enter_async_context(direct)
         if Path.RELAY in plan.paths:
             address, key = await stack.enter_async_context(relay_at(asked["url"], asked["key"], asked["config_path"]))
+            # Turns that fail are counted and told here; said twice they would only tear the progress apart.
+            logging.getLogger("relay").setLevel(logging.ERROR)
             audio = Audio(encoding=encoding, sample_rate=rate)
             through = Through(address, key, audio, timeout_s=asked["timeout"])
             ways[Path.RELAY] = await stack.enter_async_context(through)
@@ -294,12 +309,16 @@ def _tell(record: "Record", out: str) -> None:
 
     from relay.bench.page import page
     from relay.bench.record import to_csv
-    from relay.bench.summary import summarise
+    from relay.bench.summary import summarise, with_summary
     from relay.bench.terminal import report
 
     summary = summarise(record)
     Console(width=None if sys.stdout.isatty() else 200).print(report(record, summary))
-    files = {".json": record.to_json(), ".csv": to_csv(record.turns).encode(), ".html": page(record, summary).encode()}
+    files = {
+        ".json": with_summary(record, summary),
+        ".csv": to_csv(record.turns).encode(),
+        ".html": page(record, summary).encode(),
+    }
     for suffix, content in files.items():
         file = Path(f"{out}{suffix}")
         try:

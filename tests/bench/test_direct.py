@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from relay.bench.direct import Direct
+from relay.bench.direct import Direct, resolved
 from relay.bench.plan import Connection, Path, Target
 from relay.config import HttpConfig
 from relay.errors import ClientError
@@ -60,8 +60,8 @@ async def test_what_fails_has_its_code_and_the_next_turn_is_spoken(fault: str) -
         check_good(await way.speak(shot(Path.DIRECT, round_=1)))
 
 
-async def test_a_target_that_cannot_be_spoken_with_is_told_before() -> None:
-    async with direct_to(ok()) as (way, _):
-        assert way.resolve(Target(provider="breeze", voice="voc_9")).voice == "voc_9"
-        with pytest.raises(ClientError, match="bland"):
-            way.resolve(Target(provider="bland"))
+def test_a_target_that_cannot_be_spoken_with_is_told_before() -> None:
+    providers, _ = build_providers(config())
+    assert resolved(providers, Target(provider="breeze", voice="voc_9"), 24000).voice == "voc_9"
+    with pytest.raises(ClientError, match="bland"):
+        resolved(providers, Target(provider="bland"), None)

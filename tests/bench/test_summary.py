@@ -1,9 +1,12 @@
 """What is said of a record: of all turns that were asked for, and no more than they show."""
 
+import json
+
 import pytest
 
+from relay.bench.record import read
 from relay.bench.stats import FAILED, median_interval, quantile
-from relay.bench.summary import summarise
+from relay.bench.summary import summarise, with_summary
 from tests.bench.records import failed, record, turn, typical
 
 
@@ -66,6 +69,29 @@ def test_the_verdict_is_about_like_turns() -> None:
     turns = [turn(ttfa_ms=300.0)] * 9 + [turn(path="direct", ttfa_ms=100.0)] * 9
     turns += [turn(provider="two", ttfa_ms=400.0)] * 9 + [turn(provider="two", connection="cold", ttfa_ms=1.0)] * 9
     assert summarise(record(turns)).verdict.startswith("one, warm begins first: 300 ms")
+
+
+def test_the_verdict_says_who_is_heard_first_where_that_is_another_one() -> None:
+    silent = [turn(ttfa_ms=100.0, leading_silence_ms=150.0, ttfs_ms=250.0)] * 9
+    said = summarise(record([*silent, *[turn(provider="two", ttfa_ms=180.0, ttfs_ms=190.0)] * 9])).verdict
+    assert said.startswith("one begins first")
+    assert said.endswith(
+        "But two is heard first, since one begins with silence: 190 ms against 250 ms to first speech."
+    )
+
+
+def test_the_json_has_the_figures_as_well_and_is_read_without_them() -> None:
+    made = typical()
+    written = with_summary(made, summarise(made))
+    assert read(written) == made
+    content = json.loads(written)
+    assert content["verdict"] == summarise(made).verdict
+    assert [case["case"] for case in content["summary"]] == ["breeze", "breeze, direct", "bland", "sauti"]
+    sauti = content["summary"][-1]
+    assert (sauti["provider"], sauti["failed"], sauti["ttfa_ms"]["p99"]) == ("sauti", 7, None)
+    assert sauti["ttfa_ms"]["p50_low"] < sauti["ttfa_ms"]["p50"] < sauti["ttfa_ms"]["p50_high"]
+    few = json.loads(with_summary(record([turn()]), summarise(record([turn()]))))
+    assert few["summary"][0]["ttfa_ms"]["p50_low"] is None
 
 
 def test_labels_say_what_differs_and_no_more() -> None:

@@ -32,6 +32,8 @@ def test_texts_are_listed() -> None:
         (("--format", "mulaw/many"), "ENCODING/HZ"),
         (("--no-relay", "--url", "ws://127.0.0.1:9"), "--no-relay"),
         (("-n", "0"), "-n"),
+        (("--out", "/nowhere/at/all"), "/nowhere/at"),
+        (("load", "--provider", "breeze"), "--url"),
         (("--cold", "compare", "a", "b"), "compare"),
         (("nonsense",), "nonsense"),
     ],
@@ -60,8 +62,22 @@ def test_a_voice_or_format_that_cannot_be_is_told_before_anything_is_sent() -> N
     key = {"BREEZE_API_KEY": "brz_key", "BREEZE_BASE_URL": "http://127.0.0.1:9"}
     status, out = relay("--provider", "breeze", "--no-relay", "-n", "1", **key)
     assert (status, "voice" in out) == (1, True)
+    status, out = relay("--provider", "nobody")
+    assert (status, "usable are: espeak" in out) == (1, True)
     status, out = relay("--format", "opus/24000")
     assert (status, "pcm_s16le" in out) == (1, True)
+
+
+def test_a_running_relay_is_not_loaded_unasked() -> None:
+    status, out = relay("load", "--url", "ws://127.0.0.1:9/v1/stream")
+    assert (status, "--yes" in out) == (1, True)
+
+
+def test_a_relay_that_is_not_there_is_one_clear_line() -> None:
+    status, out = relay("--url", "ws://127.0.0.1:9/v1/stream")
+    assert status == 1
+    assert out.startswith("relay: ")
+    assert out.count("\n") == 1
 
 
 def test_two_records_are_compared(tmp_path: Path) -> None:
