@@ -24,6 +24,7 @@ LIBRARIES = ("aiohttp", "uvloop", "msgspec", "numpy", "av")
 RUNS: dict[str, tuple[str, str | None]] = {
     "start": ("", "1"),
     "relay_ms": ("", "30"),
+    "timings": ("", "2"),
     "memory": ("", "50"),
     "load": ("", "pcm 50"),
     "cancel": ("", "3 50"),

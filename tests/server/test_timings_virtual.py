@@ -26,7 +26,7 @@ from relay.testing.known import KINDS, Kind, known
 from relay.testing.script import Pause, Script, Send, Status
 
 # What the kernel gets to deliver what was sent; it is the slower the busier the machine.
-GRACE_S = 0.001
+GRACE_S = 0.003
 # Virtual time passes by a nanosecond at every turn of the loop.
 EXACT_MS = 0.05
 FRAME_BYTES = 960
