@@ -125,7 +125,11 @@ async def check(caller: Client, house: House, faulty: Faulty, told: Told) -> Non
     assert error["provider"].get("code") == told.vendor_code
     check_private(error)
     assert len(house.api.exchanges) > asked, "it was asked"
-    # Who is told to wait makes all others wait too; here the next one is not to.
+    reopen(house)
+
+
+def reopen(house: House) -> None:
+    """Who is told to wait makes all others wait too; here the next one is not to."""
     for budget in house.server.relay.budgets.values():
         budget._closed_until_s = 0.0
 
@@ -162,7 +166,8 @@ async def test_every_documented_error_on_a_socket(product: Product) -> None:
         table = [(code, ours, False) for code, ours in BLAND_FATAL]
         table += [("never_heard_of", Code.PROVIDER_UNAVAILABLE, True), ("idle_timeout", Code.PROVIDER_CUT, True)]
         table += [("concurrency_exceeded", Code.PROVIDER_RATE_LIMITED, True)]
-    async with relay_to(product, Service(product), scene=scene) as house, client(house.server) as caller:
+    service = Service(product)
+    async with relay_to(product, service, scene=scene, queue_timeout_s=0.2) as house, client(house.server) as caller:
         for vendor_code, ours, retryable in table:
             error = (await caller.speak(TEXT, options=product.options)).end
             assert (error["type"], error["code"], error["retryable"]) == ("error", ours, retryable), error
@@ -171,6 +176,7 @@ async def test_every_documented_error_on_a_socket(product: Product) -> None:
             check_private(error)
             for link in house.sockets.links if house.sockets else []:
                 await link.close()
+            reopen(house)
 
 
 def test_no_code_of_a_table_is_left_out() -> None:
