@@ -88,7 +88,18 @@ class Comparison:
 
     @property
     def sentences(self) -> list[str]:
-        return [each.sentence for each in self.changes] + [each.sentence for each in self.failures]
+        """A sentence for each figure, what is more than noise first."""
+        told = [(each.more_than_noise, each.sentence) for each in self.changes]
+        told += [(each.more_than_noise, each.sentence) for each in self.failures]
+        return [sentence for more in (True, False) for is_more, sentence in told if is_more is more]
+
+    @property
+    def verdict(self) -> str:
+        """How much has changed, in a sentence."""
+        count = sum(each.more_than_noise for each in self.changes) + sum(each.more_than_noise for each in self.failures)
+        if not count:
+            return "Nothing has changed by more than noise."
+        return f"{count} of {len(self.sentences)} figures changed by more than noise."
 
     def worse_than(self, percent: float) -> list[str]:
         """The changes for the worse by more than that which are more than noise, and failures that have become more."""

@@ -58,7 +58,7 @@ class Direct:
         spoken, timings = Spoken(start_s=time.monotonic()), Timings()
         try:
             async with asyncio.timeout(self._timeout_s):
-                speech = resolved(self._providers, shot.case.target, self._sample_rate_hz)
+                speech = resolved(self._providers, shot.case.target, self._sample_rate_hz, shot.language)
                 spoken.spoken_by = speech.voice
                 if shot.case.connection is Connection.WARM:
                     await self._turn(self._drivers, speech, shot, spoken, timings)
@@ -109,7 +109,9 @@ class Direct:
             await drivers.http.warm({provider.name: upstream.url})
 
 
-def resolved(providers: Mapping[str, Provider], target: Target, sample_rate_hz: int | None) -> Speech:
+def resolved(
+    providers: Mapping[str, Provider], target: Target, sample_rate_hz: int | None, language: str | None = None
+) -> Speech:
     """The settings that a target is spoken with. Raises ClientError for what its provider does not take."""
     provider = providers.get(target.provider)
     if provider is None:
@@ -117,7 +119,9 @@ def resolved(providers: Mapping[str, Provider], target: Target, sample_rate_hz: 
         raise ClientError(
             Code.INVALID_CONFIG, f"provider {target.provider!r} is not configured here; usable are: {usable}"
         )
-    return provider.resolve(Wanted(voice=target.voice, model=target.model, sample_rate_hz=sample_rate_hz))
+    return provider.resolve(
+        Wanted(voice=target.voice, model=target.model, language=language, sample_rate_hz=sample_rate_hz)
+    )
 
 
 @asynccontextmanager

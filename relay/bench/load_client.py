@@ -6,6 +6,7 @@ turn's own first frame, time to first audio from the instant at which the turn w
 """
 
 import asyncio
+import re
 import ssl
 import sys
 import time
@@ -24,6 +25,8 @@ from relay.bench.load_wire import Orders, Outcome
 OPENING = 32
 # After the last turn was to have ended.
 PATIENCE_S = 10.0
+# How a relay refuses a session, such as 429 for too many from one client.
+REFUSED = re.compile(r"HTTP/1\.1 (\d{3})\b")
 ENDS = ("turn.done", "turn.cancelled", "error")
 
 
@@ -54,8 +57,9 @@ async def open_all(orders: Orders, turns: list[Turn]) -> None:
                 turn.listener = await Listener.connect(
                     orders.port, turn.on_event, host=orders.host, path=orders.path, key=orders.key, tls=tls
                 )
-            except OSError:
-                turn.code = "no_session"
+            except OSError as error:
+                status = REFUSED.match(str(error))
+                turn.code = f"http_{status[1]}" if status else "no_session"
                 turn.over.set()
 
     async with asyncio.TaskGroup() as tasks:

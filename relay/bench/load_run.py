@@ -71,7 +71,7 @@ async def ramp(load: Load, *, on_level: Callable[[Level], None], on_next: Callab
 async def _own_relay(load: Load) -> AsyncIterator[Running]:
     source = ("-m", "relay.bench.load_source", str(load.seconds))
     async with listening(*source, environment=dict(os.environ)) as provider:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("RELAY_")}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("RELAY_", "BREEZE_"))}
         environment = {
             **kept,
             "BREEZE_API_KEY": "any",

@@ -54,6 +54,12 @@ class Shot:
 
     case: Case
     round: int
+    tell_language: bool = False
+
+    @property
+    def language(self) -> str | None:
+        """What the provider is told of it."""
+        return self.case.text.language if self.tell_language else None
 
     @property
     def text(self) -> str:
@@ -64,7 +70,8 @@ class Shot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """All of a measurement. `warm_ups` are turns before it for each target and path, which are not counted."""
+    """All of a measurement. `warm_ups` are turns before it for each target and path, which are not counted.
+    `tell_language`: the provider is told the language of each text; not all of them want to be."""
 
     targets: Sequence[Target]
     paths: Sequence[Path]
@@ -73,6 +80,7 @@ class Plan:
     rounds: int
     warm_ups: int = 1
     seed: int = 1
+    tell_language: bool = False
 
     @property
     def cases(self) -> list[Case]:
@@ -92,7 +100,7 @@ class Plan:
             for target in self.targets
             for path in self.paths
         ]
-        return [Shot(case=case, round=-1) for _ in range(self.warm_ups) for case in cases]
+        return [self._shot(case, -1) for _ in range(self.warm_ups) for case in cases]
 
     @property
     def shots(self) -> list[Shot]:
@@ -101,7 +109,7 @@ class Plan:
         for round_ in range(self.rounds):
             cases = self.cases
             random.Random(f"{self.seed}:{round_}").shuffle(cases)
-            ordered += [Shot(case=case, round=round_) for case in cases]
+            ordered += [self._shot(case, round_) for case in cases]
         return ordered
 
     def chars_by_provider(self) -> dict[str, int]:
@@ -110,3 +118,6 @@ class Plan:
         for shot in (*self.warm_up_shots, *self.shots):
             sent[shot.case.target.provider] += len(shot.text)
         return sent
+
+    def _shot(self, case: Case, round_: int) -> Shot:
+        return Shot(case=case, round=round_, tell_language=self.tell_language)

@@ -99,6 +99,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     relay: Literal["in process", "remote", "none"]
     timeout_s: float
     pause_s: float = 0.0
+    # Whether the provider was told the language of each text.
+    tell_language: bool = False
 
 
 class Machine(Struct, frozen=True, kw_only=True):

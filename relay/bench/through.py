@@ -70,7 +70,7 @@ class Through:
 
     async def _turn(self, session: Session, shot: Shot, spoken: Spoken) -> None:
         target = shot.case.target
-        named = {"voice": target.voice, "model": target.model}
+        named = {"voice": target.voice, "model": target.model, "language": shot.language}
         turn = await session.speak(
             shot.text,
             provider=target.provider,

@@ -42,6 +42,7 @@ TIMEOUT_S = 60.0
 @click.option(
     "--text-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A text a line instead."
 )
+@click.option("--tell-language", is_flag=True, help="Tell the provider the language of each built-in text.")
 @click.option("--list-texts", is_flag=True, help="List the built-in texts and exit.")
 @click.option("-n", "--rounds", type=click.IntRange(1, 100_000), default=20, help="Turns of each case.  [20]")
 @click.option("--warm-up", type=click.IntRange(0, 100), default=1, help="Turns before, not counted.  [1]")
@@ -137,6 +138,7 @@ def _plan(asked: dict[str, Any], usual: str) -> "Plan":
         rounds=asked["rounds"],
         warm_ups=asked["warm_up"],
         seed=asked["seed"],
+        tell_language=asked["tell_language"],
     )
 
 
@@ -244,8 +246,8 @@ async def _measure(plan: "Plan", asked: dict[str, Any], config: "Config", prices
     rate_hz = rate if isinstance(rate, int) else None
     providers, _ = build_providers(config)
     if Path.DIRECT in plan.paths or not asked["url"]:
-        for target in plan.targets:
-            resolved(providers, target, rate_hz)
+        for case in plan.cases:
+            resolved(providers, case.target, rate_hz, case.text.language if plan.tell_language else None)
     async with AsyncExitStack() as stack:
         ways: dict[Path, Way] = {}
         if Path.DIRECT in plan.paths:
@@ -285,6 +287,7 @@ async def _measure(plan: "Plan", asked: dict[str, Any], config: "Config", prices
             relay="none" if Path.RELAY not in plan.paths else "remote" if asked["url"] else "in process",
             timeout_s=asked["timeout"],
             pause_s=asked["pause"],
+            tell_language=plan.tell_language,
         ),
         machine=machine,
         planned=len(plan.shots),

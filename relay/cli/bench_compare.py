@@ -29,7 +29,7 @@ def compare(before: Path, after: Path, fail_above: float | None) -> None:
             click.echo(f"note: only {side}: {'; '.join(cases)}", err=True)
     if not found.sentences:
         fail("the two records have no case in common")
-    click.echo("\n".join(found.sentences))
+    click.echo("\n".join([found.verdict, "", *found.sentences]))
     if fail_above is not None and (worse := found.worse_than(fail_above)):
         fail(f"worse by more than {fail_above:g} %, and more than noise: {len(worse)} of the above")
 

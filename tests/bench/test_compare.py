@@ -16,6 +16,7 @@ def test_the_same_is_no_change() -> None:
     found = compare(typical(), typical())
     assert not any(change.more_than_noise for change in found.changes)
     assert not any(change.more_than_noise for change in found.failures)
+    assert found.verdict == "Nothing has changed by more than noise."
     assert found.caveats == found.only_before == found.only_after == found.worse_than(0) == []
 
 
@@ -36,6 +37,15 @@ def test_slower_is_found_and_said_in_one_sentence() -> None:
     assert ": slower, and more than noise (" in ttfa.sentence
     assert any("TTFA" in sentence for sentence in found.worse_than(10))
     assert not any("TTFA" in sentence for sentence in found.worse_than(30))
+
+
+def test_what_is_more_than_noise_is_said_first_and_counted() -> None:
+    same, quicker = turns(100, provider="two"), turns(90, seed=2)
+    found = compare(record([*same, *turns(100)]), record([*same, *quicker]))
+    noisy = ["no more than noise" in sentence for sentence in found.sentences]
+    assert noisy == sorted(noisy)
+    assert found.verdict == f"{noisy.count(False)} of {len(noisy)} figures changed by more than noise."
+    assert 0 < noisy.count(False) < len(noisy)
 
 
 def test_faster_is_nothing_to_fail_for() -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from relay.bench.load_client import Turn, lateness, open_all, outcome, speak_all
 from relay.bench.load_wire import Orders
+from relay.config import LimitsConfig
 from relay.testing.fake_provider import in_turn
 from relay.testing.scenarios import scenario
 from tests.server.harness import relay_to
@@ -86,3 +87,13 @@ async def test_a_relay_that_refuses_is_a_failure_of_each_turn() -> None:
     await open_all(asked, turns)
     await speak_all(asked, turns)
     assert outcome(asked, turns, 0.0).codes == {"no_session": 3}
+
+
+async def test_a_session_too_many_is_told_by_its_status() -> None:
+    async with relay_to(scenario("ok"), limits=LimitsConfig(max_sessions_per_client=2)) as (server, _):
+        asked, turns = orders(server.port), [Turn() for _ in range(3)]
+        await open_all(asked, turns)
+        assert sorted(turn.code or "" for turn in turns) == ["", "", "http_429"]
+        for turn in turns:
+            if turn.listener is not None:
+                turn.listener.transport.abort()

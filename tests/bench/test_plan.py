@@ -75,3 +75,16 @@ def test_no_text_is_said_twice_in_a_row_past_a_cache() -> None:
     )
     said = [shot.text for shot in (*a_plan.warm_up_shots, *a_plan.shots)]
     assert len(set(said)) == len(said)
+
+
+def test_the_language_is_told_where_that_was_asked_for() -> None:
+    for told, languages in ((False, {None}), (True, {"en", "de"})):
+        a_plan = Plan(
+            targets=[Target(provider="one")],
+            paths=[Path.RELAY],
+            connections=[Connection.WARM],
+            texts=named(["short", "german"]),
+            rounds=1,
+            tell_language=told,
+        )
+        assert {shot.language for shot in a_plan.shots} == languages
