@@ -1,8 +1,8 @@
 """What the page adds: from the first frame to the first sample at the sound card, and from a cancel to silence.
 
 Run: `python -m bench.browser [TURNS] [CHROMIUM]`. The page runs in a headless Chromium, whose sound card is a clock.
-`player` is the player's own part, from the first frame to the sound card, as far as the context's clock tells, which moves
-in steps of 10 ms here; `heard` is from `speak()` to the first sample at the ear, by the latency that the browser
+`player` is the player's own part, from the first frame to the sound card, as far as the context's clock tells, which
+moves in steps of 10 ms here; `heard` is from `speak()` to the first sample at the ear, by the latency that the browser
 reports, and `ttfa` the relay's part of it. `silence` is how much sound follows `cancel()`.
 """
 
@@ -114,9 +114,8 @@ async def measure(page: Page, url: str, turns: int, prebuffer_ms: int, pacing: d
     await page.evaluate(SPEAK, pacing)
     timings = [await page.evaluate(SPEAK, pacing) for _ in range(turns)]
     silence = [await page.evaluate(CANCEL) for _ in range(turns)]
-    print(
-        f"prebuffer {prebuffer_ms} ms, {pacing['mode']}, {stats['sampleRate']} Hz, output latency {stats['outputLatencyMs']:.0f} ms"
-    )
+    latency = f"{stats['sampleRate']} Hz, output latency {stats['outputLatencyMs']:.0f} ms"
+    print(f"prebuffer {prebuffer_ms} ms, {pacing['mode']}, {latency}")
     for name, values in (
         ("ttfa", [turn["relay"]["ttfa_ms"] for turn in timings]),
         ("first frame", [turn["firstFrameMs"] for turn in timings]),
