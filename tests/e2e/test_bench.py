@@ -85,14 +85,16 @@ async def test_a_provider_that_refuses_is_a_failure_told_in_one_line(tmp_path: P
     assert {turn.code for turn in read((tmp_path / "report.json").read_bytes()).turns} == {"provider_auth"}
 
 
-async def test_a_ramp_is_reported_and_leaves_no_process_behind(tmp_path: Path) -> None:
+async def test_a_ramp_is_reported(tmp_path: Path) -> None:
     status, out, err = await run_relay(
         *("bench", "load", "--max-turns", "1", "--seconds", "1", "--out", str(tmp_path / "load"))
     )
     assert status == 0, err
     written = json.loads((tmp_path / "load.json").read_bytes())
-    (level,) = written["levels"]
-    assert (level["turns"], level["failed"]) == (1, 0)
-    assert level["frames"] == 50
+    # Where the machine is busy, what was too much is tried once more.
+    assert [(level["turns"], level["failed"], level["frames"]) for level in written["levels"]] in (
+        [(1, 0, 50)],
+        [(1, 0, 50), (1, 0, 50)],
+    )
     assert b"turns" in out
     assert (tmp_path / "load.html").read_text("utf-8").startswith("<!doctype html>")
