@@ -74,7 +74,11 @@ class Page:
         return self._answer(request, INDEX)
 
     async def file(self, request: web.Request) -> web.Response:
-        return self._answer(request, request.path.lstrip("/"))
+        path = request.path.lstrip("/")
+        # Its links begin at `/`; at its own path they would lead nowhere.
+        if path == INDEX:
+            raise web.HTTPNotFound
+        return self._answer(request, path)
 
     def _answer(self, request: web.Request, path: str) -> web.Response:
         found = self._files.get(path)

@@ -64,7 +64,7 @@ async def test_the_page_is_at_the_root_for_anyone(http: aiohttp.ClientSession) -
             assert await response.read() == (BROWSER / "page" / "index.html").read_bytes()
 
 
-@pytest.mark.parametrize("path", FILES)
+@pytest.mark.parametrize("path", sorted(FILES.keys() - {"page/index.html"}))
 async def test_a_file_comes_as_it_is_and_as_what_it_is(http: aiohttp.ClientSession, server: Server, path: str) -> None:
     async with http.get(url(server, f"/{path}")) as response:
         assert response.status == 200
@@ -72,7 +72,7 @@ async def test_a_file_comes_as_it_is_and_as_what_it_is(http: aiohttp.ClientSessi
         assert await response.read() == FILES[path].read_bytes()
 
 
-@pytest.mark.parametrize("path", ["/", "/page/index.html"])
+@pytest.mark.parametrize("path", ["/", "/page/page.js", "/player/relay-player.js"])
 async def test_every_answer_carries_the_policy(http: aiohttp.ClientSession, server: Server, path: str) -> None:
     async with http.get(url(server, path)) as first:
         etag = first.headers["ETag"]
@@ -112,7 +112,7 @@ async def test_head_is_get_without_the_body(server: Server) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        *("/page", "/page/", "/player/", "/page/absent.js", "/favicon.ico", "/page/index.html/", "/pages/index.html"),
+        *("/page", "/page/", "/player/", "/page/absent.js", "/favicon.ico", "/page/index.html", "/pages/index.html"),
         *("/page/../../../pyproject.toml", "/page/..%2f..%2f..%2fpyproject.toml", "/page/%2e%2e/%2e%2e/README.md"),
         *("/page//etc/passwd", "/page/%2fetc%2fpasswd", "/page/index.html%00", "/page/..\\..\\README.md"),
         *("/player/../page/index.html", "//page/index.html", "/page/%"),

@@ -47,19 +47,6 @@ export class Api {
     return (await this.#ask("v1/tokens", { method: "POST", body: "{}" })).token;
   }
 
-  /**
-   * Why the relay refuses a WebSocket: the browser does not tell. An empty request passes the same checks of key,
-   * origin and capacity, and is then refused for being empty, which speaks of no trouble. Null if that is all.
-   */
-  async whyRefused() {
-    try {
-      await this.#ask("v1/speech", { method: "POST", body: "{}" });
-    } catch (error) {
-      return error.code.startsWith("invalid_") ? null : error;
-    }
-    return null;
-  }
-
   async #ask(path, options = {}) {
     const headers = { ...(options.body && { "Content-Type": "application/json" }) };
     if (this.hasKey) headers.Authorization = `Bearer ${this.#key}`;

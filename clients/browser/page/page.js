@@ -46,7 +46,7 @@ async function load() {
     // On a touch screen a keyboard would come up and cover the page.
     if (matchMedia("(pointer: fine)").matches && document.activeElement === document.body) at("text").focus();
   } catch (error) {
-    await showProblem(error, "Not ready");
+    showProblem(error, "Not ready");
   }
 }
 
@@ -59,12 +59,6 @@ async function ready() {
     opening = null;
     throw error;
   }
-}
-
-/** A browser does not say why a WebSocket was refused, but the relay does when it is asked otherwise. */
-async function reason(error) {
-  if (error.code !== "connect_failed" || error instanceof Refusal) return error;
-  return error.cause instanceof Refusal ? error.cause : ((await api.whyRefused()) ?? error);
 }
 
 async function open() {
@@ -153,7 +147,7 @@ async function one(text, fields, result, signal) {
     status(show.whole ? "Done" : "Interrupted");
   } catch (error) {
     result.outcome = `failed (${error.code})`;
-    await showProblem(error);
+    showProblem(error);
   } finally {
     heard = null;
     if (show.turn) refresh(show);
@@ -245,8 +239,9 @@ function status(text) {
   write(at("status"), text);
 }
 
-async function showProblem(thrown, state = "Not spoken") {
-  const error = await reason(thrown);
+function showProblem(thrown, state = "Not spoken") {
+  // Where no token was to be had for a connection, what the relay said of that tells more.
+  const error = thrown.cause instanceof Refusal ? thrown.cause : thrown;
   if (error.code === "unauthorized") {
     askForKey();
     return;
