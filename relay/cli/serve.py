@@ -73,7 +73,8 @@ def serve(
     if workers > 1:
         sys.exit(run(several()))
     listener = socket.socket(fileno=listen_fd) if listen_fd is not None else None
-    sys.exit(run(app.serve(config, on_ready=on_ready, listener=listener)))
+    lifeline_fd = None if ready_fd is None else sys.stdin.fileno()
+    sys.exit(run(app.serve(config, on_ready=on_ready, listener=listener, lifeline_fd=lifeline_fd)))
 
 
 def _try_next(config: "Config", port: int) -> str:

@@ -149,10 +149,17 @@ class Server:
         return not self._routes.connections and not self._routes.requests
 
 
-async def serve(config: Config, *, on_ready: Callable[[int], None], listener: socket.socket | None = None) -> int:
+async def serve(
+    config: Config,
+    *,
+    on_ready: Callable[[int], None],
+    listener: socket.socket | None = None,
+    lifeline_fd: int | None = None,
+) -> int:
     """Serves until SIGTERM or SIGINT, drains, and returns the exit status. A second signal stops at once.
 
     SIGUSR1 says that another process has taken over the listening socket: no more is accepted, the rest is as above.
+    The end of `lifeline_fd`, a pipe, says that nobody looks after this process any more: as SIGTERM.
     """
     server = Server(config, listener)
     stop, at_once, retire = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -169,6 +176,14 @@ async def serve(config: Config, *, on_ready: Callable[[int], None], listener: so
         loop.add_signal_handler(signal.SIGTERM, on_signal)
         loop.add_signal_handler(signal.SIGINT, on_signal)
         loop.add_signal_handler(signal.SIGUSR1, on_retire)
+
+    def on_orphaned(pipe: int) -> None:
+        loop.remove_reader(pipe)
+        log.warning("the supervisor is gone")
+        stop.set()
+
+    if lifeline_fd is not None:
+        loop.add_reader(lifeline_fd, on_orphaned, lifeline_fd)
     async with server.serving():
         garbage.seldom()
         on_ready(server.port)

@@ -49,6 +49,8 @@ class Worker:
                 f"--listen-fd={listener.fileno()}",
                 f"--ready-fd={write_end}",
                 pass_fds=(listener.fileno(), write_end),
+                # Never written to. It ends when the supervisor does, however that was ended: then the worker drains.
+                stdin=asyncio.subprocess.PIPE,
             )
         finally:
             os.close(write_end)

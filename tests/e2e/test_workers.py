@@ -71,3 +71,21 @@ async def test_workers_that_cannot_start_are_one_clear_failure() -> None:
     assert "ended before it was ready" in said
     assert "defaults.provider" in said
     assert "Traceback" not in said
+
+
+async def test_workers_whose_supervisor_is_killed_end_by_themselves() -> None:
+    async with relay_process("--workers", "2") as relay:
+        left = workers(relay)
+        assert len(left) == 2
+        relay.process.kill()
+        await relay.process.wait()
+        while any(map(alive, left)):
+            await asyncio.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
