@@ -157,6 +157,7 @@ async def _client(orders: Orders) -> AsyncIterator[asyncio.subprocess.Process]:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         limit=LINE_BYTES,
+        start_new_session=True,
     )
     try:
         _say(process, msgspec.json.encode(orders) + b"\n")

@@ -56,10 +56,16 @@ class Running:
 async def listening(*command: str, environment: dict[str, str], cpu: int | None = None) -> AsyncIterator[Running]:
     """`python COMMAND`, on one core if `cpu` says which, until it says on standard error where it listens.
 
-    What it says after that is passed on where it is a warning. Ended by SIGTERM, and waited for.
+    What it says after that is passed on where it is a warning. Ended by SIGTERM, and waited for; a Ctrl-C is for the
+    process that started it. Raises RuntimeError where it ends before it listens, TimeoutError where it does not.
     """
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *command, stderr=asyncio.subprocess.PIPE, env=environment
+        sys.executable,
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
     )
     if cpu is not None and cpu in os.sched_getaffinity(0):
         os.sched_setaffinity(process.pid, {cpu})

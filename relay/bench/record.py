@@ -95,8 +95,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     texts: dict[str, int]
     # Texts that were given in a file are said again and again as they are; built-in ones have a changing detail.
     built_in_texts: bool
-    # Whether the relay was one in the measuring process, or another one.
-    relay: Literal["in process", "remote", "none"]
+    # Whether the relay was one that was started for it, or a running one.
+    relay: Literal["own process", "remote", "none"]
     timeout_s: float
     pause_s: float = 0.0
     # Whether the provider was told the language of each text.

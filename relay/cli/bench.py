@@ -2,9 +2,9 @@
 
 import sys
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from relay.bench.texts import Text
     from relay.config import Config
 
+T = TypeVar("T")
+
 # More text than this is asked about first.
 MAX_CHARS = 20_000
 # A turn that takes longer counts as failed.
@@ -31,7 +33,7 @@ TIMEOUT_S = 60.0
 @click.option("--voice", "voices", multiple=True, metavar="[PROVIDER=]ID", help="Which voice, of which provider.")
 @click.option("--model", "models", multiple=True, metavar="[PROVIDER=]ID", help="Which model, of which provider.")
 @click.option("--format", "form", default="pcm_s16le/24000", metavar="ENCODING/HZ", help="[pcm_s16le/24000]")
-@click.option("--url", help="A running relay, such as ws://127.0.0.1:8765/v1/stream. Default: one in this process.")
+@click.option("--url", help="A running relay, such as ws://127.0.0.1:8765/v1/stream. Default: one of its own.")
 @click.option("--key", envvar="RELAY_KEY", help="The running relay's key.  [$RELAY_KEY]")
 @click.option("--direct", is_flag=True, help="Measure past the relay too, turn about: the baseline.")
 @click.option("--no-relay", is_flag=True, help="Measure past the relay only.")
@@ -217,7 +219,6 @@ def _ask_before_spending(plan: "Plan", prices: "dict[str, Price]", max_chars: in
 async def _measure(plan: "Plan", asked: dict[str, Any], config: "Config", prices: "dict[str, Price]") -> "Record":
     """Runs the plan; being cancelled (Ctrl-C) ends it early, with what was measured."""
     import asyncio
-    import logging
     from datetime import UTC, datetime
     from functools import partial
 
@@ -231,7 +232,7 @@ async def _measure(plan: "Plan", asked: dict[str, Any], config: "Config", prices
     from relay.bench.run import run as run_plan
     from relay.bench.spoken import Way
     from relay.bench.through import Through
-    from relay.cli.speaking import relay_at
+    from relay.cli.speaking import relay_process
     from relay.core.formats import AudioRequest
     from relay.providers.drivers.dispatch import Drivers
     from relay.server.setup import build_providers, dialogue_patience, patience
@@ -255,9 +256,9 @@ async def _measure(plan: "Plan", asked: dict[str, Any], config: "Config", prices
             direct = Direct(providers, drivers, sample_rate_hz=rate_hz, timeout_s=asked["timeout"])
             ways[Path.DIRECT] = await stack.enter_async_context(direct)
         if Path.RELAY in plan.paths:
-            address, key = await stack.enter_async_context(relay_at(asked["url"], asked["key"], asked["config_path"]))
-            # Turns that fail are counted and told here; said twice they would only tear the progress apart.
-            logging.getLogger("relay").setLevel(logging.ERROR)
+            address, key = asked["url"], asked["key"]
+            if not address:
+                address, key = await _started(stack, relay_process(asked["config_path"]))
             audio = Audio(encoding=encoding, sample_rate=rate)
             through = Through(address, key, audio, timeout_s=asked["timeout"])
             ways[Path.RELAY] = await stack.enter_async_context(through)
@@ -284,7 +285,7 @@ async def _measure(plan: "Plan", asked: dict[str, Any], config: "Config", prices
             sample_rate=rate,
             texts={text.name: text.chars for text in plan.texts},
             built_in_texts=all(text.built_in for text in plan.texts),
-            relay="none" if Path.RELAY not in plan.paths else "remote" if asked["url"] else "in process",
+            relay="none" if Path.RELAY not in plan.paths else "remote" if asked["url"] else "own process",
             timeout_s=asked["timeout"],
             pause_s=asked["pause"],
             tell_language=plan.tell_language,
@@ -295,6 +296,13 @@ async def _measure(plan: "Plan", asked: dict[str, Any], config: "Config", prices
         turns=turns,
         prices={name: (price.low, price.high) for name, price in prices.items()},
     )
+
+
+async def _started(stack: AsyncExitStack, relay: AbstractAsyncContextManager[T]) -> T:
+    try:
+        return await stack.enter_async_context(relay)
+    except (OSError, RuntimeError) as error:
+        fail(f"the relay to be measured did not start: {error or type(error).__name__}")
 
 
 def _format(given: str) -> tuple[Any, Any]:

@@ -46,7 +46,7 @@ def load(out: str | None, yes: bool, **asked: Any) -> None:
     record = run(_measured(put))
     _tell(record, name)
     if record.interrupted:
-        fail("interrupted; what was measured is reported")
+        fail("not finished; what was measured is reported")
 
 
 async def _measured(put: "Load") -> "LoadRecord":
@@ -74,7 +74,10 @@ async def _measured(put: "Load") -> "LoadRecord":
         if (task := asyncio.current_task()) is not None:
             task.uncancel()
     except (RuntimeError, OSError) as error:
-        fail(f"the load could not be put on: {error or type(error).__name__}")
+        if not levels:
+            fail(f"the load could not be put on: {error or type(error).__name__}")
+        click.echo(f"ended early: {error or type(error).__name__}", err=True)
+        interrupted = True
     settings = LoadSettings(
         relay="own process" if put.url is None else "remote",
         provider=put.provider or ("fake" if put.url is None else "the relay's default"),

@@ -53,7 +53,7 @@ def record(turns: list[Turn], **known: Any) -> Record:
             sample_rate=24000,
             texts={"short": 70},
             built_in_texts=True,
-            relay="in process",
+            relay="own process",
             timeout_s=60.0,
         ),
         "machine": Machine(system="Linux x86_64", python="CPython 3.12", cores=2, load_before=0.1, relay_version="0.1"),
