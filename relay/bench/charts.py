@@ -8,7 +8,7 @@ from html import escape
 from relay.bench import svg
 from relay.bench.figures import interval_text, ms, stage_value
 from relay.bench.record import Record, Turn
-from relay.bench.stats import FAILED, quantile
+from relay.bench.stats import FAILED, Interval, quantile
 from relay.bench.summary import Added, CaseKey, CaseSummary
 
 __all__ = ["differences", "strips", "timeline", "waterfall"]
@@ -60,11 +60,10 @@ def strips(
     return "".join(rows) + _axis(scale, unit)
 
 
-def _strip(scale: svg.Scale, values: Sequence[float], interval: object, kind: str) -> list[str]:
+def _strip(scale: svg.Scale, values: Sequence[float], interval: Interval | None, kind: str) -> list[str]:
     middle, parts = ROW_PX / 2, _grid(scale, ROW_PX)
-    low, high = (getattr(interval, end, None) for end in ("low", "high"))
-    if low is not None and high is not None:
-        parts.append(svg.rect(scale.at(low), scale.at(high), 3, ROW_PX - 6, f"{kind} interval"))
+    if interval is not None:
+        parts.append(svg.rect(scale.at(interval.low), scale.at(interval.high), 3, ROW_PX - 6, f"{kind} interval"))
     finite = [value for value in values if math.isfinite(value)]
     for number, value in enumerate(svg.thinned(finite, DOTS)):
         # Spread over the row by a rule, so that the same record is the same page.
@@ -107,10 +106,9 @@ def _end(turn: Turn) -> float:
 
 
 def _steps_note(turn: Turn) -> str:
-    provider = None
-    if turn.ttfb_ms is not None:
-        provider = turn.ttfb_ms - (turn.request_sent_ms or 0.0)
-    return f"the provider: {ms(provider)} ms" if provider is not None else ""
+    if turn.ttfb_ms is None:
+        return ""
+    return f"the provider: {ms(turn.ttfb_ms - (turn.request_sent_ms or 0.0))} ms"
 
 
 def timeline(record: Record, cases: Sequence[CaseSummary], key_of: Callable[[Turn], CaseKey]) -> str:

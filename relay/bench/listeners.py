@@ -39,6 +39,8 @@ class Ears:
         self.write(client_frame(1, json.dumps(message).encode()))
 
     def hear(self, data: bytes, now_s: float) -> None:
+        """What has just been received, cut anywhere. Raises ConnectionError where the session is refused, with the
+        status line."""
         held = self._held
         held += data
         if not self.upgraded:
@@ -55,7 +57,11 @@ class Ears:
             if length == 126:
                 if len(held) - at < 4:
                     break
-                length, start = held[at + 2] << 8 | held[at + 3], at + 4
+                length, start = int.from_bytes(held[at + 2 : at + 4]), at + 4
+            elif length == 127:
+                if len(held) - at < 10:
+                    break
+                length, start = int.from_bytes(held[at + 2 : at + 10]), at + 10
             if len(held) < start + length:
                 break
             if opcode == 2:

@@ -324,7 +324,7 @@ def _tell(record: "Record", out: str) -> None:
     from relay.bench.terminal import report
 
     summary = summarise(record)
-    Console(width=None if sys.stdout.isatty() else 200).print(report(record, summary))
+    Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(report(record, summary))
     files = {
         ".json": with_summary(record, summary),
         ".csv": to_csv(record.turns).encode(),

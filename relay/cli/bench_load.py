@@ -102,7 +102,7 @@ def _tell(record: "LoadRecord", name: str) -> None:
 
     from relay.bench.load_page import load_page, load_report
 
-    Console(width=None if sys.stdout.isatty() else 200).print(load_report(record))
+    Console(width=None if sys.stdout.isatty() else 200, highlight=False).print(load_report(record))
     for suffix, content in {".json": record.to_json(), ".html": load_page(record).encode()}.items():
         file = Path(f"{name}{suffix}")
         try:
