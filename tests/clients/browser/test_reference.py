@@ -1,4 +1,4 @@
-"""The player's types, its reference and what it makes agree."""
+"""The player's types, its reference and what it makes agree; and its files keep to what they are for."""
 
 import re
 from pathlib import Path
@@ -63,3 +63,35 @@ def test_statistics_and_timings_are_those_described() -> None:
     assert set(re.findall(r"^\s+(\w+):", stats, re.MULTILINE)) == members("PlayerStats")
     [timings] = re.findall(r"this\.timings = \{(.*?)\};", turn, re.DOTALL)
     assert set(re.findall(r"^\s+(\w+):", timings, re.MULTILINE)) == members("TurnTimings")
+
+
+PURE = ("ring-buffer.js", "jitter-buffer.js", "playhead.js", "wire.js", "wav.js", "errors.js")
+# What a browser or a clock gives.
+OUTSIDE = (
+    r"\b(document|window\.|navigator|WebSocket|AudioContext|fetch|setTimeout|setInterval|performance|Date|Math\.random)\b"
+)
+SOURCES = sorted(PLAYER.glob("*.js"))
+
+
+def code(path: Path) -> str:
+    """Without its comments."""
+    return re.sub(r"/\*.*?\*/|//[^\n]*", "", path.read_text("utf-8"), flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_pure_files_know_no_browser_and_no_clock(name: str) -> None:
+    assert not re.search(OUTSIDE, code(PLAYER / name))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.name))
+def test_files_import_their_neighbours_alone_and_make_no_code(path: Path) -> None:
+    for target in re.findall(r'(?:from|import)\s*\(?"([^"]+)"', code(path)):
+        assert (PLAYER / target).parent == PLAYER, target
+        assert target.startswith("./"), target
+    assert not re.search(r"\beval\b|new Function|innerHTML|createObjectURL|document\.write", code(path))
+
+
+@pytest.mark.parametrize("name", ["player.js", "worklet.js", "jitter-buffer.js", "playhead.js"])
+def test_no_timer_stands_in_the_way_of_audio(name: str) -> None:
+    """A page in the background has its timers slowed down."""
+    assert not re.search(r"setTimeout|setInterval|requestAnimationFrame", code(PLAYER / name))
