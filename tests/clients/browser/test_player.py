@@ -67,16 +67,18 @@ async def test_100_turns_through_a_jittering_network(stage: Stage) -> None:
 async def test_what_is_reported_of_underruns_is_what_the_ear_got(stage: Stage) -> None:
     """The network stops in the middle of a turn until the page has run dry, three times."""
     await stage.open()
-    turn = ""
-    for number, frames in enumerate((5, 8, 20)):
-        stage.network.hold_after(frames)
+    dry = [5 * 480, 8 * 480, 20 * 480]
+    for number, at in enumerate(dry):
+        stage.network.hold_after(at // 480)
         turn = await stage.speak(number, 600)
         await stage.network.held()
-        await stage.until("kit.player.state === 'stalled'")
+        await stage.until(f"kit.player.state === 'stalled' && kit.turns.get('{turn}').playedSamples === {at}")
         stage.network.release()
         await stage.heard(turn)
     parts = [spoken(number, 600, *await stage.gaps(f"t{number}")) for number in range(3)]
-    assert [part.gaps[0].at for part in parts] == [5 * 480, 8 * 480, 20 * 480]
+    # A machine that is busy may run dry elsewhere as well.
+    for part, at in zip(parts, dry, strict=True):
+        assert at in [gap.at for gap in part.gaps]
     explain(await stage.captured(), parts)
     gaps = [gap.samples for part in parts for gap in part.gaps]
     stats = await stage.look("kit.player.stats")
