@@ -8,15 +8,18 @@ import pytest
 
 from relay.bench.direct import Direct, resolved
 from relay.bench.plan import Connection, Path, Target
-from relay.config import HttpConfig
+from relay.config import HttpConfig, ProviderConfig
 from relay.errors import ClientError
 from relay.providers.drivers.dispatch import Drivers
 from relay.server.setup import build_providers, dialogue_patience, patience
+from relay.testing.audio import speech_like
 from relay.testing.fake_provider import Chooser, FakeProvider, in_turn
+from relay.testing.fake_socket import FakeSocket, Link
 from relay.testing.scenarios import scenario
 from relay.testing.script import Script
 from tests.bench.ways import FAULTS, PATIENT_S, TIMEOUT_S, check_good, ok, shot
-from tests.server.harness import config
+from tests.server.harness import KEY, breeze, config
+from tests.server.test_bland_socket import KAREN, greet, speak
 
 
 @asynccontextmanager
@@ -65,3 +68,30 @@ def test_a_target_that_cannot_be_spoken_with_is_told_before() -> None:
     assert resolved(providers, Target(provider="breeze", voice="voc_9"), 24000).voice == "voc_9"
     with pytest.raises(ClientError, match="bland"):
         resolved(providers, Target(provider="bland"), None)
+
+
+async def test_a_provider_that_takes_text_as_it_is_typed_is_given_it_at_once() -> None:
+    """Over its WebSocket: warm turns share a socket, a cold one opens its own."""
+    pcm = speech_like(0.25)
+
+    async def scene(link: Link) -> None:
+        await greet(link)
+        while True:
+            await speak(link, pcm)
+
+    async with FakeSocket(scene) as fake:
+        bland = ProviderConfig(
+            api_key=KEY, base_url=fake.url.replace("ws", "http", 1), voice=KAREN, options={"api": "socket"}
+        )
+        settings = config(providers={"breeze": breeze("http://127.0.0.1:9"), "bland": bland})
+        providers, _ = build_providers(settings)
+        drivers = partial(Drivers, patience(settings), dialogue_patience(settings))
+        async with Direct(providers, drivers, sample_rate_hz=24000, timeout_s=PATIENT_S) as way:
+            reused = []
+            for connection in (Connection.WARM, Connection.WARM, Connection.COLD):
+                spoken = await way.speak(shot(Path.DIRECT, connection, provider="bland"))
+                check_good(spoken)
+                reused.append(spoken.connection_reused)
+        told = [message for message in fake.links[0].told if message["type"] == "speak"]
+    assert reused == [False, True, False]
+    assert [message["text"] for message in told] == [shot(Path.DIRECT).text] * 2

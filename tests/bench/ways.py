@@ -23,8 +23,8 @@ TIMEOUT_S = 0.5
 PATIENT_S = 30.0
 
 
-def shot(path: Path, connection: Connection = Connection.WARM, *, round_: int = 0, voice: str | None = None) -> Shot:
-    target = Target(provider="breeze", voice=voice)
+def shot(path: Path, connection: Connection = Connection.WARM, *, round_: int = 0, provider: str = "breeze") -> Shot:
+    target = Target(provider=provider)
     return Shot(case=Case(target=target, path=path, connection=connection, text=BUILT_IN["one-sentence"]), round=round_)
 
 
