@@ -331,8 +331,9 @@ export class Player extends EventTarget {
 
   /** Credit for what was played, and word of how far the ear is. */
   #grant(turn, played) {
-    if (turn === undefined || turn.relayOver) return;
+    if (turn === undefined) return;
     turn.playedSamples = played;
+    if (turn.relayOver) return;
     const ms = Math.floor((played * 1000) / this.sampleRate) - turn.grantedMs;
     if (ms < this.#config.windowMs / GRANTS_PER_WINDOW) return;
     turn.grantedMs += ms;

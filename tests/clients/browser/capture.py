@@ -71,13 +71,14 @@ def explain(captured: Samples, parts: Sequence[Part]) -> list[int]:
             same = _same(heard, piece)
             assert same == len(piece), f"{where}: sample {start + same} of {len(speech)} is another"
             at += len(piece)
+            down = _ramp_from(piece[-1])
             if gap is None:
                 found.append(len(speech))
+                # Ramped out if it had run dry before its end was known.
+                at += RAMP if _same(captured[at : at + RAMP], down) == RAMP else 0
                 break
             silence = captured[at : at + gap.samples]
-            last = np.float64(piece[-1])
-            down = (last * (1 - np.arange(1, RAMP + 1) / RAMP)).astype(np.float32)[: gap.samples]
-            assert np.array_equal(silence[:RAMP], down), f"{where}: no ramp into the gap at {gap.at}"
+            assert np.array_equal(silence[:RAMP], down[: gap.samples]), f"{where}: no ramp into the gap at {gap.at}"
             assert not silence[RAMP:].any(), f"{where}: sound in the gap at {gap.at}"
             at += gap.samples
             start = end
@@ -92,9 +93,16 @@ def _same(heard: Samples, piece: Samples) -> int:
     return int(differ[0]) if len(differ) else size
 
 
+def _ramp_from(sample: np.float32) -> Samples:
+    """From a sample that is held to silence."""
+    return (np.float64(sample) * (1 - np.arange(1, RAMP + 1) / RAMP)).astype(np.float32)
+
+
 def _ramped_out(captured: Samples, at: int, rest: Samples, where: str) -> int:
-    """The ramp of a cancel, over what would have come. Returns where it ends."""
+    """The ramp of a cancel, over what would have come, or, if nothing had, over the last sample. Returns its end."""
     real = rest[:RAMP]
-    ramp = (real.astype(np.float64) * (1 - np.arange(1, len(real) + 1) / RAMP)).astype(np.float32)
-    assert _same(captured[at : at + len(ramp)], ramp) == len(ramp), f"{where}: the cancel has no ramp"
+    over = (real.astype(np.float64) * (1 - np.arange(1, len(real) + 1) / RAMP)).astype(np.float32)
+    heard = captured[at : at + RAMP]
+    ramped = _same(heard, over) == len(over) or _same(heard, _ramp_from(captured[at - 1])) == RAMP
+    assert ramped, f"{where}: the cancel has no ramp"
     return at + RAMP
