@@ -4,8 +4,10 @@ One at a time: what is measured is how soon speech begins where nothing else is 
 """
 
 import asyncio
+import gc
 from collections.abc import Callable, Mapping
 
+from relay.bench.garbage import held_back
 from relay.bench.plan import Path, Plan
 from relay.bench.record import Turn
 from relay.bench.spoken import Way
@@ -26,10 +28,12 @@ async def run(
         spoken = await ways[shot.case.path].speak(shot)
         on_warm_up(spoken.turn(index, shot, spoken.start_s))
     first_start_s: float | None = None
-    for index, shot in enumerate(plan.shots):
-        spoken = await ways[shot.case.path].speak(shot)
-        if first_start_s is None:
-            first_start_s = spoken.start_s
-        on_turn(spoken.turn(index, shot, first_start_s))
-        if pause_s:
-            await asyncio.sleep(pause_s)
+    with held_back():
+        for index, shot in enumerate(plan.shots):
+            spoken = await ways[shot.case.path].speak(shot)
+            if first_start_s is None:
+                first_start_s = spoken.start_s
+            on_turn(spoken.turn(index, shot, first_start_s))
+            gc.collect()
+            if pause_s:
+                await asyncio.sleep(pause_s)
