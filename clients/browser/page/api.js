@@ -13,6 +13,7 @@ export class Refusal extends Error {
 export class Api {
   #base;
   #key = null;
+  #voices = new Map();
 
   /** @param base the address that the relay's paths are below */
   constructor(base) {
@@ -25,6 +26,7 @@ export class Api {
 
   useKey(key) {
     this.#key = key;
+    this.#voices.clear();
   }
 
   get streamUrl() {
@@ -37,8 +39,19 @@ export class Api {
     return (await this.#ask("v1/providers")).providers;
   }
 
+  /** Asked once: a list may be long, and a provider slow to give it. */
   async voices(provider) {
-    return (await this.#ask(`v1/voices?provider=${encodeURIComponent(provider)}`)).voices;
+    if (!this.#voices.has(provider)) {
+      const { voices } = await this.#ask(`v1/voices?provider=${encodeURIComponent(provider)}`);
+      this.#voices.set(provider, voices);
+    }
+    return this.#voices.get(provider);
+  }
+
+  /** How a provider and a voice are shown to people. */
+  title({ provider = "", voice = null }) {
+    const name = this.#voices.get(provider)?.find(({ id }) => id === voice)?.name ?? voice;
+    return name ? `${provider} · ${name}` : provider;
   }
 
   /** A token for one connection; null where the relay asks for none. */

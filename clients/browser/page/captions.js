@@ -3,44 +3,42 @@
 /**
  * @param written all text given so far; the segments' texts, joined, are its beginning
  * @param segments those of the turn, `{text, start_sample}`
- * @param words those of the turn, `{text, start_sample, end_sample}`; may be empty
+ * @param words those of the turn, `{text, start_sample}`, in order; may be empty
  * @param samples how much has been heard
  * @returns `{heard, now, next, written}`, which joined are `written`
  */
 export function caption(written, segments, words, samples) {
-  const spoken = segments.map((segment) => segment.text).join("");
-  let from = 0;
-  let to = 0;
-  let start = 0;
+  let current = null;
+  let length = 0;
   segments.forEach((segment, index) => {
-    const end = start + segment.text.length;
-    const until = segments[index + 1]?.start_sample ?? Infinity;
-    if (samples > 0 && segment.start_sample <= samples) {
-      const own = words.filter((word) => word.start_sample >= segment.start_sample && word.start_sample < until);
-      [from, to] = own.length ? span(spoken, start, end, own, samples) : [start, end];
-    }
-    start = end;
+    const untilSample = segments[index + 1]?.start_sample ?? Infinity;
+    if (samples > 0 && segment.start_sample <= samples) current = { segment, at: length, untilSample };
+    length += segment.text.length;
   });
+  const [from, to] = current === null ? [0, 0] : span(current, words, samples);
   return {
     heard: written.slice(0, from),
     now: written.slice(from, to),
-    next: written.slice(to, spoken.length),
-    written: written.slice(spoken.length),
+    next: written.slice(to, length),
+    written: written.slice(length),
   };
 }
 
-/** Where in `text`, between `start` and `end`, the last word is that has begun. A word that the provider tells in other
- * letters than the text has (12 as "twelve") is passed over: the one before it stays. */
-function span(text, start, end, words, samples) {
+/** Where in the text the last word of the segment is that has begun; the whole segment, if it has no words. A word that
+ * the provider tells in other letters than the text has (12 as "twelve") is passed over: the one before it stays. */
+function span({ segment, at, untilSample }, words, samples) {
+  const { text, start_sample: start } = segment;
+  const own = words.filter((word) => word.start_sample >= start && word.start_sample < untilSample);
+  if (own.length === 0) return [at, at + text.length];
   // Some letters have more than one small one (İ), and then places would no longer be those of the text.
-  const small = (some) => (text.toLowerCase().length === text.length ? some.toLowerCase() : some);
-  const searched = small(text);
-  let [from, to] = [start, start];
-  for (const word of words) {
+  const small = text.toLowerCase();
+  const [searched, spell] =
+    small.length === text.length ? [small, (word) => word.toLowerCase()] : [text, (word) => word];
+  let [from, to] = [0, 0];
+  for (const word of own) {
     if (word.start_sample > samples) break;
-    const at = searched.indexOf(small(word.text), to);
-    if (at < 0 || at + word.text.length > end) continue;
-    [from, to] = [at, at + word.text.length];
+    const found = searched.indexOf(spell(word.text), to);
+    if (found >= 0) [from, to] = [found, found + word.text.length];
   }
-  return [from, to];
+  return [at + from, at + to];
 }

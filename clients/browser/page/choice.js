@@ -7,7 +7,6 @@ export class Choice {
   #api;
   #fieldset;
   #providers = [];
-  #voices = new Map();
   #problem;
 
   /** @param onProblem told what went wrong with a list of voices; the provider's own voice can still be used */
@@ -40,12 +39,6 @@ export class Choice {
     return Object.fromEntries(fields.filter(([, value]) => value));
   }
 
-  /** How a provider and a voice are shown to people. */
-  title({ provider = "", voice = null }) {
-    const name = this.#voices.get(provider)?.find(({ id }) => id === voice)?.name ?? voice;
-    return name ? `${provider} · ${name}` : provider;
-  }
-
   #list(name) {
     return this.#fieldset.querySelector(`[name=${name}]`);
   }
@@ -58,13 +51,12 @@ export class Choice {
     this.#list("voice").replaceChildren(new Option("Default", ""));
     if (!provider) return;
     try {
-      if (!this.#voices.has(provider)) this.#voices.set(provider, await this.#api.voices(provider));
+      const voices = await this.#api.voices(provider);
+      // Somebody may have chosen another one meanwhile.
+      if (this.#list("provider").value === provider) this.#list("voice").append(...options(voices));
     } catch (error) {
       this.#problem(error);
-      return;
     }
-    // Somebody may have chosen another one meanwhile.
-    if (this.#list("provider").value === provider) this.#list("voice").append(...options(this.#voices.get(provider)));
   }
 }
 

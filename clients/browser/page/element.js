@@ -5,3 +5,8 @@ export function element(name, properties = {}, ...children) {
   node.append(...children);
   return node;
 }
+
+/** Sets a text that often is the one already there: then nothing moves, and nothing is read out again. */
+export function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}

@@ -2,22 +2,21 @@
 
 import { connect } from "../player/relay-player.js";
 import { Api, Refusal } from "./api.js";
-import { caption } from "./captions.js";
 import { Choice } from "./choice.js";
-import { element } from "./element.js";
+import { element, write } from "./element.js";
 import { explain } from "./explain.js";
 import { curl, python } from "./program.js";
 import { Result } from "./result.js";
-import { scale, shownMs, verdict } from "./timeline.js";
-import { Waveform } from "./waveform.js";
+import { Stage } from "./stage.js";
+import { scale, verdict } from "./timeline.js";
 import { typed } from "./words.js";
 
 const at = (id) => document.getElementById(id);
 const api = new Api(document.baseURI);
 const choices = ["voice-a", "voice-b"].map((id) => new Choice(at(id), api, showProblem));
-const wave = new Waveform(at("wave"));
-// The gauge is full when the player holds all that it lets the relay send ahead.
+// How much the player lets the relay send ahead: enough for a bad network, little enough to see it work.
 const WINDOW_MS = 2000;
+const stage = new Stage(at("stage"), WINDOW_MS);
 // Who asked for less motion sees the same at a calmer pace.
 const CALM_MS = 250;
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -52,11 +51,13 @@ async function load() {
 
 /** A player for the chosen format, connected. */
 async function ready() {
-  opening ??= open();
+  const mine = (opening ??= open());
   try {
-    return await opening;
+    const made = await mine;
+    if (mine === opening) player = made; // else it was shut while it opened
+    return made;
   } catch (error) {
-    opening = null;
+    if (mine === opening) opening = null;
     throw error;
   }
 }
@@ -69,17 +70,19 @@ async function open() {
     windowMs: WINDOW_MS,
   });
   made.addEventListener("state", ({ detail }) => made === player && showState(detail.state));
-  made.addEventListener("segment", ({ detail }) => say(detail.segment.text));
+  made.addEventListener("connection", ({ detail }) => {
+    if (made === player && !run) status(detail.connected ? "Ready" : "Not connected: it connects when you speak");
+  });
+  made.addEventListener("segment", ({ detail }) => stage.say(detail.segment.text));
   made.addEventListener("underrun", ({ detail }) => heard?.turn === detail.turn && heard.result.gap(detail.ms));
-  player = made;
   return made;
 }
 
 async function shut() {
   await interrupt();
-  const old = player;
+  const old = opening;
   [player, opening] = [null, null];
-  await old?.close();
+  await (await old?.catch(() => null))?.close();
 }
 
 /** Another format is another player: it is opened now, in the gesture, and not when the first sound is wanted. */
@@ -106,7 +109,7 @@ async function speak() {
   }
   const speakers = at("compare").checked ? choices : choices.slice(0, 1);
   const wanted = speakers.map((choice) => choice.wanted);
-  results = wanted.map((fields) => new Result(choices[0].title(fields)));
+  results = wanted.map((fields) => new Result(api.title(fields)));
   write(at("verdict"), "");
   at("results").replaceChildren(...results.map((result) => result.article));
   at("results").classList.toggle("two", results.length === 2);
@@ -127,18 +130,20 @@ async function all(text, wanted, signal) {
 }
 
 async function one(text, fields, result, signal) {
-  at("spoken").textContent = "";
   const show = { turn: null, result, written: "", whole: false };
   try {
     const sounding = await ready();
-    if (signal.aborted) return;
+    if (signal.aborted) {
+      status("Interrupted");
+      return;
+    }
     const speed = () => Number(at("speed").value);
     const words = typed(text, { wordsPerSecond: speed, onPiece: (piece) => (show.written += piece), signal });
     if (!at("typed").checked) show.written = text;
     show.turn = sounding.speak(at("typed").checked ? words : text, { ...fields, record: true });
     result.speaks(show.turn);
     result.article.classList.add("sounding");
-    wave.start(sounding.sampleRate);
+    stage.begin(sounding.sampleRate);
     heard = show;
     requestAnimationFrame(follow);
     const end = await show.turn.done;
@@ -151,8 +156,7 @@ async function one(text, fields, result, signal) {
   } finally {
     heard = null;
     if (show.turn) refresh(show);
-    showBuffer(0);
-    wave.end();
+    stage.end();
     result.article.classList.remove("sounding");
     showResults();
   }
@@ -179,36 +183,15 @@ function follow(nowMs) {
 }
 
 function refresh({ turn, result, written, whole }) {
-  if (turn.receivedSamples > wave.samples) wave.add(turn.samples(wave.samples));
-  wave.heard(turn.heardSamples);
-  const parts = whole
-    ? { heard: written, now: "", next: "", written: "" }
-    : caption(written, turn.segments, turn.words, turn.heardSamples);
-  for (const [part, text] of Object.entries(parts)) write(at("captions").querySelector(`.${part}`), text);
-  write(at("position"), `${(turn.heardSamples / turn.sampleRate).toFixed(1)} s heard`);
-  showBuffer(player?.stats.bufferedMs ?? 0);
-  write(at("underruns"), result.gaps);
+  stage.show({ turn, written, whole, gaps: result.gaps, bufferedMs: player?.stats.bufferedMs ?? 0 });
   // The relay says who it is: the default's name, or after a failover another provider.
-  if (turn.started) result.name = choices[0].title(turn.started);
+  if (turn.started) result.name = api.title(turn.started);
   showResults();
-}
-
-function showBuffer(ms) {
-  write(at("buffered"), ms > 0 ? `${shownMs(ms)} buffered` : "buffer empty");
-  at("level").style.width = `${Math.min(100, (100 * ms) / WINDOW_MS)}%`;
 }
 
 function showResults() {
   const axis = scale(results.map((result) => result.steps));
   for (const result of results) result.show(axis);
-}
-
-function say(text) {
-  at("spoken").append(element("span", {}, text));
-}
-
-function write(node, text) {
-  if (node.textContent !== text) node.textContent = text;
 }
 
 function busy(speaking) {

@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -389,6 +389,35 @@ async def test_behind_keys_it_asks_for_one_and_keeps_it_to_itself(browser: Brows
             await visit.status("Ready")
             await page.reload()
             await visit.status("A key is needed")
+
+
+async def test_when_the_relay_goes_the_page_says_so(browser: Browser) -> None:
+    async with AsyncExitStack() as running:
+        gone = await running.enter_async_context(relay())
+        async with visiting(browser, gone) as visit:
+            await visit.status("Ready")
+            await running.aclose()
+            await visit.status("Not connected: it connects when you speak")
+
+
+# A turn of 300 words, a sample each, of which all but the last ten were heard.
+LONG_TURN = """async () => {
+  const { Stage } = await import("/page/stage.js");
+  const text = "word ".repeat(300);
+  const words = Array.from({ length: 300 }, (_, index) => ({ text: "word", start_sample: index }));
+  const turn = { receivedSamples: 0, heardSamples: 290, sampleRate: 1, segments: [{ text, start_sample: 0 }], words };
+  const stage = new Stage(document.getElementById("stage"), 2000);
+  stage.show({ turn, written: text, whole: false, gaps: "", bufferedMs: 0 });
+  const edges = (name) => document.querySelector(name).getBoundingClientRect();
+  const [line, now] = [edges("#captions"), edges("#captions .now")];
+  return [line.top, now.top, now.bottom, line.bottom];
+}"""
+
+
+async def test_of_a_long_text_the_lines_around_the_word_that_is_heard_are_seen(visit: Visit) -> None:
+    await visit.page.set_viewport_size({"width": 320, "height": 640})
+    edges = await visit.page.evaluate(LONG_TURN)
+    assert edges == sorted(edges)
 
 
 async def test_the_policy_is_in_force(visit: Visit) -> None:
