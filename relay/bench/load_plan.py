@@ -40,8 +40,6 @@ LATE_MS = 10.0
 FULL = 0.95
 # A listener's process that is so busy cannot say any more whose lateness it has seen.
 CLIENT_FULL = 0.85
-# A load for each core, before the measurement, from which on it is others that are measured too.
-BUSY = 0.3
 # When the knee is known to a sixth, the next level says little.
 CLOSE_ENOUGH = 1 / 6
 # Lateness is counted in bins of this width, up to LAST_BIN of them, where all that is later is counted too.
@@ -157,9 +155,8 @@ def verdict(record: LoadRecord) -> str:
     said = [f"{begin}. At {over.turns:,}, {' and '.join(reasons(over))}."]
     if over.client_cpu >= CLIENT_FULL and (over.relay_cpu is None or over.relay_cpu < FULL):
         said.append("The listeners' own processes were full, so the relay may well carry more.")
-    load, cores = record.machine.load_before, record.machine.cores
-    if load is not None and load > BUSY * cores:
-        said.append(f"The machine was busy before (load {load:g} on {cores} cores): measure again when it is idle.")
+    if record.machine.busy:
+        said.append(record.machine.busy)
     return " ".join(said)
 
 

@@ -43,6 +43,7 @@ def page(record: Record, summary: Summary) -> str:
         "<h1>Time to first audio</h1>",
         f'<p class="verdict">{unbroken(escape(summary.verdict))}</p>',
         f'<p class="soft">{escape(_begun(record, good))}{ended}</p>',
+        f'<p class="bad">{escape(record.machine.busy or "")}</p>',
         strips("ttfa_ms", summary.cases, values["ttfa_ms"]),
         f'<p class="soft">{READING}</p>',
         *_section(

@@ -22,6 +22,10 @@ SCHEMA = "relay.bench/1"
 STAGES = ("ttfb_ms", "ttfa_ms", "ttfs_ms", "relay_ms", "rtf")
 
 
+# A load for each core, before the measurement, from which on it is others that are measured too.
+BUSY = 0.3
+
+
 class UnreadableRecordError(ValueError):
     """The file is no record of a measurement, or one of another version. The message says which."""
 
@@ -111,6 +115,14 @@ class Machine(Struct, frozen=True, kw_only=True):
     cores: int
     load_before: float | None
     relay_version: str
+
+    @property
+    def busy(self) -> str | None:
+        """What is to be said where something else was running too."""
+        if self.load_before is None or self.load_before <= BUSY * self.cores:
+            return None
+        load = f"load {self.load_before:g} on {self.cores} cores"
+        return f"The machine was busy before ({load}): measure again when it is idle."
 
 
 class Record(Struct, frozen=True, kw_only=True, tag_field="schema", tag=SCHEMA):

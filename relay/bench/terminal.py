@@ -22,6 +22,8 @@ def report(record: Record, summary: Summary) -> RenderableType:
     parts: list[RenderableType] = [_table(summary), "", _picture(record, summary), "", Text(summary.verdict, "bold")]
     parts += [_added(added) for added in summary.added]
     parts += [_failures(case) for case in summary.cases if case.failed]
+    if record.machine.busy:
+        parts.append(Text(record.machine.busy, "yellow"))
     if summary.few_for_p99:
         parts.append(Text("A p99 of fewer than 100 turns is little more than the slowest of them.", "dim"))
     parts += [

@@ -3,6 +3,7 @@
 import re
 from html.parser import HTMLParser
 
+import msgspec
 import pytest
 
 from relay.bench.page import page
@@ -74,6 +75,13 @@ def test_a_page_of_very_many_turns_stays_small() -> None:
     assert len(page(many, summarise(many))) < 1_000_000
 
 
+def test_a_machine_that_was_busy_is_said_to_have_been() -> None:
+    made = typical(5)
+    busy = msgspec.structs.replace(made, machine=msgspec.structs.replace(made.machine, load_before=7.5))
+    assert "The machine was busy before (load 7.5 on 2 cores)" in page(busy, summarise(busy))
+    assert "busy" not in page(made, summarise(made))
+
+
 def texts(made: Record) -> str:
     return page(made, summarise(made))
 
@@ -82,7 +90,5 @@ def test_built_in_texts_are_shown_and_those_of_a_file_are_names() -> None:
     assert "Your appointment is at" in texts(typical())
     ours = record([turn(text="short")])
     settings = ours.settings
-    import msgspec
-
     mine = msgspec.structs.replace(ours, settings=msgspec.structs.replace(settings, built_in_texts=False))
     assert "Your appointment is at" not in texts(mine)
