@@ -20,7 +20,7 @@ from relay.server.app import Server
 from relay.testing.audio import speech_like
 from relay.testing.fake_provider import FakeProvider, FakeRequest
 from relay.testing.scenarios import Clip, scenario, whole
-from relay.testing.script import Script, Send, Stall, Status
+from relay.testing.script import Script, Send, Status
 from tests.server.harness import KEY as PROVIDER_KEY
 from tests.server.harness import config, serving
 
@@ -29,6 +29,8 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
 PATIENCE_MS = 40_000
 RELAY_KEY = "a key of this relay, for its page"
 SPEECH = Clip(speech_like(0.5), "audio/pcm")
+# Longer than any test waits for what happens in the middle of it.
+LONG_SPEECH = Clip(speech_like(60), "audio/pcm")
 VOICES = {
     "voices": [{"voice_id": "voc_1", "name": "Narrator"}, {"voice_id": "voc_2", "name": "Juma"}],
     "has_more": False,
@@ -45,8 +47,8 @@ def script(request: FakeRequest) -> Script:
         return scenario("status_402")
     if "break off" in text:
         return scenario("cut_chunked_rst", SPEECH)
-    if "hold on" in text:  # sounds, then says nothing more and does not end either
-        return (*whole(SPEECH), Stall())
+    if "hold on" in text:
+        return whole(LONG_SPEECH)
     return whole(SPEECH)
 
 
