@@ -138,6 +138,8 @@ class Metrics:
             "relay_frames_late", "Paced frames that left so many ms after they might have", "over_ms"
         )
         self._ran_dry = self._count("relay_ran_dry", "Times a paced listener must have run out of audio")
+        self._underruns = self._count("relay_underruns", "Times that listeners say they had nothing to play")
+        self._underrun_s = self._count("relay_underrun_seconds", "And for how long, in s")
         self._held = self._level("relay_outbox_held_ms", "Audio that waits to be sent, in ms")
         self._outbox = self._peak("relay_outbox_peak_ms", "Most audio held for one listener, in ms")
         self._pending = self._level("relay_text_pending_characters", "Text that waits to be spoken")
@@ -221,6 +223,11 @@ class Metrics:
                 self._places_limit.labels(each.provider).set(each.limit)
             self._queue.labels(each.provider).set(each.waiting)
             self._queue_peak.labels(each.provider).set(each.most_waiting)
+
+    def underran(self, count: int, ms: float) -> None:
+        """A listener says that it had nothing to play: so many times more, so much longer."""
+        self._underruns.inc(count)
+        self._underrun_s.inc(ms / 1000)
 
     def render(self) -> bytes:
         """The text format of Prometheus; of several worker processes the sum, whichever is asked."""

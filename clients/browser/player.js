@@ -223,7 +223,7 @@ export class Player extends EventTarget {
     this.#turns = this.#turns.filter((other) => other !== turn);
     this.#byKey.delete(turn.key);
     if (turn.sent && this.#link.connected && turn.heardSamples > 0) {
-      this.#link.send({ type: "playback.report", turn_id: turn.id, samples: turn.heardSamples });
+      this.#link.send(turn.report());
     }
     if (!this.#closed) this.#pump();
     this.#restate();
@@ -296,7 +296,10 @@ export class Player extends EventTarget {
         break;
       case "gap": {
         const ms = (message.samples * 1000) / this.sampleRate;
-        if (turn) this.#tell("underrun", { turn, atSample: message.atSample, ms });
+        if (turn) {
+          turn.gap(ms);
+          this.#tell("underrun", { turn, atSample: message.atSample, ms });
+        }
         break;
       }
       case "overflow":
@@ -338,7 +341,7 @@ export class Player extends EventTarget {
     if (ms < this.#config.windowMs / GRANTS_PER_WINDOW) return;
     turn.grantedMs += ms;
     this.#link.send({ type: "flow.grant", turn_id: turn.id, ms });
-    this.#link.send({ type: "playback.report", turn_id: turn.id, samples: turn.heardSamples });
+    this.#link.send(turn.report());
   }
 
   /** There will be no sound any more. */

@@ -150,6 +150,8 @@ export interface PlayerEvents {
   timings: { turn: Turn; timings: TurnTimings };
   /** A gap inside a turn is over. */
   underrun: { turn: Turn; atSample: number; ms: number };
+  /** The relay says why nothing is heard yet, or who speaks now: `turn.waiting`, `turn.progress`, `turn.failover`. */
+  notice: { turn: Turn; notice: { type: string; [field: string]: unknown } };
 }
 
 export interface Turn {

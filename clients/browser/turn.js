@@ -18,6 +18,7 @@ export class Turn {
   #cancelled = null;
   #cancelTimer;
   #told = { segments: 0, words: 0 };
+  #gaps = { underruns: 0, underrun_ms: 0 };
 
   /** Made by `Player.speak`. `player` is what a turn may do: `send`, `tell`, `drop`, `finish`, `over`, `isLocked`, `textSize`. */
   constructor(player, key, text, fields, { record, sampleRate }) {
@@ -177,6 +178,11 @@ export class Turn {
         this.#relayEnded(message);
         this.fail(RelayError.fromWire(message));
         break;
+      case "turn.waiting":
+      case "turn.progress":
+      case "turn.failover":
+        this.#player.tell("notice", { turn: this, notice: message });
+        break;
       default: // what is newer than this player
     }
   }
@@ -201,6 +207,19 @@ export class Turn {
     // The context's clock, as the page sees it, moves in steps.
     this.timings.firstPlayedMs = Math.max(this.since() - ago, this.timings.firstFrameMs);
     this.timings.playerMs = this.timings.firstPlayedMs - this.timings.firstFrameMs;
+  }
+
+  /** A gap of `ms` inside the turn is over. */
+  gap(ms) {
+    this.#gaps.underruns += 1;
+    this.#gaps.underrun_ms += ms;
+  }
+
+  /** For the relay: how far the ear is, and the gaps since this was last asked. */
+  report() {
+    const gaps = this.#gaps.underruns > 0 ? this.#gaps : {};
+    this.#gaps = { underruns: 0, underrun_ms: 0 };
+    return { type: "playback.report", turn_id: this.id, samples: this.heardSamples, ...gaps };
   }
 
   /** That many samples were heard, `latencyMs` after they were handed over; tells the captions due. */

@@ -59,6 +59,14 @@ class NotePlayed:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteUnderruns:
+    """The listener had nothing to play; its turn may be over here."""
+
+    count: int
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class StopTurn:
     """Cancel: drop what has not been sent, stop the provider, answer `turn.cancelled` at once."""
 
@@ -78,4 +86,6 @@ class Close:
     """Every live turn has been stopped; close the connection as asked for by the client."""
 
 
-Effect: TypeAlias = Tell | OpenTurn | GiveText | Flush | EndText | Grant | NotePlayed | StopTurn | FailTurn | Close
+Effect: TypeAlias = (
+    Tell | OpenTurn | GiveText | Flush | EndText | Grant | NotePlayed | NoteUnderruns | StopTurn | FailTurn | Close
+)

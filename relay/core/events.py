@@ -105,8 +105,12 @@ class GrantFlow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportPlayback:
+    """How far the listener has heard; and, since the report before, how often it had nothing to play, and how long."""
+
     turn_id: str
     samples: int
+    underruns: int = 0
+    underrun_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

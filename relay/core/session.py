@@ -21,6 +21,7 @@ from relay.core.effects import (
     GiveText,
     Grant,
     NotePlayed,
+    NoteUnderruns,
     OpenTurn,
     StopTurn,
     Tell,
@@ -95,6 +96,8 @@ TURN_TABLE: dict[TurnState, dict[type[Command] | Outcome, TurnState]] = {
     },
     TurnState.FAILED: {GrantFlow: TurnState.FAILED, ReportPlayback: TurnState.FAILED, CancelTurn: TurnState.FAILED},
 }
+# An hour between two reports: more is a mistake, and would spoil a sum for good.
+MOST_UNDERRUN_MS = 3_600_000
 LIVE = frozenset({TurnState.OPEN, TurnState.ENDING})
 
 
@@ -214,8 +217,9 @@ class Session:
         after = TURN_TABLE[turn.state].get(type(command))
         if after is None:
             raise self._illegal(turn_id, turn.state, command)
+        gaps = _gaps(command) if isinstance(command, ReportPlayback) else []
         if turn.state not in LIVE:
-            return []
+            return gaps
         match command:
             case AppendText(text=text):
                 return self._give(turn_id, turn, text)
@@ -227,7 +231,7 @@ class Session:
             case GrantFlow(ms=ms):
                 return [Grant(turn_id, _positive("flow.grant ms", ms))]
             case ReportPlayback(samples=samples):
-                return [NotePlayed(turn_id, _not_negative("playback.report samples", samples))]
+                return [NotePlayed(turn_id, _not_negative("playback.report samples", samples)), *gaps]
             case CancelTurn(played_samples=played):
                 return self._cancel(turn_id, played)
         raise AssertionError(f"no rule for {type(command).__name__}")
@@ -376,6 +380,15 @@ def _positive(name: str, value: int) -> int:
     if value <= 0:
         raise ClientError(Code.INVALID_MESSAGE, f"{name} is {value}; it must be more than 0")
     return value
+
+
+def _gaps(report: ReportPlayback) -> list[Effect]:
+    """What a listener missed, who hears for longer than the relay sends."""
+    for name, value in (("underruns", report.underruns), ("underrun_ms", report.underrun_ms)):
+        if not 0 <= value <= MOST_UNDERRUN_MS:
+            reason = f"playback.report {name} is {value:g}; it must be 0 to {MOST_UNDERRUN_MS}"
+            raise ClientError(Code.INVALID_MESSAGE, reason)
+    return [NoteUnderruns(report.underruns, report.underrun_ms)] if report.underruns or report.underrun_ms else []
 
 
 def _not_negative(name: str, value: int) -> int:

@@ -126,9 +126,13 @@ class FlowGrant(_Strict, tag_field="type", tag="flow.grant"):
 class PlaybackReport(_Strict, tag_field="type", tag="playback.report"):
     turn_id: str
     samples: int
+    underruns: int = 0
+    underrun_ms: float = 0.0
 
     def command(self) -> Command:
-        return events.ReportPlayback(turn_id=self.turn_id, samples=self.samples)
+        return events.ReportPlayback(
+            turn_id=self.turn_id, samples=self.samples, underruns=self.underruns, underrun_ms=self.underrun_ms
+        )
 
 
 class PingMessage(_Strict, tag_field="type", tag="ping"):

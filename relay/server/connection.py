@@ -19,6 +19,7 @@ from relay.core.effects import (
     GiveText,
     Grant,
     NotePlayed,
+    NoteUnderruns,
     OpenTurn,
     StopTurn,
     Tell,
@@ -200,6 +201,8 @@ class Connection:
                     self._cancel(turn_id)
                 case FailTurn(turn_id, error):
                     self._fail(turn_id, error)
+                case NoteUnderruns(count, ms):
+                    self._relay.metrics.underran(count, ms)
                 case Close():
                     self._shut(1000, "", retryable=True)
                 case _:

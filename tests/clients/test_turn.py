@@ -535,14 +535,17 @@ async def test_played_is_reported_also_after_the_end() -> None:
         turn_id = (await relay.expect("speak"))["turn_id"]
         await relay.speak(turn_id, 160)
         report = await relay.expect("playback.report")
-        assert (report["turn_id"], report["samples"]) == (turn_id, 120)
+        assert (report["turn_id"], report["samples"], "underruns" in report) == (turn_id, 120, False)
+        report = await relay.expect("playback.report")
+        assert (report["samples"], report["underruns"], report["underrun_ms"]) == (160, 1, 20.5)
         await relay.closed()
 
     async with scripted_relay(script) as url, connect(url) as session:
         turn = await session.speak("Hello.")
         await speech_of(turn)
         await turn.report_played(120)
-        with pytest.raises(ValueError, match="0 or more"):
+        await turn.report_played(160, underruns=1, underrun_ms=20.5)
+        with pytest.raises(ValueError, match="none may be negative"):
             await turn.report_played(-1)
 
 

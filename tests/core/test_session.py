@@ -13,6 +13,7 @@ from relay.core.effects import (
     GiveText,
     Grant,
     NotePlayed,
+    NoteUnderruns,
     OpenTurn,
     StopTurn,
     Tell,
@@ -309,6 +310,8 @@ def test_cancel_of_an_unknown_turn_has_no_effect() -> None:
         GrantFlow(ms=0),
         GrantFlow(ms=-5),
         ReportPlayback(turn_id="a", samples=-1),
+        ReportPlayback(turn_id="a", samples=1, underruns=-1),
+        ReportPlayback(turn_id="a", samples=1, underrun_ms=4e6),
         CancelTurn(turn_id="a", played_samples=-1),
     ],
     ids=str,
@@ -318,6 +321,15 @@ def test_impossible_numbers_are_refused(command: Command) -> None:
     start(session, "a")
     assert error_of(session.receive(command)) == (Code.INVALID_MESSAGE, None)
     assert session.turn_state("a") is TurnState.OPEN
+
+
+def test_gaps_that_a_listener_heard_count_also_when_the_turn_is_over() -> None:
+    session = make()
+    start(session, "a")
+    report = ReportPlayback(turn_id="a", samples=480, underruns=2, underrun_ms=31.5)
+    assert session.receive(report) == [NotePlayed("a", 480), NoteUnderruns(2, 31.5)]
+    session.settle("a", Outcome.BROKEN)
+    assert session.receive(report) == [NoteUnderruns(2, 31.5)]
 
 
 def test_unknown_turns_are_named() -> None:

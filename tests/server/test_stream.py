@@ -498,3 +498,15 @@ async def test_wav_from_the_provider_matches_an_independent_reader() -> None:
         heard = await caller.speak(**NATIVE)
     assert heard.of("turn.started")[0]["audio"]["sample_rate"] == rate
     assert spoken(heard) == expected.tobytes()
+
+
+async def test_gaps_that_a_listener_heard_are_counted() -> None:
+    async with relay_to(whole(PCM_CLIP)) as (server, _), client(server) as caller:
+        heard = await caller.speak("Hello there.", turn_id="t")
+        assert heard.end["type"] == "turn.done"
+        await caller.send(type="playback.report", turn_id="t", samples=100, underruns=2, underrun_ms=30.5)
+        await caller.send(type="ping")
+        assert await caller.event() == {"type": "pong"}
+        found = server.relay.metrics.render().decode()
+    assert "relay_underruns_total 2.0" in found
+    assert "relay_underrun_seconds_total 0.0305" in found

@@ -158,12 +158,19 @@ class Turn:
             raise ValueError(f"a grant of {ms} ms; it must be more than 0")
         await self._send({"type": "flow.grant", "turn_id": self.turn_id, "ms": ms})
 
-    async def report_played(self, samples: int) -> None:
+    async def report_played(self, samples: int, *, underruns: int = 0, underrun_ms: float = 0.0) -> None:
         """Tells the relay how far the listener has heard, in samples from the start of the turn. May come after the
-        end of the turn, since playing ends after sending."""
-        if samples < 0:
-            raise ValueError(f"{samples} samples played; it must be 0 or more")
-        await self._send({"type": "playback.report", "turn_id": self.turn_id, "samples": samples})
+        end of the turn, since playing ends after sending.
+
+        `underruns` and `underrun_ms` are how often it had nothing to play since the last report, and how long
+        altogether: the relay counts them.
+        """
+        if min(samples, underruns, underrun_ms) < 0:
+            raise ValueError(
+                f"{samples} samples played, {underruns} underruns of {underrun_ms} ms; none may be negative"
+            )
+        gaps = {"underruns": underruns, "underrun_ms": underrun_ms} if underruns or underrun_ms else {}
+        await self._send({"type": "playback.report", "turn_id": self.turn_id, "samples": samples, **gaps})
 
     async def events(self) -> AsyncIterator[Event]:
         """Frames and events in the order in which the relay sent them. The end of the turn is `outcome`, not an

@@ -85,6 +85,9 @@ async def test_what_is_reported_of_underruns_is_what_the_ear_got(stage: Stage) -
     assert stats["underruns"] == len(gaps) == len(await stage.events("underrun"))
     assert stats["underrunMs"] == pytest.approx(sum(gaps) * 1000 / RATE_HZ)
     assert "stalled" in [event["state"] for event in await stage.events("state")]
+    told = [message for message in stage.network.told if message["type"] == "playback.report"]
+    assert sum(message.get("underruns", 0) for message in told) == len(gaps), "and the relay hears of each once"
+    assert sum(message.get("underrun_ms", 0) for message in told) == pytest.approx(sum(gaps) * 1000 / RATE_HZ)
 
 
 async def test_a_cancel_is_silence_and_the_next_turn_begins_clean(stage: Stage) -> None:
