@@ -33,9 +33,12 @@ export class Recording {
     const parts = [];
     let start = 0;
     for (const piece of this.#pieces) {
-      const part = floats ? new Float32Array(piece) : new Int16Array(piece);
-      if (start + part.length > from) parts.push(part.subarray(Math.max(0, from - start)));
-      start += part.length;
+      const length = piece.byteLength / (floats ? 4 : 2);
+      if (start + length > from) {
+        const part = floats ? new Float32Array(piece) : new Int16Array(piece);
+        parts.push(part.subarray(Math.max(0, from - start)));
+      }
+      start += length;
     }
     const joined = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
     let at = 0;
