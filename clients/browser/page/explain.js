@@ -54,3 +54,17 @@ export function explain(error) {
 function given(value) {
   return value !== null && value !== undefined && value !== "";
 }
+
+/** Why nothing is heard yet, or who speaks now, in words; null for what is newer than this page. */
+export function noticed(notice) {
+  switch (notice.type) {
+    case "turn.waiting":
+      return `Waiting for a place at ${notice.provider}`;
+    case "turn.progress":
+      return `${notice.provider}: ${notice.state}, ${(notice.waited_ms / 1000).toFixed(0)} s`;
+    case "turn.failover":
+      return `${notice.from} failed (${notice.code}); ${notice.to} goes on`;
+    default:
+      return null;
+  }
+}

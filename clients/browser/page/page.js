@@ -4,7 +4,7 @@ import { connect } from "../player/relay-player.js";
 import { Api, Refusal } from "./api.js";
 import { Choice } from "./choice.js";
 import { element, write } from "./element.js";
-import { explain } from "./explain.js";
+import { explain, noticed } from "./explain.js";
 import { curl, python } from "./program.js";
 import { Result } from "./result.js";
 import { Stage } from "./stage.js";
@@ -72,6 +72,9 @@ async function open() {
   made.addEventListener("state", ({ detail }) => made === player && showState(detail.state));
   made.addEventListener("connection", ({ detail }) => {
     if (made === player && !run) status(detail.connected ? "Ready" : "Not connected: it connects when you speak");
+  });
+  made.addEventListener("notice", ({ detail }) => {
+    if (heard?.turn === detail.turn) status(noticed(detail.notice) ?? at("status").textContent);
   });
   made.addEventListener("segment", ({ detail }) => stage.say(detail.segment.text));
   made.addEventListener("underrun", ({ detail }) => heard?.turn === detail.turn && heard.result.gap(detail.ms));

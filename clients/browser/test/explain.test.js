@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { explain } from "../page/explain.js";
+import { explain, noticed } from "../page/explain.js";
 
 test("an error is told in words, with the codes of all who said something", () => {
   const error = Object.assign(new Error("the provider refused"), {
@@ -28,4 +28,17 @@ test("what has no code of the relay's is told as well", () => {
   assert.equal(what, "Something went wrong.");
   assert.equal(codes, "");
   assert.deepEqual(facts, [["The relay says", "x is not a function"]]);
+});
+
+test("why nothing is heard yet is told in words, and what is not known is left alone", () => {
+  assert.equal(noticed({ type: "turn.waiting", provider: "breeze" }), "Waiting for a place at breeze");
+  assert.equal(
+    noticed({ type: "turn.progress", provider: "sauti", state: "queued", waited_ms: 2100 }),
+    "sauti: queued, 2 s",
+  );
+  assert.equal(
+    noticed({ type: "turn.failover", from: "breeze", to: "espeak", code: "provider_cut" }),
+    "breeze failed (provider_cut); espeak goes on",
+  );
+  assert.equal(noticed({ type: "turn.of_tomorrow" }), null);
 });

@@ -22,7 +22,7 @@ from relay.testing.fake_provider import FakeProvider, FakeRequest
 from relay.testing.scenarios import Clip, scenario, whole
 from relay.testing.script import Script, Send, Status
 from tests.server.harness import KEY as PROVIDER_KEY
-from tests.server.harness import config, serving
+from tests.server.harness import breeze, config, serving
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
 
@@ -400,6 +400,18 @@ async def test_when_the_relay_goes_the_page_says_so(browser: Browser) -> None:
             await visit.status("Ready")
             await running.aclose()
             await visit.status("Not connected: it connects when you speak")
+
+
+async def test_who_has_to_wait_for_a_place_is_told(browser: Browser) -> None:
+    async with FakeProvider(script) as fake:
+        narrow = config(fake.url, providers={"breeze": breeze(fake.url, max_concurrent=1)})
+        async with serving(narrow) as server, visiting(browser, server) as first, visiting(browser, server) as second:
+            for visit in (first, second):
+                await visit.status("Ready")
+            await first.speak("Please hold on.", until="Speaking")
+            await second.speak("And me?", until="Waiting for a place at breeze")
+            await first.page.keyboard.press("Escape")
+            await second.status("Done")
 
 
 # A turn of 300 words, a sample each, of which all but the last ten were heard.
