@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from relay.bench.processes import Running, listening
+from relay.bench.processes import CORES, Running, listening
 
 __all__ = ["MANY", "SERVE", "Running", "provider", "relay", "stay_off_the_relays_core"]
 
@@ -41,5 +41,5 @@ async def provider(*arguments: str, module: str = "bench.provider", cpu: int | N
 
 def stay_off_the_relays_core() -> None:
     """Listeners and provider share the other one, where there is another."""
-    if 1 in os.sched_getaffinity(0):
+    if 1 in CORES:
         os.sched_setaffinity(0, {1})

@@ -14,6 +14,8 @@ __all__ = ["Running", "listening"]
 
 READY = re.compile(r"istening on http://127\.0\.0\.1:(\d+)")
 START_TIMEOUT_S = 30
+# Those this program was given, before it kept itself to some of them. (Only Linux can say, and pin.)
+CORES = frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset[int]()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ async def listening(*command: str, environment: dict[str, str], cpu: int | None 
         env=environment,
         start_new_session=True,
     )
-    if cpu is not None and cpu in os.sched_getaffinity(0):
+    if cpu in CORES:
         os.sched_setaffinity(process.pid, {cpu})
     assert process.stderr is not None
     drain: asyncio.Task[None] | None = None

@@ -48,8 +48,10 @@ class Ticker:
         if self._timer is not None:
             self._timer.cancel()
         self._armed_tick = tick
-        delay_s = max(0.0, tick * self._tick_s - self._clock())
-        self._timer = asyncio.get_running_loop().call_later(delay_s, self._fire)
+        # uvloop rounds to its milliseconds. Asked for less than half of one it would call at once, too early, and so be
+        # asked again, ten times a tick: a quarter of the CPU of a relay that speaks 500 turns (measured 2026-11-20).
+        delay_ms = ceil((tick * self._tick_s - self._clock()) * 1000)
+        self._timer = asyncio.get_running_loop().call_later(max(0, delay_ms) / 1000, self._fire)
 
     def _fire(self) -> None:
         # A loop may call a little early: what is not due by our clock waits for its own tick.
