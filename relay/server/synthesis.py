@@ -20,9 +20,11 @@ from relay.providers.base import Reply
 from relay.providers.base_http import WordTime
 
 # A provider's chunk is decoded in slices, with the loop's other work in between, so that 64 KiB of MP3 at once (16 s of
-# speech) neither holds the loop for milliseconds nor overfills the outbox: a slice is at most about a second of audio.
-# The first slices of a reply are small, so that the first frame does not wait for the second half of its chunk.
-FIRST_SLICE_BYTES, SLICE_BYTES = 1024, 4096
+# speech) neither holds the loop for milliseconds nor overfills the outbox. The first slices of a reply are small, so
+# that the first frame does not wait for the second half of its chunk; then each is twice the one before, until one is
+# SLICE_MS of audio or the most bytes: for MP3 of 64 kbit/s that is 4 KiB, for PCM of 24 kHz 16 KiB.
+FIRST_SLICE_BYTES, MOST_SLICE_BYTES = 1024, 16 * 1024
+SLICE_MS = 400
 
 
 class TurnAudio:
@@ -104,7 +106,8 @@ async def decoded(
                 start += slice_bytes
                 if blocks:
                     heard = True
-                    slice_bytes = SLICE_BYTES
+                    if slice_bytes < MOST_SLICE_BYTES and _ms(blocks) < SLICE_MS:
+                        slice_bytes *= 2
                     yield blocks
                 if start >= len(piece):
                     break
@@ -121,6 +124,10 @@ async def decoded(
         raise _bad_audio(provider, str(error)) from error
     if not heard:
         raise _bad_audio(provider, "the reply holds no audio")
+
+
+def _ms(blocks: Sequence[Block]) -> float:
+    return sum(len(block.samples) * 1000 / block.sample_rate_hz for block in blocks)
 
 
 def _bad_audio(provider: str, reason: str) -> ProviderError:
