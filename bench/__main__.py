@@ -26,17 +26,17 @@ RUNS: dict[str, tuple[str, str | None]] = {
     "relay_ms": ("", "30"),
     "timings": ("", "2"),
     "memory": ("", "50"),
-    "load": ("", "pcm 50"),
-    "cancel": ("", "3 50"),
-    "slow_reader": ("", "4 20"),
-    "pacing": ("", "4"),
-    "soak": ("", "0.1"),
     "micro.send": ("", None),
     "micro.reframe": ("", None),
     "micro.mp3": ("", None),
     "micro.resample": ("", None),
     "micro.chunker": ("", None),
     "micro.builtin_voice": ("", None),
+    "load": ("", "pcm 50"),
+    "cancel": ("", "3 50"),
+    "pacing": ("", "4"),
+    "slow_reader": ("120", "4 20"),
+    "soak": ("10", "0.1"),
 }
 
 

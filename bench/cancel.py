@@ -18,7 +18,7 @@ from bench.listeners import Crowd, Ears, Listener
 from bench.processes import MANY, provider, relay, stay_off_the_relays_core
 
 SECONDS = 15
-TURNS = (0, 100, 500)
+TURNS = (0, 100, 400)
 CANCELLERS = 16
 LONG_S = 60
 SETTLE_S = 3.0

@@ -41,7 +41,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 SMALLEST = "smallest"
 TURNS = {
     SMALLEST: (100, 500, 1000),
-    "pcm": (100, 500, 1000),
+    "pcm": (100, 400, 750, 1000),
     "mp3": (100, 400),
     "mp3_44k_to_16k": (100, 300),
     "pcm_to_mulaw_8k": (100, 500),
