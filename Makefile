@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help serve demo test check format bench clean
+.PHONY: help serve demo test quick check format bench clean
 
 help:
 	@echo "make serve   environment, install, start the relay on 127.0.0.1:8765"
 	@echo "make demo    speak a sentence into hello.wav, no server needed"
 	@echo "make test    style, types and the whole test suite"
+	@echo "make quick   the tests that need neither processes nor a browser"
 	@echo "make check   style and types only"
 	@echo "make bench   the benchmarks behind the published figures"
 
@@ -37,6 +38,9 @@ check: $(VENV)/.dev
 # On all cores; a file's tests stay together.
 test: check
 	$(BIN)/pytest -n auto --dist loadfile
+
+quick: $(VENV)/.dev
+	$(BIN)/pytest -n auto --dist loadfile --ignore=tests/e2e --ignore=tests/clients/browser --ignore=tests/bench
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

@@ -76,8 +76,7 @@ class Turn:
     """Runs as one task, which its owner awaits and may cancel at any instant: cancelling closes the provider's side.
 
     `go` is set by the owner when the turn may be spoken: turns of a session are spoken one after the other, while the
-    next one's request is already under way. The owner sends what the turn puts into the outbox and tells it so by
-    `message` and `sent`.
+    next one's request is already under way. What the turn puts into the outbox leaves when `leave` says so.
     """
 
     def __init__(

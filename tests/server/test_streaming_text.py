@@ -194,10 +194,10 @@ async def test_an_error_of_the_provider_is_told_without_the_text(code: str, ours
 
 async def test_a_handshake_refused_is_the_turns_error() -> None:
     body = b'{"ok": false, "code": "GENERATION_CONCURRENCY_EXCEEDED", "detail": "Too many."}'
-    async with relay_to(Refuse(status=429, headers={"retry-after": "1"}, body=body)) as (server, _):
+    async with relay_to(Refuse(status=429, headers={"retry-after": "60"}, body=body)) as (server, _):
         async with client(server) as caller:
             heard = await caller.speak("Hello.")
-    assert (heard.end["code"], heard.end["retry_after_s"]) == ("provider_rate_limited", 1.0)
+    assert (heard.end["code"], heard.end["retry_after_s"]) == ("provider_rate_limited", 60.0)
     assert heard.end["provider"]["status"] == 429
     assert heard.frames == []
 
