@@ -15,7 +15,7 @@ from av.audio.codeccontext import AudioCodecContext
 from av.packet import Packet
 from numpy.typing import NDArray
 
-from relay.codecs.base import Block, CorruptAudioError, Samples, TruncatedAudioError, to_int16, to_mono
+from relay.codecs.base import Block, CorruptAudioError, TruncatedAudioError, to_int16, to_mono
 from relay.codecs.mp3_frames import FrameHeader, FrameSplitter, Mp3Frame
 from relay.codecs.mp3_info import read_info
 
@@ -98,7 +98,12 @@ class Mp3Decoder:
 
     def _join(self, run: list[Mp3Frame]) -> list[Block]:
         header = run[0].header
-        samples: Samples = np.concatenate([self._samples(frame) for frame in run])
+        # Each is copied before the next one is decoded: the codec keeps, for good, as many buffers as were ever in use.
+        samples = np.empty(sum(frame.header.samples for frame in run) * header.channels, np.float32)
+        end = 0
+        for frame in run:
+            start, end = end, end + frame.header.samples * header.channels
+            samples[start:end] = self._samples(frame)
         heard = self._leave_out.feed(to_int16(samples if header.channels == 1 else to_mono(samples)))
         return [Block(heard, header.sample_rate_hz)] if heard.size else []
 
