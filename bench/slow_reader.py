@@ -2,7 +2,8 @@
 
 The turn is ten minutes of speech, as fast as it is read. While its listener does not read for SECONDS: what the
 provider has sent, and the relay's memory, which must both stay as they are; then the lateness of TURNS neighbours at
-real time, beside that of the same neighbours before. At the end it reads on, and every sample must arrive.
+real time, beside that of the same neighbours before. At the end it reads on, and every sample must arrive. (The relay
+is told to be that patient: with its defaults it closes a listener that has not read for 30 s.)
 """
 
 import asyncio
@@ -83,7 +84,7 @@ async def neighbours_late_ms(server: Running, turns: int, seconds: float) -> lis
 async def measure(seconds: int, turns: int) -> None:
     async with (
         provider("pcm", str(LONG_S), "2", module="bench.streams") as source,
-        relay(source.url, **MANY) as server,
+        relay(source.url, **MANY, RELAY_LIMITS_SLOW_CLIENT_TIMEOUT_S=str(10 * seconds)) as server,
     ):
         await neighbours_late_ms(server, turns, 1.0)  # what the first turns cost once
         alone_ms = await neighbours_late_ms(server, turns, seconds / 2)
