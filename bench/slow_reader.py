@@ -3,7 +3,7 @@
 The turn is ten minutes of speech, as fast as it is read. While its listener does not read for SECONDS: what the
 provider has sent, and the relay's memory, which must both stay as they are; then the lateness of TURNS neighbours at
 real time, beside that of the same neighbours before. At the end it reads on, and every sample must arrive. (The relay
-is told to be that patient: with its defaults it closes a listener that has not read for 30 s.)
+is told to be that patient: by default it closes a listener that has not read for two minutes.)
 """
 
 import asyncio
