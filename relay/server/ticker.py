@@ -52,7 +52,7 @@ class Ticker:
             self._timer.cancel()
         self._armed_tick = tick
         # uvloop rounds to its steps. Asked for less than half of one it would call at once, too early, and so be
-        # asked again, ten times a tick: a quarter of the CPU of a relay that speaks 500 turns (measured 2026-11-20).
+        # asked again: 56,000 calls in 29 s where 7,000 are enough (500 turns, measured 2026-11-20).
         steps = max(0, ceil((tick * self._tick_s - self._clock()) / TIMER_STEP_S))
         self._timer = asyncio.get_running_loop().call_later(steps * TIMER_STEP_S, self._fire)
 

@@ -138,10 +138,10 @@ def test_stalls_of_the_loop_do_not_slow_it_and_the_lead_is_rebuilt() -> None:
     calm = [
         late
         for late, due in zip(sent.late_s, sent.due_s, strict=True)
-        if not any(end - STALL_S - TICK_S <= due <= end + TICK_S for end in sent.stalls_s)
+        if not any(end - STALL_S - TICK_S - TIMER_STEP_S <= due <= end + TICK_S for end in sent.stalls_s)
     ]
     assert len(calm) > 1000
-    assert max(calm) <= TICK_S + EXACT_S
+    assert max(calm) <= TICK_S + TIMER_STEP_S + EXACT_S
     assert sent.ran_dry == 0
 
 
