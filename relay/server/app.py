@@ -139,6 +139,8 @@ class Server:
             await asyncio.sleep(SWEEP_S)
             now_s = time.monotonic()
             self.relay.look()
+            if self._empty():
+                garbage.while_nobody_listens()
             for connection in list(self._routes.connections):
                 try:
                     connection.check(now_s)

@@ -17,3 +17,11 @@ def seldom() -> None:
     """To be called once, by a process that serves, when all is imported and ready."""
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
+
+
+def while_nobody_listens() -> None:
+    """To be called now and then while there is no session: a full pass, if sessions have come and gone since the last
+    one, disturbs nobody now."""
+    _, young_passes, middle_passes = gc.get_count()
+    if young_passes or middle_passes:
+        gc.collect()
