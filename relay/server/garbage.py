@@ -8,9 +8,9 @@ milliseconds at a time, more than a listener's lead at worst (measured 2026-11-2
 import gc
 
 # Frames come and go by reference count; what needs a pass is what ended sessions leave, about a thousand objects each.
-# So a young pass about every ten sessions, over in half a millisecond; a full one about every two thousand, whose
+# So a young pass about every ten sessions, over in half a millisecond; a full one about every five hundred, whose
 # garbage is some tens of megabytes at most.
-THRESHOLDS = (10_000, 5, 40)
+THRESHOLDS = (10_000, 5, 10)
 
 
 def seldom() -> None:
