@@ -27,16 +27,13 @@ from relay.providers.base_http import HttpRequest, Refusal
 from relay.providers.base_poll import Answer
 from relay.providers.drivers.http_attempt import Attempt, border_of, tracing
 from relay.providers.drivers.http_errors import Meaning
-from relay.providers.drivers.http_reply import REFUSAL_BYTES, HttpReply
+from relay.providers.drivers.http_reply import READ_BYTES, REFUSAL_BYTES, HttpReply
 from relay.providers.drivers.http_settings import HttpSettings
 
 __all__ = ["HttpDriver", "HttpSettings"]
 
-# What a listener that has stopped can make us hold: aiohttp pauses the socket above twice this (16 KiB, 0.3 s of 24 kHz
-# s16), after at most one read more.
-READ_BUFFER_BYTES = 8 * 1024
-# And what the kernel holds (Linux doubles it for its own bookkeeping). A window of 64 KiB carries 320 KB/s over a
-# round trip of 200 ms, six times real time; left alone the kernel takes up to 6 MB before the provider is slowed.
+# What the kernel holds of a reply (and Linux doubles it for its own bookkeeping). A window of 64 KiB carries 320 KB/s
+# over a round trip of 200 ms, six times real time; left alone the kernel takes up to 6 MB before anybody is slowed.
 RECEIVE_BUFFER_BYTES = 64 * 1024
 # TCP probes idle connections, so that one that a firewall forgot is found dead in the pool (after 35 s) and not by the
 # next sentence: seconds before the first probe, between probes, and how many.
@@ -84,7 +81,8 @@ class HttpDriver:
             headers={"User-Agent": f"speech-relay/{__version__}", "Accept-Encoding": "identity"},
             auto_decompress=False,
             trust_env=self._settings.trust_env,
-            read_bufsize=READ_BUFFER_BYTES,
+            # It stops reading the socket above twice this, after at most one read more.
+            read_bufsize=READ_BYTES,
             # Waiting is timed by the attempt and the reply: aiohttp's timers know neither phases nor a slow listener.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
             trace_configs=[tracing()],

@@ -18,6 +18,9 @@ from relay.providers.drivers.http_errors import ErrorBorder, Meaning
 
 # Of a reply that is no audio this much is read and shown to the adapter (the contract of `Refusal.body`).
 REFUSAL_BYTES = 64 * 1024
+# The most that is taken at once: 170 ms of 24 kHz s16. What more has come stays where it is, so that no more is read
+# from the socket; taken whole, up to 64 KiB of a provider that is ahead would be held here, and as much again behind.
+READ_BYTES = 8 * 1024
 # How often a waiting read is looked at. aiohttp leaves a read waiting for ever when it has closed the connection over
 # broken chunk framing (seen with 3.14.5); half a second of silence is then the price, not the whole stall timeout.
 WATCH_S = 0.5
@@ -27,7 +30,7 @@ class HttpReply:
     """The pieces of a 2xx reply, in order. Iterate once, by one task at a time.
 
     A fault in the middle (cut, stall) raises ProviderError after every byte that had arrived; `unwrap` is not flushed
-    then, for its end has not come. Held at a time: one read, at most what the connection's read buffer held.
+    then, for its end has not come. Held at a time: one read, READ_BYTES at most.
     """
 
     def __init__(
@@ -102,9 +105,12 @@ class HttpReply:
         if self._fault:
             raise self._fault
         content = self._response.content
+        if content.total_bytes > self.received_bytes:
+            # What is there already would be taken read after read, and the loop's other work wait for all of it.
+            await asyncio.sleep(0)
         self._watch.waiting_since_s = self._loop.time()
         try:
-            data = await content.readany()
+            data = await content.read(READ_BYTES)
         except Exception as fault:
             # aiohttp reports a cut before it hands out the bytes that came first; they are good audio.
             if not (data := arrived(content)):

@@ -22,7 +22,7 @@ from relay.providers.base_http import HttpRequest, Piece, Refusal, ReplyFacts, W
 from relay.providers.drivers import http, http_attempt
 from relay.providers.drivers.http import HttpDriver, HttpSettings
 from relay.providers.drivers.http_errors import ErrorBorder
-from relay.providers.drivers.http_reply import _Watch
+from relay.providers.drivers.http_reply import READ_BYTES, _Watch
 from relay.testing.audio import noise
 from relay.testing.fake_provider import Chooser, FakeProvider, in_turn
 from relay.testing.scenarios import SCENARIOS, Clip, error_reply, scenario, whole
@@ -379,13 +379,35 @@ async def test_a_reader_that_stops_stops_the_provider_and_is_no_stall() -> None:
         received = len(await anext(reply))  # type: ignore[arg-type]
         held = await at_rest(exchange) - received
         # Ours, one read of what the kernel held, the two kernel buffers (doubled by Linux), one write of the fake's.
-        bound = 2 * http.READ_BUFFER_BYTES + 2 * (2 * http.RECEIVE_BUFFER_BYTES) + 2 * (2 * 16384) + 4800
+        bound = 2 * READ_BYTES + 2 * (2 * http.RECEIVE_BUFFER_BYTES) + 2 * (2 * 16384) + 4800
         assert held <= bound
         async with asyncio.timeout(5):
             while exchange.sent_bytes <= 2 * bound:
                 received += len(await anext(reply))  # type: ignore[arg-type]
         assert not exchange.client_left
     assert received > bound
+
+
+async def test_what_has_come_is_taken_in_reads_of_a_bound_with_turns_of_the_loop_between() -> None:
+    async with (
+        speaking((Status(200, {"content-type": "audio/pcm"}), Send(noise(2.0)))) as (fake, driver),
+        driver.open(request(fake.url), Timings()) as reply,
+    ):
+        await at_rest(await fake.exchange(0))
+        turns, taken = 0, [await anext(reply)]
+
+        def turn() -> None:
+            nonlocal turns
+            turns += 1
+            loop.call_soon(turn)
+
+        loop = asyncio.get_running_loop()
+        loop.call_soon(turn)
+        taken += [piece async for piece in reply]
+    pieces = [piece for piece in taken if isinstance(piece, bytes)]
+    assert b"".join(pieces) == noise(2.0)
+    assert max(map(len, pieces)) == READ_BYTES
+    assert turns >= len(taken) - 1
 
 
 @pytest.mark.parametrize("name", ["endless_body", "stall_mid_stream"])
