@@ -1,8 +1,10 @@
 """From `turn.cancel` to `turn.cancelled`, as a listener sees it, while the relay is busy with others.
 
-Run: `python -m bench.cancel [SECONDS] [TURNS ...]`. TURNS are at real time, by listeners of one process; beside them
-some are cancelled at random instants, half of them at real time and half as fast as the socket takes them. Not one
-frame may come after `turn.cancelled`. `ping` is the same way there and back without anything to cancel: the floor.
+Run: `python -m bench.cancel [SECONDS] [TURNS ...]`. TURNS are at real time, heard by a process of their own
+(`bench.crowd`); beside them some are cancelled at random instants, half of them at real time and half as fast as the
+socket takes them. Those who cancel come before all others on their core, where the system allows it: what they wait for
+it is not the relay's. Not one frame may come after `turn.cancelled`. `ping` is the same way there and back without
+anything to cancel: the floor.
 """
 
 import asyncio
@@ -14,14 +16,13 @@ from typing import Any
 import uvloop
 
 from bench.figures import percentiles
-from bench.listeners import Crowd, Ears, Listener
-from bench.processes import MANY, provider, relay, stay_off_the_relays_core
+from bench.listeners import Ears, Listener
+from bench.processes import MANY, keep_punctual, provider, relay, stay_off_the_relays_core
 
 SECONDS = 15
 TURNS = (0, 100, 400)
 CANCELLERS = 16
 LONG_S = 60
-SETTLE_S = 3.0
 # How long a frame that should not come is waited for: the next turn begins after it.
 QUIET_S = 0.1
 PACED = {"mode": "realtime", "lead_ms": 200}
@@ -76,21 +77,14 @@ async def measure(turns: int, seconds: int) -> list[Caller]:
     async with (
         provider("pcm", str(LONG_S + seconds), "2", module="bench.streams") as source,
         relay(source.url, **MANY) as server,
+        provider(str(server.port), str(turns), module="bench.crowd"),
     ):
-        crowd = Crowd(server.port, lambda _, __: None)
-        listening = asyncio.create_task(crowd.listen())
-        await crowd.join(turns)
-        for ears in crowd.all:
-            ears.send(type="speak", text="Hello.", pacing=PACED)
-            await asyncio.sleep(SETTLE_S / turns)
         callers = [Caller(PACED if index % 2 else {"mode": "fast"}, index) for index in range(CANCELLERS)]
         for caller in callers:
             await caller.connect(server.port)
         async with asyncio.TaskGroup() as tasks:
             for caller in callers:
                 tasks.create_task(caller.call(time.monotonic() + seconds))
-        listening.cancel()
-        crowd.leave()
         return callers
 
 
@@ -105,6 +99,8 @@ def row(turns: int, callers: list[Caller]) -> str:
 
 def main(seconds: int = SECONDS, *turns: int) -> None:
     stay_off_the_relays_core()
+    if not keep_punctual():
+        print("this process may not come first on its core: what it waits there is counted too")
     print(f"{'':15} {'cancel to cancelled, ms':>26} {'ping to pong, ms':>17} {'frames':>8}")
     print(f"{'turns':>6} {'cancels':>8} {'p50':>8} {'p99':>8} {'max':>8} {'p50':>8} {'p99':>8} {'after':>8}")
     for count in turns or TURNS:

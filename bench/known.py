@@ -13,15 +13,38 @@ from typing import cast
 
 import uvloop
 
+from bench.processes import keep_punctual
 from relay.testing.known import Kind, known
-from relay.testing.script import Pause, Send, Status, end_of_body, framed, head
+from relay.testing.script import Pause, Send, Status, Step, end_of_body, framed, head
+
+# As long as a sentence may be of which the relay holds all that its listener may not have yet: of a longer one it reads
+# the last byte when there is room.
+SPEECH_MS = 1000
+
+
+def wire(kind: Kind) -> list[tuple[int, int]]:
+    """The script's steps as a reader of the socket sees them: milliseconds after the request, bytes there by then."""
+    steps: list[tuple[int, int]] = []
+    passed_s, there_bytes = 0.0, 0
+    for step in known(kind, SPEECH_MS).script:
+        if isinstance(step, Pause):
+            passed_s += step.seconds
+            continue
+        there_bytes += len(_on_the_wire(step))
+        steps.append((round(passed_s * 1000), there_bytes))
+    last_ms, _ = steps[-1]
+    return [*steps, (last_ms, there_bytes + len(end_of_body("chunked")))]
+
+
+def _on_the_wire(step: Step) -> bytes:
+    return head(step) if isinstance(step, Status) else framed(cast("Send", step).data, "chunked")
 
 
 class Known:
     """Answers every POST with the script, at its instants."""
 
     def __init__(self, kind: Kind) -> None:
-        self._script = known(kind).script
+        self._script = known(kind, SPEECH_MS).script
         self._instants: dict[str, dict[int, float]] = {}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -49,11 +72,12 @@ class Known:
                 continue
             # Before the write: the relay may have read it when the write returns.
             instants[round(passed_s * 1000)] = time.monotonic()
-            writer.write(head(step) if isinstance(step, Status) else framed(cast("Send", step).data, "chunked"))
+            writer.write(_on_the_wire(step))
         writer.write(end_of_body("chunked"))
 
 
 async def main(kind: str) -> None:
+    keep_punctual()
     server = await asyncio.start_server(Known(cast("Kind", kind)).serve, "127.0.0.1", 0)
     print(f"listening on http://127.0.0.1:{server.sockets[0].getsockname()[1]}", file=sys.stderr, flush=True)
     stop = asyncio.Event()

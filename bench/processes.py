@@ -7,7 +7,7 @@ from typing import Any
 
 from relay.bench.processes import CORES, Running, listening
 
-__all__ = ["MANY", "SERVE", "Running", "provider", "relay", "stay_off_the_relays_core"]
+__all__ = ["MANY", "SERVE", "Running", "keep_punctual", "provider", "relay", "stay_off_the_relays_core"]
 
 SERVE = ("-m", "relay", "serve", "--port", "0")
 # More sessions from one client than anybody would allow.
@@ -45,3 +45,18 @@ def stay_off_the_relays_core() -> None:
     """Listeners and provider share the other one, where there is another."""
     if 1 in CORES:
         os.sched_setaffinity(0, {1})
+
+
+def keep_punctual() -> bool:
+    """Lets this process run before others on its core whenever it has something to do; False where that is forbidden.
+
+    For one whose clock is the measure and that has little to do: what it waits for its core would count as the relay's.
+    The processes that it starts are not meant.
+    """
+    if not hasattr(os, "SCHED_FIFO"):
+        return False
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+    except PermissionError:
+        return False
+    return True

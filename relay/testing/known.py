@@ -39,9 +39,9 @@ class Known:
     silence_within_ms: float
 
 
-def known(kind: Kind) -> Known:
+def known(kind: Kind, speech_ms: int = SPEECH_MS) -> Known:
     """The reply in one encoding. For listeners at 24 kHz with frames of 20 ms: nothing is resampled."""
-    pcm = bytes(RATE_HZ * SILENCE_MS // 1000 * 2) + noise(SPEECH_MS / 1000)
+    pcm = bytes(RATE_HZ * SILENCE_MS // 1000 * 2) + noise(speech_ms / 1000)
     if kind == "mp3":
         packets = _mp3(pcm)
         audio, first_sample, first_frame = b"".join(packets), len(packets[0]), len(packets[0])
