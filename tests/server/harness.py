@@ -42,10 +42,20 @@ def config(provider_url: str = "http://127.0.0.1:9", **sections: Any) -> Config:
 
 
 @asynccontextmanager
-async def serving(settings: Config, **options: Any) -> AsyncIterator[Server]:
+async def serving(settings: Config, *, ahead: bool = False, **options: Any) -> AsyncIterator[Server]:
+    """A relay that is ready. Its local workers start when the first turn wants one, or, as elsewhere, `ahead` of it.
+
+    Two processes for each of hundreds of relays that never let them speak were half of what the tests cost.
+    """
     server = Server(settings, **options)
+    if not ahead:
+        server.relay.drivers.local.warm = _nothing  # type: ignore[method-assign]
     async with server.serving():
         yield server
+
+
+def _nothing(*modules: str) -> None:
+    """Warms none of them."""
 
 
 @asynccontextmanager
