@@ -4,8 +4,13 @@
 """
 
 import os
+import sys
 
 from hypothesis import settings
+
+# Compiled once for all: each xdist worker would compile all tests anew, and each relay that a test starts all of it.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # No deadline: a machine that is busy is not a failure.
 settings.register_profile("steady", derandomize=True, max_examples=40, deadline=None)
