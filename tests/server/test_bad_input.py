@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import socket
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -10,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from relay.config import LimitsConfig
 from relay.errors import Code
+from relay.server.app import Server
 from relay.testing.scenarios import PCM_CLIP, scenario
 from tests.server.harness import Client, client, relay_to
 
@@ -124,21 +127,38 @@ async def test_a_flood_of_messages_does_not_stop_the_neighbour() -> None:
         for _ in range(500):
             await flooder.send(type="text.append", text="x")
         await check_alive(neighbour)
+        flooder.websocket.transport.abort()  # a farewell would stand behind what it has not read
+
+
+def narrow(server: Server) -> socket.socket:
+    """A connection with little room for what nobody reads: the kernel of this machine may give it 30 MB by and by."""
+    connected = socket.socket()
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connected.connect(("127.0.0.1", server.port))
+    connected.setblocking(False)
+    return connected
+
+
+async def say_until_cut_off(server: Server, caller: Client, say: Callable[[], Awaitable[None]]) -> None:
+    """Reads nothing, and says it again and again; what is not taken at once only shows that somebody is busy."""
+    caller.websocket.transport.pause_reading()
+    with suppress(ConnectionClosed):
+        while server.relay.places.taken:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await say()
+                    await asyncio.sleep(0)  # the relay lives in this loop too
+    while server.relay.places.taken:
+        await asyncio.sleep(0.01)
+    caller.websocket.transport.abort()
 
 
 async def test_a_client_that_asks_and_never_reads_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers that nobody reads are bounded."""
     monkeypatch.setattr("relay.server.connection.CLOSE_TIMEOUT_S", 0.1)
     async with relay_to(scenario("ok")) as (server, _):
-        async with client(server, max_queue=1) as flooder:
-            flooder.websocket.transport.pause_reading()
-            with suppress(TimeoutError, ConnectionClosed):
-                while True:
-                    async with asyncio.timeout(0.5):
-                        await flooder.websocket.send("x" * 60_000)
-            while server.relay.places.taken:
-                await asyncio.sleep(0.01)
-            flooder.websocket.transport.abort()
+        async with client(server, max_queue=1, sock=narrow(server)) as flooder:
+            await say_until_cut_off(server, flooder, lambda: flooder.websocket.send("x" * 60_000))
         async with client(server) as neighbour:
             await check_alive(neighbour)
 
@@ -148,16 +168,13 @@ async def test_a_client_that_opens_turns_and_never_reads_is_cut_off(monkeypatch:
     monkeypatch.setattr("relay.server.connection.CLOSE_TIMEOUT_S", 0.1)
     monkeypatch.setattr("relay.server.outbox.MAX_URGENT", 3)
     async with relay_to(scenario("ok")) as (server, _):
-        async with client(server, max_queue=1) as flooder:
-            flooder.websocket.transport.pause_reading()
-            with suppress(TimeoutError, ConnectionClosed):
-                for _ in range(20_000):
-                    async with asyncio.timeout(0.5):
-                        await flooder.send(type="speak", text="Hello.")
-                        await flooder.send(type="turn.cancel")
-            while server.relay.places.taken:
-                await asyncio.sleep(0.01)
-            flooder.websocket.transport.abort()
+        async with client(server, max_queue=1, sock=narrow(server)) as flooder:
+
+            async def begin_and_cancel() -> None:
+                await flooder.send(type="speak", text="Hello.")
+                await flooder.send(type="turn.cancel")
+
+            await say_until_cut_off(server, flooder, begin_and_cancel)
         async with client(server) as neighbour:
             await check_alive(neighbour)
         assert b"relay_turns 0.0" in server.relay.metrics.render()
@@ -183,7 +200,8 @@ async def test_session_close_cancels_and_closes_1000() -> None:
         await exchange.left()
 
 
-async def test_an_idle_session_is_closed() -> None:
+async def test_an_idle_session_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relay.server.app.SWEEP_S", 0.02)
     async with (
         relay_to(scenario("ok"), limits=LimitsConfig(idle_timeout_s=0.1)) as (server, _),
         client(server) as caller,
@@ -196,7 +214,8 @@ async def test_an_idle_session_is_closed() -> None:
         assert await caller.close_code() == (1008, "idle_timeout")
 
 
-async def test_a_client_that_stops_reading_for_too_long_is_closed() -> None:
+async def test_a_client_that_stops_reading_for_too_long_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relay.server.app.SWEEP_S", 0.02)
     limits = LimitsConfig(slow_client_timeout_s=0.2)
     async with relay_to(scenario("endless_body"), limits=limits) as (server, fake), client(server, max_queue=1) as slow:
         await slow.send(type="speak", text="Hello.")
