@@ -1,6 +1,7 @@
 """What a Content-Type says about audio. It is a hint: this file never sees a byte of the audio itself."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from relay.core.formats import AudioFormat, Container, Encoding
 
@@ -58,6 +59,7 @@ class MediaType:
     text: bool
 
 
+@lru_cache(maxsize=64)  # a provider says the same of all its replies
 def read_media_type(content_type: str | None, asked: AudioFormat | None) -> MediaType:
     """Reads a Content-Type. Its parameters win over `asked`; a type or parameter that makes no sense says nothing."""
     name, *rest = (content_type or "").lower().split(";")

@@ -52,6 +52,12 @@ _NO_WHITE_SPACE = dict.fromkeys(_WHITE_SPACE)
 _JSON = re.compile(rb"""\{\s*("|\}?\s*\Z)|\[\s*(["{]|\Z)|"([A-Za-z]|\Z)""")
 _HTML = (b"<!doctype", b"<html", b"<?xml")
 
+# What all of the above may begin with. Headerless audio mostly begins otherwise, and its first frame need not wait for
+# every pattern to be tried: 25 us in a loop, several times that when the code was not in use just before.
+_TELLING_STARTS = frozenset(byte for _, pattern in _MAGICS_WITH_FRAMES for byte in pattern[0]).union(
+    _BYTE_ORDER_MARK[:1], _WHITE_SPACE, b'{["<'
+)
+
 
 class NotAudioError(CorruptAudioError):
     """Text came instead of audio. `head` is how it begins, at most HEAD_BYTES_MAX bytes; the message quotes none."""
@@ -126,6 +132,8 @@ class SniffingDecoder:
     def _recognise(self, *, ended: bool) -> Container | None:
         """The container of the head; None when it takes more bytes to tell, or when it is text."""
         head, hints = self._head, self._hints
+        if head[0] not in _TELLING_STARTS and Container.RAW in hints and not hints.said_text:
+            return self._fallback()
         undecided = False
         for container, pattern in _MAGICS_WITH_FRAMES if self._mp3_expected else _MAGICS:
             fit = _fit(head, pattern)

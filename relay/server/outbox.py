@@ -93,6 +93,10 @@ class Outbox:
     async def put(self, owner: Owner, contents: Iterable[Content]) -> None:
         """Adds to the queue, then waits until there is room for more. Cancelled while waiting, what was added stays."""
         self.put_nowait(owner, contents)
+        await self.room()
+
+    async def room(self) -> None:
+        """Waits until more may be put."""
         if not self._room.is_set():
             await self._room.wait()
 

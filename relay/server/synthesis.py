@@ -75,9 +75,13 @@ class TurnAudio:
                 self._before_samples = self.position
                 self._fed_samples, self._fed_rate_hz = 0, block.sample_rate_hz
             self._fed_samples += len(block.samples)
-            self._onset.feed(block)
             frames += self._chain.feed(block)
         return frames
+
+    def listen(self, blocks: Sequence[Block]) -> None:
+        """Looks for the first audible sample in what has been fed: apart, so that no frame waits for it."""
+        for block in blocks:
+            self._onset.feed(block)
 
     def flush(self) -> list[Frame]:
         """The end of the turn: what the resampler and the last frame hold."""

@@ -121,6 +121,7 @@ class Turn:
         self.frame_ms = settings.audio.frame_ms
         if settings.audio.sample_rate != NATIVE:
             self._form = settings.audio.resolve(settings.audio.sample_rate)
+            self._audio = TurnAudio(self._form)
 
     # What the client says.
 
@@ -162,7 +163,7 @@ class Turn:
         await self.go.wait()
         # A turn without text still says what its format would have been; a turn that failed before its audio does not.
         announced = self._announce() if error is None else []
-        last = self._audio.flush() if self._audio else []
+        last = self._audio.flush() if self._audio and self.pacer else []
         await self._outbox.put(self, [*announced, *last, End(error)])
 
     async def _conversed(self, given: StreamedText) -> bool:
@@ -248,9 +249,12 @@ class Turn:
                 contents += audio.feed(piece)
                 request.audio_ms = audio.ms_of(audio.position - start)
                 made_s, held_s = audio.ms_of(audio.position) / 1000, self._outbox.held_ms / 1000
-                self.timings.leading_silence_ms = audio.leading_silence_ms
                 self.timings.margin.audio_came(made_s, held_s, self._clock())
-                await self._put(contents)
+                # What can leave has left when this returns; all else can wait for it.
+                self._outbox.put_nowait(self, contents)
+                audio.listen(piece)
+                self.timings.leading_silence_ms = audio.leading_silence_ms
+                await self._outbox.room()
         assert start is not None, "a reply without audio is an error"
         rest: list[Content] = [self._timed(words, start)] if words else []
         await self._put([*rest, *[self._begin(text) for text in passed.rest()]])
@@ -264,12 +268,13 @@ class Turn:
         await self._outbox.put(self, contents)
 
     def _announce(self, native_rate_hz: int = UNKNOWN_NATIVE_RATE_HZ) -> list[Content]:
-        """Fixes the format when it is first needed; for a native turn only then `turn.started` can be told."""
-        if self._audio is not None:
+        """Begins the schedule when it is first needed; for a native turn only then its format and `turn.started` can
+        be told."""
+        if self.pacer is not None:
             return []
         late = self._form is None
         form = self._form = self._form or self.settings.audio.resolve(native_rate_hz)
-        self._audio = TurnAudio(form)
+        self._audio = self._audio or TurnAudio(form)
         self.pacer = Pacer(
             self.settings.pacing, form, window_ms=self.settings.window_ms, not_before_s=self._playing_until_s()
         )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from relay.codecs import open_decoder, wav_header
+from relay.codecs import open_decoder, sniff, wav_header
 from relay.codecs.base import Block, CorruptAudioError, TruncatedAudioError
 from relay.codecs.mp3 import Mp3Decoder
 from relay.codecs.sniff import HEAD_BYTES_MAX, NotAudioError, SniffingDecoder
@@ -395,3 +395,13 @@ def test_every_cut_has_the_same_outcome(
 ) -> None:
     data = start + rest
     assert outcome(make, drawn.draw(cuts_of(data))) == outcome(make, [data])
+
+
+@given(make=st.sampled_from(MAKERS), start=st.sampled_from([b"", *STARTS]), rest=st.binary(min_size=1, max_size=30))
+def test_a_first_byte_that_tells_nothing_has_the_outcome_of_all_patterns(
+    make: Callable[[], SniffingDecoder], start: bytes, rest: bytes
+) -> None:
+    quick = outcome(make, [start + rest])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sniff, "_TELLING_STARTS", range(256))
+        assert outcome(make, [start + rest]) == quick

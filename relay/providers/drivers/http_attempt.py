@@ -128,11 +128,12 @@ class Attempt:
         try:
             await reply.pull()
             first_byte_s = monotonic()
-            self._phase = _Phase.FIRST_PIECE
-            self._patience.reschedule(self._deadline_s)
             reply.allow_silence(self._settings.stall_timeout_s)
-            while not (reply.has_piece or reply.ended):
-                await reply.pull()
+            if not (reply.has_piece or reply.ended):
+                self._phase = _Phase.FIRST_PIECE
+                self._patience.reschedule(self._deadline_s)
+                while not (reply.has_piece or reply.ended):
+                    await reply.pull()
             if not reply.has_piece:
                 # Not retried: most often the text had nothing in it to be spoken, and the next reply is as empty.
                 raise self._border.error(Meaning(Code.BAD_AUDIO, "sent no audio", retryable=False))

@@ -145,8 +145,9 @@ class _Watch:
 
     def allow(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._timer.cancel()
-        self._timer = self._loop.call_later(min(WATCH_S, timeout_s), self._look)
+        if timeout_s < WATCH_S:  # else the next look is early enough
+            self._timer.cancel()
+            self._timer = self._loop.call_later(timeout_s, self._look)
 
     def stop(self) -> None:
         self._timer.cancel()
