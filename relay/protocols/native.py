@@ -1,4 +1,5 @@
-"""The native protocol, `relay.v1`: JSON text messages <-> commands and events. Binary frames are made by the server.
+"""The native protocol, `relay.v1`: JSON text messages -> commands, and by `native_events` events -> messages. Binary
+frames are made by the server.
 
 Decoding is strict: a wrong type or an unknown field is an error that names the field and what is valid, because a
 misspelt setting that is silently ignored costs its author an hour. Texts and keys are never quoted in an error.
@@ -10,11 +11,21 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from relay.core import events
-from relay.core.events import Command, Event, TurnRequest
-from relay.core.formats import AudioRequest, FrameFormat
-from relay.errors import ClientError, Code, ProviderError, RelayError
+from relay.core.events import Command, TurnRequest
+from relay.errors import ClientError, Code
+from relay.protocols.native_events import NAME, error_fields, http_error, send
 
-NAME = "relay.v1"
+__all__ = [
+    "NAME",
+    "SpeechBody",
+    "TokenBody",
+    "error_fields",
+    "http_error",
+    "receive",
+    "receive_speech",
+    "receive_token",
+    "send",
+]
 
 # A reply to a message that cannot be understood quotes at most this much of a field's value.
 MAX_QUOTED_CHARS = 40
@@ -183,7 +194,6 @@ _BY_TYPE = {str(kind.__struct_config__.tag): kind for kind in _MESSAGES}
 _DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Message)
 _SPEECH_DECODER = msgspec.json.Decoder(SpeechBody)
 _TOKEN_DECODER = msgspec.json.Decoder(TokenBody)
-_ENCODER = msgspec.json.Encoder()
 
 S = TypeVar("S")
 
@@ -220,167 +230,12 @@ def _body(decoder: "msgspec.json.Decoder[S]", kind: type[Struct], body: bytes) -
         raise ClientError(Code.INVALID_MESSAGE, "the body is not JSON; send one JSON object") from None
 
 
-def send(event: Event) -> bytes:
-    """One event -> the text message that tells it, as UTF-8 JSON."""
-    return _ENCODER.encode(_fields(event))
-
-
-def error_fields(error: RelayError) -> dict[str, Any]:
-    """The fields of an error, the same on the WebSocket and over HTTP."""
-    fields: dict[str, Any] = {"code": error.code, "message": error.message, "retryable": error.retryable}
-    if error.retry_after_s is not None:
-        fields["retry_after_s"] = error.retry_after_s
-    if isinstance(error, ProviderError):
-        fields["provider"] = _present(
-            name=error.provider.name,
-            status=error.provider.status,
-            code=error.provider.code,
-            message=error.provider.message,
-            request_id=error.provider.request_id,
-        )
-    return fields
-
-
-def http_error(error: RelayError) -> bytes:
-    """The JSON body of a refusal over HTTP; the status is `error.code.http_status`."""
-    return _ENCODER.encode({"error": error_fields(error)})
-
-
-def _fields(event: Event) -> dict[str, Any]:
-    match event:
-        case events.SessionReady():
-            return _session_ready(event)
-        case events.TurnStarted():
-            return {
-                "type": "turn.started",
-                "turn_id": event.turn_id,
-                "turn_index": event.turn_index,
-                "provider": event.provider,
-                "voice": event.voice,
-                **_present(model=event.model),
-                "audio": _resolved_audio(event.form),
-            }
-        case events.TurnWaiting():
-            return {"type": "turn.waiting", "turn_id": event.turn_id, "provider": event.provider}
-        case events.TurnProgressed():
-            return {
-                "type": "turn.progress",
-                "turn_id": event.turn_id,
-                "provider": event.provider,
-                "state": event.state,
-                "waited_ms": event.waited_ms,
-            }
-        case events.TurnFailedOver():
-            return {
-                "type": "turn.failover",
-                "turn_id": event.turn_id,
-                "from": event.from_provider,
-                "to": event.to_provider,
-                "voice": event.voice,
-                "code": event.code,
-                "at_sample": event.at_sample,
-            }
-        case events.AudioStarted():
-            return {"type": "audio.started", "turn_id": event.turn_id, "ttfa_ms": event.ttfa_ms}
-        case events.SegmentStarted():
-            return {
-                "type": "text.segment",
-                "turn_id": event.turn_id,
-                "index": event.index,
-                "text": event.text,
-                "start_sample": event.start_sample,
-            }
-        case events.WordsTimed():
-            return {"type": "text.words", "turn_id": event.turn_id, "words": event.words}
-        case events.TextPaused():
-            return {"type": "text.paused", "turn_id": event.turn_id, "pending_chars": event.pending_chars}
-        case events.TextResumed():
-            return {"type": "text.resumed", "turn_id": event.turn_id, "pending_chars": event.pending_chars}
-        case events.TurnDone():
-            return {
-                "type": "turn.done",
-                "turn_id": event.turn_id,
-                "frames": event.frames,
-                "samples": event.samples,
-                "padding_samples": event.padding_samples,
-                "duration_ms": event.duration_ms,
-                "text_chars": event.text_chars,
-                "timings": event.timings,
-                "provider_ids": event.provider_ids,
-            }
-        case events.TurnCancelled():
-            return {
-                "type": "turn.cancelled",
-                "turn_id": event.turn_id,
-                "frames": event.frames,
-                "samples_sent": event.samples_sent,
-                **_present(samples_played=event.samples_played),
-                "text_sent": event.text_sent,
-                "timings": event.timings,
-            }
-        case events.Failed():
-            return {"type": "error", **error_fields(event.error), **_present(turn_id=event.turn_id)}
-        case events.Pong():
-            return {"type": "pong", **_present(id=event.id)}
-        case events.SessionClosing():
-            return {"type": "session.closing", "reason": event.reason, "retryable": event.retryable}
-
-
-def _session_ready(event: events.SessionReady) -> dict[str, Any]:
-    limits, defaults = event.limits, event.defaults
-    return {
-        "type": "session.ready",
-        "session_id": event.session_id,
-        "protocol": NAME,
-        "limits": {
-            "max_message_bytes": limits.max_message_bytes,
-            "max_turn_chars": limits.max_turn_chars,
-            "max_open_turns": limits.max_open_turns,
-            "idle_timeout_s": limits.idle_timeout_s,
-        },
-        "defaults": {
-            "provider": defaults.provider,
-            "voice": defaults.voice,
-            "audio": _wanted_audio(defaults.audio),
-            "pacing": {"mode": defaults.pacing.mode, "lead_ms": defaults.pacing.lead_ms},
-        },
-    }
-
-
-def _wanted_audio(audio: AudioRequest) -> dict[str, Any]:
-    return {
-        "encoding": audio.encoding,
-        "sample_rate": audio.sample_rate,
-        "channels": audio.channels,
-        "frame_ms": audio.frame_ms,
-        "tail": audio.tail,
-        "header": audio.header,
-    }
-
-
-def _resolved_audio(form: FrameFormat) -> dict[str, Any]:
-    return {
-        "encoding": form.audio.encoding,
-        "sample_rate": form.audio.sample_rate_hz,
-        "channels": form.audio.channels,
-        "frame_ms": form.frame_ms,
-        "frame_samples": form.frame_samples,
-        "frame_bytes": form.frame_bytes,
-        "tail": form.tail,
-        "header": form.header,
-    }
-
-
 def _given(fields: Struct | None) -> dict[str, Any]:
     """The fields a client gave, and only those."""
     if fields is None:
         return {}
     pairs = ((name, getattr(fields, name)) for name in fields.__struct_fields__)
     return {name: value for name, value in pairs if value is not UNSET}
-
-
-def _present(**fields: Any) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 class _Head(Struct):
