@@ -34,6 +34,7 @@ from relay.server.permit import EVERYTHING, Permit
 from relay.server.relay import Relay
 from relay.server.sender import SOCKET_HIGH_WATER_BYTES, Sender
 from relay.server.turn import Turn
+from relay.server.untraced import untrace
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,10 @@ class Socket(web.WebSocketResponse):
             error = ClientError(CLOSE_REASONS[code], "the message is not UTF-8" if code == 1007 else too_big)
             await self.send_frame(native.send(Failed(error=error)), WSMsgType.TEXT)
             message = error.code.encode()
-        return await super().close(code=code, message=message, drain=drain)
+        closed = await super().close(code=code, message=message, drain=drain)
+        if (failure := self.exception()) is not None:
+            untrace(failure)  # it is kept, and so would be what it came through: this socket
+        return closed
 
 
 class Connection:

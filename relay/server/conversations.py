@@ -63,7 +63,7 @@ class Conversations:
                 await self._converse(candidate, provider, given, passed, timings)
             except ProviderError as error:
                 again = candidate.budget.waits_out(error, deadline_s)
-                if passed.heard or not (again or self._candidates.replace(candidate, error)):
+                if passed.heard or not (again or self._candidates.replace(candidate, error, self._hooks.on_failover)):
                     raise
                 given.rewind()
                 self._taken.again()

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from relay.errors import RelayError
 from relay.providers.base_dialogue import Conversation
 from relay.server.text import Mark, StreamedText
+from relay.server.untraced import UNTRACED
 
 
 class PassedText:
@@ -59,11 +60,12 @@ async def converse(
     """
     failure: RelayError | None = None
     try:
-        async with asyncio.TaskGroup() as tasks:
-            passing = tasks.create_task(_pass_on(text, conversation, passed))
-            await carry(conversation, passed)
-            # The provider has ended the turn: it has all the text, or the driver would have raised.
-            passing.cancel()
+        with UNTRACED:
+            async with asyncio.TaskGroup() as tasks:
+                passing = tasks.create_task(_pass_on(text, conversation, passed))
+                await carry(conversation, passed)
+                # The provider has ended the turn: it has all the text, or the driver would have raised.
+                passing.cancel()
     except ExceptionGroup as group:
         errors, bugs = group.split(RelayError)
         if errors is None or bugs is not None:

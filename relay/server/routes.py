@@ -17,6 +17,7 @@ from relay.server.http_speech import speech
 from relay.server.http_tokens import mint
 from relay.server.relay import Relay
 from relay.server.tokens import Tokens
+from relay.server.untraced import UNTRACED, untrace
 
 log = logging.getLogger(__name__)
 
@@ -137,10 +138,12 @@ class Routes:
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every refusal has the error body of the protocol."""
     try:
-        return await handler(request)
+        with UNTRACED:
+            return await handler(request)
     except RelayError as error:
         return _refusal(error)
     except web.HTTPException as error:
+        untrace(error)  # aiohttp keeps it with the request
         if error.status < 400:
             raise
         message = f"{request.method} {request.path}: {error.reason}"

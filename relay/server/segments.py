@@ -16,6 +16,7 @@ from relay.providers.base import Driver, Reply
 from relay.server.budget import AHEAD, NOW
 from relay.server.converse import PassedText
 from relay.server.text import TurnText
+from relay.server.untraced import UNTRACED, untrace
 from relay.server.upstream import Candidate, Candidates, opened
 
 # The segment being spoken and the one after it, whose request is under way so that no gap stands between the two. Each
@@ -33,6 +34,8 @@ class SegmentHooks:
     on_wait: Callable[[], None]
     # How far the provider is with the segment that the listener waits for, and after how many seconds.
     on_progress: Callable[[Progress, float], None]
+    # Who failed, who has taken its place, and why.
+    on_failover: Callable[[Candidate, Candidate, ProviderError], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +75,21 @@ class Segments:
         slots = asyncio.Semaphore(OPEN_SEGMENTS)
         before = asyncio.Event()
         before.set()
-        async with asyncio.TaskGroup() as tasks:
-            while True:
-                await slots.acquire()
-                text = await given.next()
-                if text is None:
-                    return
-                after = asyncio.Event()
-                if speakable(text):
-                    segment = _Segment(text, spoken, self._clock())
-                    tasks.create_task(self._speak(segment, timings, before, after, slots))
-                    spoken += 1
-                else:
-                    tasks.create_task(self._pass_over(text, before, after, slots))
-                before = after
+        with UNTRACED:
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    await slots.acquire()
+                    text = await given.next()
+                    if text is None:
+                        return
+                    after = asyncio.Event()
+                    if speakable(text):
+                        segment = _Segment(text, spoken, self._clock())
+                        tasks.create_task(self._speak(segment, timings, before, after, slots))
+                        spoken += 1
+                    else:
+                        tasks.create_task(self._pass_over(text, before, after, slots))
+                    before = after
 
     async def _pass_over(
         self, text: str, before: asyncio.Event, after: asyncio.Event, slots: asyncio.Semaphore
@@ -106,8 +110,9 @@ class Segments:
         """Speaks one segment when the one before it has been; opens the provider's side at once."""
         self.open += 1
         try:
-            while not await self._spoken_by(self._candidates.current, segment, timings, before):
-                pass
+            with UNTRACED:
+                while not await self._spoken_by(self._candidates.current, segment, timings, before):
+                    pass
         finally:
             self.open -= 1
         after.set()
@@ -138,9 +143,12 @@ class Segments:
         except RelayError as error:
             # What was being spoken before it is delivered first.
             await before.wait()
-            if not isinstance(error, ProviderError) or not self._candidates.replace(candidate, error):
+            if not isinstance(error, ProviderError):
+                raise
+            if not self._candidates.replace(candidate, error, hooks.on_failover):
                 raise
             if not passed.heard:
                 return False
+            untrace(error)
             self.truncated = self.truncated or error
         return True

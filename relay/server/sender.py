@@ -51,9 +51,10 @@ class Sender:
         self._send()
 
     def close(self) -> None:
-        """Sends nothing any more; idempotent."""
+        """Sends nothing any more, and lets go of its owner; idempotent."""
         self.outbox.close()
         self._transport = None
+        self._ended = _nothing_ends
 
     async def run(self) -> None:
         try:
@@ -73,8 +74,9 @@ class Sender:
                 self._held_up = False
                 self._send()
         except ConnectionError:
-            # The client is gone; the reader is told so by the socket.
-            await self._socket.close()
+            pass
+        # The client is gone; the reader is told so by the socket.
+        await self._socket.close()
 
     def _send(self) -> None:
         """Sends all that may leave now, in as few writes as the socket's bound allows: a write is a system call, and
@@ -129,6 +131,10 @@ class Sender:
             else:
                 pieces.append(_text(item))
         return pieces
+
+
+def _nothing_ends(turn: Turn, end: End) -> Event:
+    raise AssertionError("what was closed sends nothing")
 
 
 def _text(event: Event) -> bytes:

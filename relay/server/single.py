@@ -1,7 +1,7 @@
 """One turn without a session: what `POST /v1/speech` and `relay say` speak with."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from types import TracebackType
 from typing import Self
 
@@ -35,8 +35,7 @@ class SingleTurn:
         self._end: RelayError | str = "disconnected"
         [opened] = self._checked(StartTurn(request=request))
         assert isinstance(opened, OpenTurn), "starting a turn opens one"
-        self._id = opened.turn_id
-        self.turn = Turn(opened.checked, self._outbox, on_taken=self._taken)
+        self.turn = Turn(opened.checked, self._outbox, on_taken=_noted_by(self._session, opened.turn_id))
         self.turn.go.set()
 
     async def __aenter__(self) -> Self:
@@ -53,6 +52,7 @@ class SingleTurn:
         else:
             self._relay.turn_ended(self.turn, self._end)
         self._task.cancel()
+        self._outbox.drop(self.turn)  # what waits there holds the turn, and the turn the outbox
         await asyncio.wait([self._task])
 
     def append(self, text: str) -> None:
@@ -88,5 +88,10 @@ class SingleTurn:
                     raise error
         return effects
 
-    def _taken(self, chars: int) -> None:
-        self._session.taken(self._id, chars)
+
+def _noted_by(session: Session, turn_id: str) -> Callable[[int], None]:
+    # Not a method: the turn would hold who holds it.
+    def taken(chars: int) -> None:
+        session.taken(turn_id, chars)
+
+    return taken

@@ -38,6 +38,7 @@ from relay.server.segments import SegmentHooks, Segments
 from relay.server.spoken import SpokenText
 from relay.server.synthesis import TurnAudio, decoded
 from relay.server.text import StreamedText, Taken, TurnText
+from relay.server.untraced import untrace
 from relay.server.upstream import Candidate, Candidates
 
 log = logging.getLogger(__name__)
@@ -100,18 +101,13 @@ class Turn:
         self._outbox = outbox
         self._clock = clock
         self._playing_until_s = playing_until_s
-        self._candidates = Candidates(settings.candidates, self._tell_failover)
+        self._candidates = Candidates(settings.candidates)
         self._taken = Taken(on_taken)
         self._text: TurnText | StreamedText
         self._text = StreamedText(on_taken=self._taken) if settings.speech.streaming_text else self._cut_text()
         self._spoken = SpokenText()
-        self._hooks = SegmentHooks(
-            carry=self._carry,
-            pass_over=self._pass_over,
-            on_wait=self._tell_waiting,
-            on_progress=self._tell_progress,
-        )
-        self._segments = Segments(self._candidates, settings.driver, self._hooks, clock=clock)
+        # While it runs.
+        self._segments: Segments | None = None
         self._told_waiting = False
         self._reports = Reports()
         self._granted_ms = 0
@@ -148,29 +144,40 @@ class Turn:
     async def run(self) -> None:
         """Speaks until all text is spoken or something fails; the last thing put into the outbox is an End."""
         error: RelayError | None = None
+        hooks = SegmentHooks(
+            carry=self._carry,
+            pass_over=self._pass_over,
+            on_wait=self._tell_waiting,
+            on_progress=self._tell_progress,
+            on_failover=self._tell_failover,
+        )
+        segments = self._segments = Segments(self._candidates, self.settings.driver, hooks, clock=self._clock)
         try:
-            if isinstance(given := self._text, StreamedText) and not await self._conversed(given):
+            if isinstance(given := self._text, StreamedText) and not await self._conversed(given, hooks):
                 self._text = self._cut_text()
                 given.pour(self._text)
             if isinstance(self._text, TurnText):
-                await self._segments.speak(self._text, self.timings)
+                await segments.speak(self._text, self.timings)
         except* RelayError as group:
             error = first_error(group)
+            untrace(error)
         except* Exception:
             log.exception("turn failed by a bug", extra={"provider": self.provider_name})
             error = InternalError()
-        error = error or self._segments.truncated
+        finally:
+            self._segments = None
+        error = error or segments.truncated
         await self.go.wait()
         # A turn without text still says what its format would have been; a turn that failed before its audio does not.
         announced = self._announce() if error is None else []
         last = self._audio.flush() if self._audio and self.pacer else []
         await self._outbox.put(self, [*announced, *last, End(error)])
 
-    async def _conversed(self, given: StreamedText) -> bool:
+    async def _conversed(self, given: StreamedText, hooks: SegmentHooks) -> bool:
         """Whether all text was spoken in a conversation; else it is to be spoken in segments."""
         assert self.settings.dialogues is not None, "who streams text has a driver for it"
         conversations = Conversations(
-            *(self._candidates, self.settings.dialogues, self._hooks, self._taken), clock=self._clock
+            *(self._candidates, self.settings.dialogues, hooks, self._taken), clock=self._clock
         )
         return await conversations.speak(given, self.timings)
 
@@ -327,7 +334,7 @@ class Turn:
     @property
     def waits_for_text(self) -> bool:
         """Nothing is being spoken, and nothing will be before the client gives more text or ends it."""
-        return self._text.waiting and not self._segments.open
+        return self._text.waiting and not (self._segments and self._segments.open)
 
     @property
     def text_chars(self) -> int:

@@ -25,23 +25,20 @@ class Candidate:
 class Candidates:
     """Who speaks a turn now, and who goes on if that one fails, in order. One that failed is not tried again."""
 
-    def __init__(
-        self,
-        candidates: tuple[Candidate, ...],
-        on_failover: Callable[[Candidate, Candidate, ProviderError], None],
-    ) -> None:
-        """`on_failover` is told who failed, who has taken its place, and why."""
+    def __init__(self, candidates: tuple[Candidate, ...]) -> None:
         self.current, *self._others = candidates
-        self._on_failover = on_failover
 
-    def replace(self, failed: Candidate, error: ProviderError) -> bool:
-        """Whether there is another one for what comes after a failure."""
+    def replace(
+        self, failed: Candidate, error: ProviderError, tell: Callable[[Candidate, Candidate, ProviderError], None]
+    ) -> bool:
+        """Whether there is another one for what comes after a failure. `tell` is told who failed, who has taken its
+        place, and why."""
         if self.current is not failed:
             return True  # an earlier segment's failure has replaced it
         if not self._others:
             return False
         self.current = self._others.pop(0)
-        self._on_failover(failed, self.current, error)
+        tell(failed, self.current, error)
         return True
 
 

@@ -95,6 +95,7 @@ async def test_only_the_segment_that_is_waited_for_is_told_of() -> None:
         pass_over=nothing,
         on_wait=lambda: None,
         on_progress=lambda state, waited_s: states.append((state, waited_s)),
+        on_failover=lambda *_: None,
     )
     provider = JobProvider()
     speaker = Candidate(provider=provider, speech=provider.resolve(Wanted()), budget=ProviderBudget("fake"))
@@ -105,7 +106,7 @@ async def test_only_the_segment_that_is_waited_for_is_told_of() -> None:
     class Given:
         next = given.get
 
-    segments = Segments(Candidates((speaker,), lambda *_: None), driver, hooks)
+    segments = Segments(Candidates((speaker,)), driver, hooks)
     async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
         tasks.create_task(segments.speak(Given(), TurnTimings()))  # type: ignore[arg-type]
         while len(driver.told) < 2:

@@ -99,6 +99,7 @@ class HttpReply:
         # Not `release()`, which is for a body that has been read.
         self._response.close()
         self._pieces.clear()
+        self._fault = None
 
     async def _read(self) -> bytes:
         """What has arrived, waiting if nothing has; empty at the clean end."""
