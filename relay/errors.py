@@ -105,3 +105,15 @@ class InternalError(RelayError):
 
     def __init__(self, message: str = "internal error; the relay's log has the details") -> None:
         super().__init__(Code.INTERNAL, message)
+
+
+def untrace(error: BaseException) -> None:
+    """Takes away the traceback of an error, and those of the errors that led to it.
+
+    For errors that are expected, whose message is all that anybody wants: a traceback holds all that was at work where
+    the error was raised, and where that holds the error in turn, it stays until the garbage collector looks for it.
+    """
+    behind: BaseException | None = error
+    while behind is not None and behind.__traceback__ is not None:
+        behind.__traceback__ = None
+        behind = behind.__cause__ or behind.__context__

@@ -27,14 +27,13 @@ from relay.core.effects import (
 from relay.core.events import Event, Failed, SessionClosing, SessionReady
 from relay.core.pacer import AT_ONCE_S
 from relay.core.session import Outcome, Session
-from relay.errors import ClientError, Code, LimitError, RelayError
+from relay.errors import ClientError, Code, LimitError, RelayError, untrace
 from relay.protocols import native
 from relay.server.outbox import CloseSocket, End, OutboxFull, Urgent, WsPong
 from relay.server.permit import EVERYTHING, Permit
 from relay.server.relay import Relay
 from relay.server.sender import SOCKET_HIGH_WATER_BYTES, Sender
 from relay.server.turn import Turn
-from relay.server.untraced import untrace
 
 log = logging.getLogger(__name__)
 

@@ -12,6 +12,7 @@ from relay.providers.base_dialogue import DialogueDriver, StreamingProvider, tak
 from relay.server.converse import PassedText, converse
 from relay.server.segments import SegmentHooks
 from relay.server.text import Mark, StreamedText, Taken
+from relay.server.untraced import UNTRACED
 from relay.server.upstream import Candidate, Candidates
 
 
@@ -60,7 +61,8 @@ class Conversations:
                 return True
             passed = PassedText()
             try:
-                await self._converse(candidate, provider, given, passed, timings)
+                with UNTRACED:
+                    await self._converse(candidate, provider, given, passed, timings)
             except ProviderError as error:
                 again = candidate.budget.waits_out(error, deadline_s)
                 if passed.heard or not (again or self._candidates.replace(candidate, error, self._hooks.on_failover)):

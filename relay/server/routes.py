@@ -9,7 +9,7 @@ from secrets import token_hex
 import msgspec
 from aiohttp import web
 
-from relay.errors import ClientError, Code, InternalError, LimitError, RelayError
+from relay.errors import ClientError, Code, InternalError, LimitError, RelayError, untrace
 from relay.protocols import native
 from relay.server.connection import Connection
 from relay.server.door import Caller, Door
@@ -17,7 +17,7 @@ from relay.server.http_speech import speech
 from relay.server.http_tokens import mint
 from relay.server.relay import Relay
 from relay.server.tokens import Tokens
-from relay.server.untraced import UNTRACED, untrace
+from relay.server.untraced import UNTRACED
 
 log = logging.getLogger(__name__)
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from relay.core.events import Progress
 from relay.core.text.chunker import speakable
 from relay.core.timings import Timings, TurnTimings
-from relay.errors import ProviderError, RelayError
+from relay.errors import ProviderError, RelayError, untrace
 from relay.providers.base import Driver, Reply
 from relay.server.budget import AHEAD, NOW
 from relay.server.converse import PassedText
 from relay.server.text import TurnText
-from relay.server.untraced import UNTRACED, untrace
+from relay.server.untraced import UNTRACED
 from relay.server.upstream import Candidate, Candidates, opened
 
 # The segment being spoken and the one after it, whose request is under way so that no gap stands between the two. Each

@@ -12,6 +12,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from relay.core.events import Event
 from relay.core.frames import Frame
+from relay.errors import untrace
 from relay.protocols import native
 from relay.server.outbox import CloseSocket, End, Item, Outbox, WsPong
 from relay.server.ticker import Ticker
@@ -73,9 +74,10 @@ class Sender:
                 self._look.clear()
                 self._held_up = False
                 self._send()
-        except ConnectionError:
-            pass
-        # The client is gone; the reader is told so by the socket.
+        except ConnectionError as error:
+            untrace(error)  # aiohttp keeps it where sending waited
+        # The client is gone; the reader is told so by the socket. Not told within the clause above: the socket keeps
+        # what goes wrong in closing, and that would keep the error and this task.
         await self._socket.close()
 
     def _send(self) -> None:

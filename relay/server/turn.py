@@ -26,7 +26,7 @@ from relay.core.frames import Frame, pack_header
 from relay.core.pacer import AT_ONCE_S, NEVER_S, Pacer
 from relay.core.text.chunker import DEFAULT, ChunkPolicy, TextChunker
 from relay.core.timings import Report, Stage, Timings, TurnTimings
-from relay.errors import InternalError, ProviderError, RelayError
+from relay.errors import InternalError, ProviderError, RelayError, untrace
 from relay.providers.base import Driver, Provider, Reply, Speech
 from relay.providers.base_dialogue import DialogueDriver
 from relay.providers.base_http import WordTime
@@ -38,7 +38,6 @@ from relay.server.segments import SegmentHooks, Segments
 from relay.server.spoken import SpokenText
 from relay.server.synthesis import TurnAudio, decoded
 from relay.server.text import StreamedText, Taken, TurnText
-from relay.server.untraced import untrace
 from relay.server.upstream import Candidate, Candidates
 
 log = logging.getLogger(__name__)

@@ -9,17 +9,9 @@ collector finds it. Nobody reads these tracebacks: of expected errors only the m
 import asyncio
 from types import TracebackType
 
-from relay.errors import RelayError
+from relay.errors import RelayError, untrace
 
 EXPECTED = (asyncio.CancelledError, RelayError)
-
-
-def untrace(error: BaseException) -> None:
-    """Takes away the traceback of an error, and those of the errors that led to it."""
-    behind: BaseException | None = error
-    while behind is not None and behind.__traceback__ is not None:
-        behind.__traceback__ = None
-        behind = behind.__cause__ or behind.__context__
 
 
 class Untraced:

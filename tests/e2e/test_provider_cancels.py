@@ -14,7 +14,7 @@ from relay.testing.script import Repeat, Script, Stall, Status
 from tests.e2e.faults import CHOSEN, PLACES, Place, be_patient, relay_to_faulty, soon, text_of
 from tests.e2e.products import House, Product, Service, answer, greet_as_bland, relay_to, started
 from tests.server.harness import Client, client
-from tests.server.held import held, nothing_more_than
+from tests.server.held import nothing_left
 
 JOBS = tuple(product for product in CHOSEN if product.delivery == "job")
 SOCKETS = tuple(product for product in CHOSEN if product.delivery == "socket")
@@ -32,19 +32,18 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 async def a_listener(house: House, product: Product) -> AsyncIterator[Client]:
     """One who says what to speak; when it has been left, the relay holds no more than before, and asks nothing more."""
     be_patient(house)
-    before = held()
-    async with client(house.server) as caller:
-        own: dict[str, Any] = {"voice": "it"} if product.provider == "breeze" else {}
-        await caller.send(type="speak", turn_id="t", text=text_of("it"), options=product.options, **own)
-        yield caller
-    fakes = (house.api, house.files)
-    for fake in fakes:
-        await fake.idle()
-    asked = [len(fake.exchanges) for fake in fakes]
-    for fake in fakes:
-        fake.drop_connections()
-        await fake.connected(0)
-    await nothing_more_than(before)
+    async with nothing_left():
+        async with client(house.server) as caller:
+            own: dict[str, Any] = {"voice": "it"} if product.provider == "breeze" else {}
+            await caller.send(type="speak", turn_id="t", text=text_of("it"), options=product.options, **own)
+            yield caller
+        fakes = (house.api, house.files)
+        for fake in fakes:
+            await fake.idle()
+        asked = [len(fake.exchanges) for fake in fakes]
+        for fake in fakes:
+            fake.drop_connections()
+            await fake.connected(0)
     assert [len(fake.exchanges) for fake in fakes] == asked
     assert not any(budget.taken or budget.waiting for budget in house.server.relay.budgets.values())
 

@@ -31,7 +31,7 @@ from tests.e2e.products import (
     told_text,
 )
 from tests.server.harness import Heard, client
-from tests.server.held import held, nothing_more_than
+from tests.server.held import nothing_left
 
 DONE, CANCELLED = "turn.done", "turn.cancelled"
 REJECTED, AUTH, MISSING = Code.PROVIDER_REJECTED, Code.PROVIDER_AUTH, Code.VOICE_NOT_FOUND
@@ -144,18 +144,17 @@ async def test_every_fault_has_its_end_and_leaves_nothing(place: Place, caplog: 
     ends: dict[str, str] = {}
     with caplog.at_level(logging.DEBUG):
         async with relay_to_faulty(place, queue_timeout_s=0.2) as (faulty, house):
-            before = held()
-            await play(faulty, house, side_by_side, ends)
-            be_patient(house, 0.3)
-            await play(faulty, house, STALLS, ends)
-            be_patient(house)
-            for name in one_by_one:
-                await play(faulty, house, (name,), ends)
-            for fake in (house.api, house.files):
-                await fake.idle()
-                fake.drop_connections()
-                await fake.connected(0)
-            await nothing_more_than(before)
+            async with nothing_left():
+                await play(faulty, house, side_by_side, ends)
+                be_patient(house, 0.3)
+                await play(faulty, house, STALLS, ends)
+                be_patient(house)
+                for name in one_by_one:
+                    await play(faulty, house, (name,), ends)
+                for fake in (house.api, house.files):
+                    await fake.idle()
+                    fake.drop_connections()
+                    await fake.connected(0)
             assert not house.server.relay.places.taken
             assert not any(budget.taken or budget.waiting for budget in house.server.relay.budgets.values())
             metrics = await metrics_of(house)
@@ -302,13 +301,12 @@ async def test_every_fault_of_a_socket_too(product: Product, caplog: pytest.LogC
 
     with caplog.at_level(logging.DEBUG):
         async with relay_to(product, service, scene=play_scene) as house:
-            before = held()
-            for name in SCENES:
-                be_patient(house, 0.2 if "stall" in name else PATIENCE_S)
-                ends[name] = await end_of(place, house, name)
-            house.api.drop_connections()
-            await house.api.connected(0)
-            await nothing_more_than(before)
+            async with nothing_left():
+                for name in SCENES:
+                    be_patient(house, 0.2 if "stall" in name else PATIENCE_S)
+                    ends[name] = await end_of(place, house, name)
+                house.api.drop_connections()
+                await house.api.connected(0)
             metrics = await metrics_of(house)
     assert ends == {name: str(end) for name, end in {**SCENES, **SPECIAL_SCENES[product.provider]}.items()}
     for told in (logged(caplog), metrics):

@@ -1,9 +1,12 @@
-"""What a process holds: tasks and open files; and that it does not become more."""
+"""What a process holds: tasks and open files; that it does not become more, and that nothing is left over."""
 
 import asyncio
 from collections import Counter
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+
+from tests.server.cycles import left_in_cycles
 
 PATIENCE_S = 5.0
 
@@ -18,7 +21,17 @@ def held() -> tuple[list[str], list[str]]:
     return tasks, sorted(files)
 
 
-async def nothing_more_than(before: tuple[list[str], list[str]]) -> None:
+@asynccontextmanager
+async def nothing_left() -> AsyncIterator[None]:
+    """When left, no more is held than before, and nothing of the relay's waits for the garbage collector."""
+    before = held()
+    with left_in_cycles() as left:
+        yield
+        await _nothing_more_than(before)
+    assert not left, "these refer to themselves in a circle"
+
+
+async def _nothing_more_than(before: tuple[list[str], list[str]]) -> None:
     """Waits until no more is held than before; what is, is named."""
     try:
         async with asyncio.timeout(PATIENCE_S):

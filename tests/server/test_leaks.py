@@ -1,4 +1,5 @@
-"""Whatever a provider or a client does, afterwards the relay holds no task, socket or request more than before.
+"""Whatever a provider or a client does, afterwards the relay holds no task, socket or request more than before, and
+what it had made is gone without the garbage collector.
 
 Every case runs beside a neighbour, whose turn has to be exact.
 """
@@ -20,7 +21,7 @@ from relay.testing.fake_provider import FakeProvider, FakeRequest
 from relay.testing.scenarios import PCM_CLIP, SCENARIOS, scenario
 from relay.testing.script import Script
 from tests.server.harness import Client, client, relay_to
-from tests.server.held import held, nothing_more_than
+from tests.server.held import nothing_left
 
 # Longer than a loaded machine takes to answer at once, and short enough to wait for a dozen times.
 HTTP = HttpConfig(retries=0, first_byte_timeout_s=0.3, stall_timeout_s=0.3, connect_timeout_s=1)
@@ -59,15 +60,14 @@ async def unharmed(
     async with relay_to(choose, **{"http": HTTP, **sections}) as (server, fake):
         for budget in server.relay.budgets.values():
             budget.timeout_s = BUSY_S
-        before = held()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(neighbour(server))
-            yield server, fake
-        await fake.idle()
-        # Connections that wait for the next request are meant to stay; these are not counted.
-        fake.drop_connections()
-        await fake.connected(0)
-        await nothing_more_than(before)
+        async with nothing_left():
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(neighbour(server))
+                yield server, fake
+            await fake.idle()
+            # Connections that wait for the next request are meant to stay; these are not counted.
+            fake.drop_connections()
+            await fake.connected(0)
         assert not server.relay.places.taken
         await neighbour(server)
 

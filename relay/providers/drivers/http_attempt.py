@@ -15,7 +15,7 @@ import aiohttp
 from yarl import URL
 
 from relay.core.timings import Stage, Timings
-from relay.errors import Code, ProviderError
+from relay.errors import Code, ProviderError, untrace
 from relay.providers.base_http import HttpRequest, Refusal
 from relay.providers.base_poll import Answer
 from relay.providers.drivers.http_errors import ErrorBorder, Meaning, is_stale_connection
@@ -239,7 +239,8 @@ async def _refusal_body(response: aiohttp.ClientResponse) -> bytes:
         async with asyncio.timeout(REFUSAL_TIMEOUT_S):
             while len(body) < REFUSAL_BYTES and (piece := await response.content.readany()):
                 body += piece
-    except (aiohttp.ClientError, OSError):
+    except (aiohttp.ClientError, OSError) as error:
+        untrace(error)  # aiohttp keeps it where the read waited
         # Cut or too slow (TimeoutError is an OSError): the status has been said, and so has part of the reason.
         body += arrived(response.content)
     return bytes(body[:REFUSAL_BYTES])

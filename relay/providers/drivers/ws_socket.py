@@ -10,7 +10,7 @@ from collections.abc import Callable
 import aiohttp
 from yarl import URL
 
-from relay.errors import Code, ProviderError
+from relay.errors import Code, ProviderError, untrace
 from relay.providers.base_dialogue import Dialogue, DialogueRequest, Heard, Ready, SocketAddress
 from relay.providers.base_http import Refusal, ReplyFacts
 from relay.providers.drivers.http_attempt import border_of
@@ -191,8 +191,9 @@ async def refuse_unless_upgraded(
         async with asyncio.timeout(REFUSAL_TIMEOUT_S):
             while len(body) < REFUSAL_BYTES and (piece := await response.content.readany()):
                 body += piece
-    except (aiohttp.ClientError, OSError):
-        pass  # cut or too slow (TimeoutError is an OSError): the status has been said
+    except (aiohttp.ClientError, OSError) as error:
+        # Cut or too slow (TimeoutError is an OSError): the status has been said.
+        untrace(error)  # aiohttp keeps it where the read waited
     finally:
         response.close()
     headers = {name.lower(): value for name, value in response.headers.items()}
