@@ -9,7 +9,7 @@ from typing import NoReturn
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from playwright.async_api import Browser, Error, async_playwright
+from playwright.async_api import Browser, Error, Page, async_playwright
 
 from relay.config import ServerConfig
 from tests.clients.browser.proxy import Network
@@ -80,16 +80,27 @@ async def site(browser: Browser) -> AsyncIterator[tuple[Network, str, str]]:
         await runner.cleanup()
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def tab(browser: Browser) -> AsyncIterator[Page]:
+    """What the tests of a module that need nobody new load their page into, one after the other: a page of its own is
+    a process of its own, half a second of a core."""
+    async with await browser.new_context() as context:
+        yield await context.new_page()
+
+
 @pytest_asyncio.fixture(loop_scope="module")
-async def stage(browser: Browser, site: tuple[Network, str, str]) -> AsyncIterator[Stage]:
+async def stage(tab: Page, site: tuple[Network, str, str]) -> AsyncIterator[Stage]:
     network, page_url, relay_url = site
     network.calm()
-    context = await browser.new_context()
-    page = await context.new_page()
     errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    await page.goto(f"{page_url}/page/index.html")
-    await page.wait_for_function("window.kit !== undefined")
-    yield Stage(page, network, page_url, relay_url)
-    await context.close()
+
+    def keep(error: Error) -> None:
+        errors.append(str(error))
+
+    tab.on("pageerror", keep)
+    await tab.goto(f"{page_url}/page/index.html")
+    await tab.wait_for_function("window.kit !== undefined")
+    yield Stage(tab, network, page_url, relay_url)
+    tab.remove_listener("pageerror", keep)
+    await tab.goto("about:blank")
     assert not errors, errors

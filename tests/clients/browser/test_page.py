@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,15 +62,27 @@ class Visit:
     asked: list[str] = field(default_factory=list)
     sent: list[dict[str, Any]] = field(default_factory=list)
     told: list[dict[str, Any]] = field(default_factory=list)
+    _hears: dict[str, Callable[[Any], None]] = field(default_factory=dict)
 
     async def open(self) -> None:
-        page = self.page
-        page.set_default_timeout(PATIENCE_MS)
-        page.on("console", lambda message: self.complaints.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", lambda request: self.asked.append(request.url))
-        page.on("websocket", self._listen)
-        await page.goto(f"http://127.0.0.1:{self.server.port}/")
+        self.page.set_default_timeout(PATIENCE_MS)
+        self._hears = {
+            "console": lambda message: self.complaints.append(message.text) if message.type == "error" else None,
+            "pageerror": lambda error: self.complaints.append(str(error)),
+            "request": lambda request: self.asked.append(request.url),
+            "websocket": self._listen,
+        }
+        for event, hear in self._hears.items():
+            self.page.on(event, hear)  # type: ignore[call-overload]
+        await self.page.goto(f"http://127.0.0.1:{self.server.port}/")
+
+    async def leave(self) -> None:
+        """Nobody but the relay was asked for anything; what comes from here on is another visit's."""
+        for event, hear in self._hears.items():
+            self.page.remove_listener(event, hear)
+        await self.page.goto("about:blank")
+        hosts = {urlsplit(url).netloc for url in self.asked if not url.startswith(("data:", "blob:"))}
+        assert hosts == {f"127.0.0.1:{self.server.port}"}
 
     def _listen(self, websocket: WebSocket) -> None:
         self.asked.append(websocket.url)
@@ -110,22 +122,23 @@ async def server() -> AsyncIterator[Server]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def visit(browser: Browser, server: Server) -> AsyncIterator[Visit]:
-    async with visiting(browser, server) as visited:
-        await visited.status("Ready")
-        yield visited
-        assert not visited.complaints, visited.complaints
+async def visit(tab: Page, server: Server) -> AsyncIterator[Visit]:
+    visited = Visit(tab, server)
+    await visited.open()
+    await visited.status("Ready")
+    yield visited
+    await visited.leave()
+    assert not visited.complaints, visited.complaints
 
 
 @asynccontextmanager
 async def visiting(browser: Browser, server: Server, **context: Any) -> AsyncIterator[Visit]:
-    """A visit by somebody new. Whatever happens in it, nobody but the relay is asked for anything."""
+    """A visit by somebody new, who knows no key and has this window."""
     async with await browser.new_context(**context) as fresh:
         visited = Visit(await fresh.new_page(), server)
         await visited.open()
         yield visited
-        hosts = {urlsplit(url).netloc for url in visited.asked if not url.startswith(("data:", "blob:"))}
-        assert hosts == {f"127.0.0.1:{server.port}"}
+        await visited.leave()
 
 
 async def test_a_text_is_spoken_and_its_times_are_those_that_the_relay_told(visit: Visit) -> None:
@@ -393,7 +406,8 @@ async def test_behind_keys_it_asks_for_one_and_keeps_it_to_itself(browser: Brows
             await visit.status("A key is needed")
 
 
-async def test_when_the_relay_goes_the_page_says_so(browser: Browser) -> None:
+async def test_when_the_relay_goes_the_page_says_so(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relay.server.app.FAREWELL_S", 0.1)
     async with AsyncExitStack() as running:
         gone = await running.enter_async_context(relay())
         async with visiting(browser, gone) as visit:
@@ -428,10 +442,14 @@ LONG_TURN = """async () => {
 }"""
 
 
-async def test_of_a_long_text_the_lines_around_the_word_that_is_heard_are_seen(visit: Visit) -> None:
-    await visit.page.set_viewport_size({"width": 320, "height": 640})
-    edges = await visit.page.evaluate(LONG_TURN)
+async def test_of_a_long_text_the_lines_around_the_word_that_is_heard_are_seen(
+    browser: Browser, server: Server
+) -> None:
+    async with visiting(browser, server, viewport={"width": 320, "height": 640}) as visit:
+        await visit.status("Ready")
+        edges = await visit.page.evaluate(LONG_TURN)
     assert edges == sorted(edges)
+    assert not visit.complaints, visit.complaints
 
 
 async def test_the_policy_is_in_force(visit: Visit) -> None:

@@ -261,6 +261,7 @@ async def test_a_page_in_the_background_goes_on_speaking(stage: Stage) -> None:
     ended = await stage.heard(*turns)
     assert [end["value"]["samples"] for end in ended] == [samples(400)] * 3
     explain(await stage.captured(), [spoken(n, 400, *await stage.gaps(turn)) for n, turn in enumerate(turns)])
+    await other.close()
 
 
 async def test_closing_ends_all(stage: Stage) -> None:
