@@ -1,11 +1,15 @@
-"""How hypothesis looks for counter-examples: the same ones in every run, so that a red run is about the change.
+"""What holds for all tests: bytecode, garbage, and how hypothesis looks for counter-examples.
+
+It looks at the same ones in every run, so that a red run is about the change.
 
 `HYPOTHESIS_PROFILE=thorough pytest` looks further, and elsewhere each time.
 """
 
+import gc
 import os
 import sys
 
+import pytest
 from hypothesis import settings
 
 # Compiled once for all: each xdist worker would compile all tests anew, and each relay that a test starts all of it.
@@ -16,3 +20,11 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 settings.register_profile("steady", derandomize=True, max_examples=40, deadline=None)
 settings.register_profile("thorough", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _short_passes() -> None:
+    """What is there as a module's tests begin is there at the end: each look for garbage would visit thousands of
+    collected tests again."""
+    gc.collect()
+    gc.freeze()

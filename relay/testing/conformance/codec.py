@@ -84,8 +84,10 @@ def check_blocks(blocks: Sequence[Block]) -> None:
 
 def runs_of(blocks: Sequence[Block]) -> list[Run]:
     """The audio, however it was cut: what a comparison needs."""
-    kinds = groupby(blocks, lambda block: (block.sample_rate_hz, block.samples.dtype.name))
-    return [(rate_hz, dtype, b"".join(block.samples.tobytes() for block in kin)) for (rate_hz, dtype), kin in kinds]
+    kinds = groupby(blocks, lambda block: (block.sample_rate_hz, block.samples.dtype))
+    return [
+        (rate_hz, dtype.name, b"".join(block.samples.tobytes() for block in kin)) for (rate_hz, dtype), kin in kinds
+    ]
 
 
 def blocks_of(samples: Samples, rate_hz: int) -> dict[str, Sequence[Block]]:

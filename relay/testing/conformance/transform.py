@@ -6,7 +6,7 @@ This file does not know what the pieces are.
 """
 
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from relay.core.transform import Transform
@@ -44,8 +44,7 @@ def check_transform(
 def _run(transform: Transform[In, Out], pieces: Sequence[In], name: str) -> list[Out]:
     came: list[Out] = []
     at_once: list[bytes] = []
-    for call in (*(_feeding(transform, piece) for piece in pieces), transform.flush):
-        outputs = call()
+    for outputs in _outputs(transform, pieces):
         assert isinstance(outputs, Sequence), f"cut as {name}, {type(outputs).__name__} came, which is no sequence"
         came += outputs
         at_once += map(pickle.dumps, outputs)
@@ -54,8 +53,11 @@ def _run(transform: Transform[In, Out], pieces: Sequence[In], name: str) -> list
     return came
 
 
-def _feeding(transform: Transform[In, Out], piece: In) -> Callable[[], Sequence[Out]]:
-    return lambda: transform.feed(piece)
+def _outputs(transform: Transform[In, Out], pieces: Sequence[In]) -> Iterator[Sequence[Out]]:
+    """What comes of each call."""
+    for piece in pieces:
+        yield transform.feed(piece)
+    yield transform.flush()
 
 
 def _check_apart(

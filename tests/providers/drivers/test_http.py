@@ -36,14 +36,6 @@ SOURCE = SourceFormat(container=Container.RAW, pcm=AudioFormat(encoding=Encoding
 QUICK = HttpSettings(first_byte_timeout_s=0.15, stall_timeout_s=0.15, open_timeout_s=2.0, retries=0, backoff_s=0.1)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _fast_collection() -> Iterator[None]:
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @pytest.fixture(autouse=True)
 def _nothing_left_open() -> Iterator[None]:
     """What was not closed warns when it is collected, and a warning fails the test."""

@@ -33,14 +33,6 @@ QUICK = HttpSettings(first_byte_timeout_s=0.3, stall_timeout_s=0.15, open_timeou
 PATIENT_S = 5.0
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _fast_collection() -> Iterator[None]:
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 @pytest.fixture(autouse=True)
 def _nothing_left_open() -> Iterator[None]:
     """What was not closed warns when it is collected, and a warning fails the test."""
