@@ -23,6 +23,7 @@ from relay.protocols import native
 from relay.providers.base import ProviderSettings
 from relay.providers.catalog import PROVIDERS
 from relay.providers.table import table
+from relay.server.app import Server
 from tests.server.harness import client, serving
 
 ROOT = Path(__file__).parent.parent
@@ -214,26 +215,38 @@ def _objects(block: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in block.splitlines()]
 
 
-PROGRAMS = [
-    pytest.param(program, id=f"{ids(page)}-{number}")
+PROGRAMS = {
+    f"{ids(page)}-{number}": program
     for page in PAGES
     for number, program in enumerate(blocks(page, "python"))
     if ADDRESS in program
-]
+}
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-async def test_programs_run(program: str, tmp_path: Path) -> None:
+async def test_programs_run(tmp_path: Path) -> None:
+    """All at once: several speak as fast as one listens."""
+    assert len(PROGRAMS) > 5
     async with serving(Config(server=ServerConfig(port=0))) as server:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", program.replace(ADDRESS, f"127.0.0.1:{server.port}")),
-            cwd=tmp_path,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        said, complaint = await process.communicate()
-    assert process.returncode == 0, complaint.decode()
-    assert said
+        run = {
+            name: run_alone(program, tmp_path / str(at), server) for at, (name, program) in enumerate(PROGRAMS.items())
+        }
+        outcomes = dict(zip(run, await asyncio.gather(*run.values()), strict=True))
+    for name, (status, said, complaint) in outcomes.items():
+        assert status == 0, f"{name}: {complaint.decode()}"
+        assert said, name
+
+
+async def run_alone(program: str, folder: Path, server: Server) -> tuple[int | None, bytes, bytes]:
+    """A program of a page, in a folder of its own: exit status, standard output, standard error."""
+    folder.mkdir()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program.replace(ADDRESS, f"127.0.0.1:{server.port}")),
+        cwd=folder,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    said, complaint = await process.communicate()
+    return process.returncode, said, complaint
 
 
 async def test_the_back_end_of_the_tokens_page_makes_tokens(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -80,7 +80,7 @@ class Product:
         seed = sum(text.encode())
         if self.packing == "mp3":
             return MP3[: (4 + seed % 7) * MP3_FRAME_BYTES]
-        data = self._coded(seed)
+        data = _coded(self.encoding, self.rate_hz, seed)
         if self.packing == "bare":
             return data
         form = AudioFormat(encoding=self.encoding, sample_rate_hz=self.rate_hz)
@@ -103,16 +103,19 @@ class Product:
         read, _ = soundfile.read(io.BytesIO(data), dtype="int16", **told)
         return np.asarray(read)
 
-    def _coded(self, seed: int) -> bytes:
-        # Lengths differ, and are no whole number of frames.
-        pcm = speech_like(CLIP_S + seed % 11 / 1000 + 0.0003, seed=seed, rate_hz=self.rate_hz)
-        if self.encoding is Encoding.PCM_F32LE:
-            return (np.frombuffer(pcm, "<i2") / 32768).astype("<f4").tobytes()
-        if self.encoding is Encoding.MULAW:
-            # Any code but 0x7F, the second zero, which no encoder gives back.
-            codes = random.Random(seed).choices([code for code in range(256) if code != 0x7F], k=len(pcm) // 2)
-            return bytes(codes)
-        return pcm
+
+@cache
+def _coded(encoding: Encoding, rate_hz: int, seed: int) -> bytes:
+    """The same few are spoken by hundreds of turns."""
+    # Lengths differ, and are no whole number of frames.
+    pcm = speech_like(CLIP_S + seed % 11 / 1000 + 0.0003, seed=seed, rate_hz=rate_hz)
+    if encoding is Encoding.PCM_F32LE:
+        return (np.frombuffer(pcm, "<i2") / 32768).astype("<f4").tobytes()
+    if encoding is Encoding.MULAW:
+        # Any code but 0x7F, the second zero, which no encoder gives back.
+        codes = random.Random(seed).choices([code for code in range(256) if code != 0x7F], k=len(pcm) // 2)
+        return bytes(codes)
+    return pcm
 
 
 def _with_sizes(data: bytes) -> bytes:

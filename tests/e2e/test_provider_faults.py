@@ -33,6 +33,8 @@ from tests.e2e.products import (
 from tests.server.harness import Heard, client
 from tests.server.held import nothing_left
 
+# The client and the fakes of these tests say all that they send, in ten lines a message.
+OTHERS = "websockets"
 DONE, CANCELLED = "turn.done", "turn.cancelled"
 REJECTED, AUTH, MISSING = Code.PROVIDER_REJECTED, Code.PROVIDER_AUTH, Code.VOICE_NOT_FOUND
 LIMITED, DOWN, LATE, CUT, NO_AUDIO = (
@@ -142,7 +144,7 @@ async def test_every_fault_has_its_end_and_leaves_nothing(place: Place, caplog: 
     one_by_one = (*ENDLESS, *BUSY)
     side_by_side = [name for name in SCENARIOS if name not in (*one_by_one, *STALLS)]
     ends: dict[str, str] = {}
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG), caplog.at_level(logging.INFO, OTHERS):
         async with relay_to_faulty(place, queue_timeout_s=0.2) as (faulty, house):
             async with nothing_left():
                 await play(faulty, house, side_by_side, ends)
@@ -299,7 +301,7 @@ async def test_every_fault_of_a_socket_too(product: Product, caplog: pytest.LogC
     async def play_scene(link: Link) -> None:
         await getattr(Scenes(), name)(link, product)
 
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG), caplog.at_level(logging.INFO, OTHERS):
         async with relay_to(product, service, scene=play_scene) as house:
             async with nothing_left():
                 for name in SCENES:
@@ -318,8 +320,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> str:
 
 
 def ours(record: logging.LogRecord) -> bool:
-    # The client and the fakes of these tests say all that they send.
-    return not record.name.startswith("websockets")
+    return not record.name.startswith(OTHERS)
 
 
 def check_private(told: str) -> None:

@@ -104,7 +104,8 @@ async def test_the_providers_own_limit_is_asked_for_where_none_is_configured() -
             await two.send(type="speak", text="Second.")
             await two.event("turn.waiting")
             fake.release()
-            assert (await two.turn()).end["type"] == "turn.done"
+            ends = await asyncio.gather(one.turn(), two.turn())
+    assert [heard.end["type"] for heard in ends] == ["turn.done", "turn.done"]
 
 
 # Text that is passed on as it is typed
