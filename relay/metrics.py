@@ -15,6 +15,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from relay.core.events import TurnFailedOver
 from relay.core.formats import FrameFormat
 from relay.core.pacer import LATE_BY_S, Pacer
+from relay.core.sent import SentAudio
 from relay.core.timings import TurnTimings
 from relay.metrics_labels import LabelSets
 from relay.metrics_times import TurnTimes
@@ -48,16 +49,7 @@ class EndedTurn(LiveTurn, Protocol):
 
     timings: TurnTimings
     failovers: list[TurnFailedOver]
-    pacer: Pacer | None
-
-    @property
-    def frames_sent(self) -> int: ...
-
-    @property
-    def samples_sent(self) -> int: ...
-
-    @property
-    def padding_sent(self) -> int: ...
+    sent: SentAudio
 
     @property
     def provider_name(self) -> str: ...
@@ -70,9 +62,6 @@ class EndedTurn(LiveTurn, Protocol):
 
     @property
     def text_chars(self) -> int: ...
-
-    @property
-    def sent_ms(self) -> float: ...
 
 
 class Places(Protocol):
@@ -190,19 +179,21 @@ class Metrics:
         self._turns.dec()
         self._live.discard(turn)
         self._ended.labels(provider, end).inc()
-        self._frames.inc(turn.frames_sent)
-        self._audio.labels(provider).inc(turn.sent_ms / 1000)
+        self._frames.inc(turn.sent.frames)
+        self._audio.labels(provider).inc(turn.sent.ms / 1000)
         self._chars.labels(provider).inc(turn.text_chars)
         if turn.form is not None:
-            self._bytes.labels(provider).inc((turn.samples_sent + turn.padding_sent) * turn.form.audio.block_align)
-        if turn.pacer is not None:
-            self._count_lateness(turn.pacer)
+            self._bytes.labels(provider).inc(
+                (turn.sent.samples + turn.sent.padding_samples) * turn.form.audio.block_align
+            )
+        if turn.sent.pacer is not None:
+            self._count_lateness(turn.sent.pacer)
         for name, tally in turn.timings.tallies.items():
             self._retries.labels(name).inc(tally.retries)
             self._received.labels(name).inc(tally.received_bytes)
         for told in turn.failovers:
             self._failovers.labels(told.from_provider, told.to_provider, told.code).inc()
-        if not turn.frames_sent and turn.text_chars:
+        if not turn.sent.frames and turn.text_chars:
             self._unheard.labels(provider, end).inc()
         if end in TIMED_ENDS:
             self._times.observe(self._labels.of(provider, turn.model, turn.form), turn.timings)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from relay.config import ConfigError
 from relay.core.formats import FrameFormat
+from relay.core.sent import SentAudio
 from relay.core.timings import Stage, Timings, TurnTimings
 from relay.core.traceparent import parent_of
 
@@ -27,6 +28,7 @@ class TracedTurn(Protocol):
     """What is told of a turn."""
 
     timings: TurnTimings
+    sent: SentAudio
     traceparent: str | None
 
     @property
@@ -43,12 +45,6 @@ class TracedTurn(Protocol):
 
     @property
     def text_chars(self) -> int: ...
-
-    @property
-    def frames_sent(self) -> int: ...
-
-    @property
-    def sent_ms(self) -> float: ...
 
 
 class Tracing:
@@ -80,8 +76,8 @@ class Tracing:
                     "relay.format": _format(turn.form),
                     "relay.end": end,
                     "relay.text_chars": turn.text_chars,
-                    "relay.frames": turn.frames_sent,
-                    "relay.audio_ms": turn.sent_ms,
+                    "relay.frames": turn.sent.frames,
+                    "relay.audio_ms": turn.sent.ms,
                     "relay.ttfa_ms": timings.ttfa_ms,
                     "relay.ttfs_ms": timings.ttfs_ms,
                     "relay.added_ms": timings.relay_ms,

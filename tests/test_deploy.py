@@ -12,7 +12,7 @@ from relay.core.events import TurnFailedOver
 from relay.core.pacer import LATE_BY_S
 from relay.errors import Code
 from relay.metrics import Metrics
-from tests.test_metrics import Ended, Levels, paced
+from tests.test_metrics import Ended, Levels
 
 ASKED = [*check.dashboard(), *check.alerts()]
 # Words of the query language, and what every scrape has.
@@ -36,7 +36,7 @@ WORDS = {
 
 def series() -> dict[str, set[str]]:
     """Every sample's name and the labels it has, after everything has happened once."""
-    metrics, turn = Metrics(), Ended(pacer=paced())
+    metrics, turn = Metrics(), Ended(paced=True)
     turn.timings.margin.least_s = 0.1
     turn.failovers = [
         TurnFailedOver(turn_id="t", from_provider="q", to_provider="p", voice="v", code=Code.PROVIDER_CUT, at_sample=0)
@@ -47,7 +47,7 @@ def series() -> dict[str, set[str]]:
     metrics.token_spent()
     metrics.token_refused("spent")
     metrics.error_told(Code.INTERNAL)
-    for each, end in ((turn, "done"), (Ended(frames_sent=0), "cancelled")):
+    for each, end in ((turn, "done"), (Ended(heard=False), "cancelled")):
         metrics.turn_opened(each)
         metrics.turn_ended(each, end)
     metrics.look(sessions_limit=1, places=[Levels("p", 3, 2, 1, 9)])

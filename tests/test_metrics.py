@@ -11,7 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from relay.core.events import Pacing, TurnFailedOver
 from relay.core.formats import AudioFormat, AudioRequest, Encoding, FrameFormat
-from relay.core.pacer import Pacer
+from relay.core.frames import Frame
+from relay.core.sent import SentAudio
 from relay.core.timings import Share, Stage, TurnTimings
 from relay.errors import Code
 from relay.metrics import Metrics
@@ -22,6 +23,9 @@ def form(encoding: Encoding = Encoding.PCM_S16LE, rate_hz: int = 24000) -> Frame
     return AudioRequest(encoding=encoding).resolve(rate_hz)
 
 
+FIRST, SECOND = Frame(0, 480, 0, b""), Frame(480, 420, 60, b"", last=True)
+
+
 @dataclass
 class Held:
     held_ms: int = 0
@@ -30,18 +34,17 @@ class Held:
 
 @dataclass(eq=False)
 class Ended:
-    """A turn that is over: first byte after 100 ms, first frame after 101, 40 ms of silence, two frames."""
+    """A turn that is over: first byte after 100 ms, first frame after 101, 40 ms of silence, two frames, of which the
+    second is padded; `paced`, it was ready before its instant, and left 30 ms after it."""
 
     provider_name: str = "p"
     model: str | None = None
     form: FrameFormat | None = field(default_factory=form)
-    frames_sent: int = 2
-    samples_sent: int = 900
-    padding_sent: int = 60
+    heard: bool = True
+    paced: bool = False
     text_chars: int = 5
     pending_chars: int = 0
     outbox: Held = field(default_factory=Held)
-    pacer: Pacer | None = None
     failovers: list[TurnFailedOver] = field(default_factory=list)
     timings: TurnTimings = field(default_factory=TurnTimings)
 
@@ -49,15 +52,15 @@ class Ended:
         self.timings.text_came(0.0)
         request = self.timings.request(0, self.provider_name, 0.0, 0.0)
         request.tally.retries, request.tally.received_bytes = 1, 1800
-        if self.frames_sent:
+        self.sent = SentAudio(Pacing(mode="realtime" if self.paced else "fast", lead_ms=0), self.timings)
+        if self.heard:
             for stage in Stage:
                 request.mark(stage, 0.1)
             request.index = 0
-            self.timings.first_frame_s, self.timings.leading_silence_ms = 0.101, 40.0
-
-    @property
-    def sent_ms(self) -> float:
-        return self.samples_sent / 24
+            self.sent.begin(form())
+            for frame, now_s in ((FIRST, 0.101), (SECOND, 0.102), *([(SECOND, 0.151)] if self.paced else [])):
+                self.sent.leave(frame, now_s)
+            self.timings.leading_silence_ms = 40.0
 
 
 @dataclass
@@ -69,15 +72,6 @@ class Levels:
     taken: int
     waiting: int
     most_waiting: int
-
-
-def paced() -> Pacer:
-    """A schedule whose second frame was ready before its instant, and left 30 ms after it."""
-    pacer = Pacer(Pacing(mode="realtime", lead_ms=0), form())
-    pacer.leave(0, 10.0)
-    pacer.leave(480, 10.001)
-    pacer.leave(480, 10.05)
-    return pacer
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -131,13 +125,13 @@ def test_a_turn_that_failed_is_not_a_fast_one(end: str) -> None:
 
 @pytest.mark.parametrize("end", ["cancelled", "provider_timeout"])
 def test_a_turn_that_nobody_heard_has_no_time_but_is_counted(end: str) -> None:
-    found = ended(Ended(frames_sent=0, samples_sent=0, padding_sent=0), end=end)
+    found = ended(Ended(heard=False), end=end)
     assert found["relay_turns_unheard_total", (end, "p")] == 1
     assert not [name for name, _ in found if name.startswith("relay_ttfa")]
 
 
 def test_frames_that_left_late() -> None:
-    found = ended(Ended(pacer=paced()))
+    found = ended(Ended(paced=True))
     assert found["relay_frames_paced_total", ()] == 1
     late = {
         float(over_ms): count
@@ -149,7 +143,7 @@ def test_frames_that_left_late() -> None:
 
 
 def test_a_turn_without_text_is_not_unheard() -> None:
-    found = ended(Ended(frames_sent=0, text_chars=0))
+    found = ended(Ended(heard=False, text_chars=0))
     assert not [name for name, _ in found if name == "relay_turns_unheard_total"]
 
 

@@ -14,7 +14,6 @@ from aiohttp import WSMsgType
 from relay.core.events import Pacing
 from relay.core.formats import AudioRequest
 from relay.core.frames import Frame
-from relay.core.pacer import Pacer
 from relay.providers.base import Capabilities, Speech
 from relay.server.budget import ProviderBudget
 from relay.server.outbox import End
@@ -77,19 +76,18 @@ def _paced_us() -> float:
     form = AudioRequest(sample_rate=24000, frame_ms=FRAME_MS).resolve(24000)
     count = SECONDS * 1000 // FRAME_MS
     for sender, turn in senders:
-        turn.pacer = Pacer(Pacing(mode="realtime", lead_ms=LEAD_MS), form)
-        turn._form = form  # noqa: SLF001
+        turn.sent.begin(form)
         clock.now_s += 0.001
         frames = [Frame(at * form.frame_samples, form.frame_samples, 0, bytes(form.frame_bytes)) for at in range(count)]
         sender.outbox.put_nowait(turn, frames)
     ticker._fire()  # noqa: SLF001 - no loop, no timer: only what a tick costs
-    begun_frames, begun_writes = sum(turn.frames_sent for _, turn in senders), hole.writes
+    begun_frames, begun_writes = sum(turn.sent.frames for _, turn in senders), hole.writes
     start_ns = time.process_time_ns()
     for _ in range(SECONDS * 200):
         clock.now_s += 0.005
         ticker._fire()  # noqa: SLF001
     spent_us = (time.process_time_ns() - start_ns) / 1000
-    sent = sum(turn.frames_sent for _, turn in senders) - begun_frames
+    sent = sum(turn.sent.frames for _, turn in senders) - begun_frames
     assert sent > TURNS * (count - 30), "all but what the lead took"
     assert hole.writes - begun_writes > 0.9 * sent, "each frame has an instant of its own"
     ticker.close()

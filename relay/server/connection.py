@@ -258,7 +258,7 @@ class Connection:
 
     def _cancel(self, turn_id: str) -> None:
         turn = self._stop(turn_id)
-        if turn.frames_sent:
+        if turn.sent.frames:
             self._playing_until_s = AT_ONCE_S  # a listener that interrupts also forgets what it holds
         self._relay.turn_ended(turn, "cancelled", session=self._id)
         self._tell(turn.cancelled())
@@ -282,7 +282,7 @@ class Connection:
 
     def _ended(self, turn: Turn, end: End) -> Event:
         turn_id = turn.settings.turn_id
-        self._playing_until_s = turn.playout_end_s
+        self._playing_until_s = turn.sent.playout_end_s
         settled = self._session.settle(turn_id, Outcome.SPOKEN if end.error is None else Outcome.BROKEN)
         assert settled, "a turn that was stopped has nothing left in the outbox"
         del self._turns[turn_id]

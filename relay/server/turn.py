@@ -23,7 +23,8 @@ from relay.core.events import (
 )
 from relay.core.formats import NATIVE, AudioRequest, FrameFormat
 from relay.core.frames import Frame, pack_header
-from relay.core.pacer import AT_ONCE_S, NEVER_S, Pacer
+from relay.core.pacer import AT_ONCE_S
+from relay.core.sent import SentAudio
 from relay.core.text.chunker import DEFAULT, ChunkPolicy, TextChunker
 from relay.core.timings import Report, Stage, Timings, TurnTimings
 from relay.errors import InternalError, ProviderError, RelayError, untrace
@@ -76,7 +77,8 @@ class Turn:
     """Runs as one task, which its owner awaits and may cancel at any instant: cancelling closes the provider's side.
 
     `go` is set by the owner when the turn may be spoken: turns of a session are spoken one after the other, while the
-    next one's request is already under way. What the turn puts into the outbox leaves when `leave` says so.
+    next one's request is already under way. What the turn puts into the outbox leaves when `sent`
+    says so.
     """
 
     def __init__(
@@ -92,14 +94,16 @@ class Turn:
         self.go = asyncio.Event()
         self.stopped = False
         self.timings = TurnTimings()
+        self.sent = SentAudio(
+            settings.pacing, self.timings, window_ms=settings.window_ms, playing_until_s=playing_until_s
+        )
+        self.leave = self.sent.leave
         self.traceparent = settings.traceparent
         self.provider_ids: dict[str, str] = {}
         self.failovers: list[TurnFailedOver] = []
-        self._last_sent: Frame | None = None
         self.samples_played: int | None = None
         self._outbox = outbox
         self._clock = clock
-        self._playing_until_s = playing_until_s
         self._candidates = Candidates(settings.candidates)
         self._taken = Taken(on_taken)
         self._text: TurnText | StreamedText
@@ -109,10 +113,8 @@ class Turn:
         self._segments: Segments | None = None
         self._told_waiting = False
         self._reports = Reports()
-        self._granted_ms = 0
         self._form: FrameFormat | None = None
         self._audio: TurnAudio | None = None
-        self.pacer: Pacer | None = None
         self.frame_ms = settings.audio.frame_ms
         if settings.audio.sample_rate != NATIVE:
             self._form = settings.audio.resolve(settings.audio.sample_rate)
@@ -132,10 +134,7 @@ class Turn:
 
     def grant(self, ms: int) -> None:
         """More credit, which may let a waiting frame leave."""
-        if self.pacer is None:
-            self._granted_ms += ms
-        else:
-            self.pacer.grant(ms)
+        self.sent.grant(ms)
         self._outbox.nudge()
 
     # What is made of it.
@@ -169,7 +168,7 @@ class Turn:
         await self.go.wait()
         # A turn without text still says what its format would have been; a turn that failed before its audio does not.
         announced = self._announce() if error is None else []
-        last = self._audio.flush() if self._audio and self.pacer else []
+        last = self._audio.flush() if self._audio and self.sent.pacer else []
         await self._outbox.put(self, [*announced, *last, End(error)])
 
     async def _conversed(self, given: StreamedText, hooks: SegmentHooks) -> bool:
@@ -276,21 +275,18 @@ class Turn:
     def _announce(self, native_rate_hz: int = UNKNOWN_NATIVE_RATE_HZ) -> list[Content]:
         """Begins the schedule when it is first needed; for a native turn only then its format and `turn.started` can
         be told."""
-        if self.pacer is not None:
+        if self.sent.pacer is not None:
             return []
         late = self._form is None
         form = self._form = self._form or self.settings.audio.resolve(native_rate_hz)
         self._audio = self._audio or TurnAudio(form)
-        self.pacer = Pacer(
-            self.settings.pacing, form, window_ms=self.settings.window_ms, not_before_s=self._playing_until_s()
-        )
-        self.pacer.grant(self._granted_ms)
+        self.sent.begin(form)
         return [self.started(form)] if late else []
 
     def _begin(self, text: str) -> SegmentStarted:
         assert self._audio is not None
         position, index = self._audio.position, len(self._spoken)
-        self._spoken.begin(text, position, self.samples_sent)
+        self._spoken.begin(text, position, self.sent.samples)
         return SegmentStarted(turn_id=self.settings.turn_id, index=index, text=text, start_sample=position)
 
     def _timed(self, words: list[WordTime], start: int) -> WordsTimed:
@@ -341,32 +337,9 @@ class Turn:
         return self._text.chars
 
     @property
-    def frames_sent(self) -> int:
-        return -(-self.samples_sent // self._form.frame_samples) if self._form else 0
-
-    @property
-    def samples_sent(self) -> int:
-        """Samples of speech sent so far, padding not counted."""
-        return self._last_sent.pts + self._last_sent.samples if self._last_sent else 0
-
-    @property
-    def padding_sent(self) -> int:
-        return self._last_sent.padding if self._last_sent else 0
-
-    @property
-    def sent_ms(self) -> float:
-        """Milliseconds of speech sent so far."""
-        return self._form.duration_ms(self.samples_sent) if self._form else 0.0
-
-    @property
     def form(self) -> FrameFormat | None:
         """The exact frames; None while a native turn has no audio yet."""
         return self._form
-
-    @property
-    def playout_end_s(self) -> float:
-        """When a listener that plays at once will have heard all that was sent."""
-        return self.pacer.playout_end_s if self.pacer else AT_ONCE_S
 
     def started(self, form: FrameFormat) -> TurnStarted:
         speech = self._candidates.current.speech
@@ -378,19 +351,6 @@ class Turn:
             model=speech.model,
             form=form,
         )
-
-    def leave(self, frame: Frame, now_s: float) -> float:
-        """See `Owner.leave`."""
-        assert self.pacer is not None, "a frame exists, so its format does"
-        ready_s = self.pacer.leave(frame.pts, now_s)
-        if ready_s == AT_ONCE_S:
-            if self._last_sent is None:
-                self.timings.audio_began(now_s, self._playing_until_s())
-            self._last_sent = frame
-            self.timings.last_frame_s = now_s
-        elif self._last_sent is None:  # held by the client's own wish
-            self.timings.held_until_s = now_s if ready_s == NEVER_S else ready_s
-        return ready_s
 
     def audio_started(self) -> AudioStarted:
         """To be sent right before the first frame, once that has been marked as sent."""
@@ -407,10 +367,10 @@ class Turn:
     def done(self) -> TurnDone:
         return TurnDone(
             turn_id=self.settings.turn_id,
-            frames=self.frames_sent,
-            samples=self.samples_sent,
-            padding_samples=self.padding_sent,
-            duration_ms=round(self.sent_ms, 3),
+            frames=self.sent.frames,
+            samples=self.sent.samples,
+            padding_samples=self.sent.padding_samples,
+            duration_ms=round(self.sent.ms, 3),
             text_chars=self.text_chars,
             timings=self.report(),
             provider_ids=self.provider_ids,
@@ -419,10 +379,10 @@ class Turn:
     def cancelled(self) -> TurnCancelled:
         return TurnCancelled(
             turn_id=self.settings.turn_id,
-            frames=self.frames_sent,
-            samples_sent=self.samples_sent,
+            frames=self.sent.frames,
+            samples_sent=self.sent.samples,
             samples_played=self.samples_played,
-            text_sent=self.text_until(self.samples_sent),
+            text_sent=self.text_until(self.sent.samples),
             timings=self.report(),
         )
 

@@ -91,12 +91,12 @@ async def speak(pieces: Sequence[Any], *, stalls: bool = False) -> Sent:
         await speaking
         if stalling:
             stalling.cancel()
-    assert turn.pacer is not None
-    assert turn.samples_sent == 24_000 * sum(piece is SECOND for piece in pieces)
+    assert turn.sent.pacer is not None
+    assert turn.sent.samples == 24_000 * sum(piece is SECOND for piece in pieces)
     start_s = sent.instants_s[0]
     sent.instants_s = [at - start_s for at in sent.instants_s]
     sent.stalls_s = [at - start_s for at in sent.stalls_s]
-    sent.ran_dry, sent.peak_ms = turn.pacer.ran_dry, outbox.peak_ms
+    sent.ran_dry, sent.peak_ms = turn.sent.pacer.ran_dry, outbox.peak_ms
     ticker.close()
     return sent
 
