@@ -149,6 +149,6 @@ class Segments:
                 raise
             if not passed.heard:
                 return False
-            untrace(error)
+            untrace(error)  # it is kept, and came through here
             self.truncated = self.truncated or error
         return True

@@ -109,7 +109,7 @@ class Turn:
         self._text: TurnText | StreamedText
         self._text = StreamedText(on_taken=self._taken) if settings.speech.streaming_text else self._cut_text()
         self._spoken = SpokenText()
-        # While it runs.
+        # While it runs: its hooks hold this turn.
         self._segments: Segments | None = None
         self._told_waiting = False
         self._reports = Reports()

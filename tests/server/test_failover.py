@@ -14,7 +14,9 @@ from relay.testing.fake_provider import FakeProvider, FakeRequest, in_turn
 from relay.testing.fake_socket import FakeSocket, Link, Refuse, Scene
 from relay.testing.scenarios import PCM_CLIP, scenario
 from relay.testing.script import Script, Send, Stall, Status
+from tests.server.cycles import left_in_cycles
 from tests.server.harness import KEY, breeze, client, config, relay_to, serving
+from tests.server.held import nothing_left
 
 
 async def test_the_built_in_voice_goes_on_where_a_provider_cannot_be_reached() -> None:
@@ -191,3 +193,32 @@ async def test_a_conversation_that_was_heard_in_part_ends_in_its_error() -> None
         assert heard.audio == PCM_CLIP.data[:9600]
         assert heard.of("turn.failover") == []
         assert (await caller.speak("Again.", provider="espeak")).end["type"] == "turn.done"
+
+
+# Afterwards
+
+
+async def over_two_providers(server: Server, text: str = "Hello there. ") -> str:
+    """How the turn ends."""
+    async with client(server) as caller:
+        heard = await caller.speak(text, providers=["breeze", "espeak"])
+    assert len(heard.of("turn.failover")) == 1
+    return str(heard.end["type"])
+
+
+async def test_a_turn_that_was_cut_leaves_nothing_to_the_garbage_collector() -> None:
+    text = "Here is one sentence that is long enough to stand alone. " * 8
+    async with relay_to(scenario("cut_chunked_fin"), http=HttpConfig(retries=0)) as (server, _):
+        with left_in_cycles() as left:
+            assert await over_two_providers(server, text) == "error"
+            async with asyncio.timeout(5):
+                while server.relay.places.taken:
+                    await asyncio.sleep(0)
+    assert not left
+
+
+async def test_a_conversation_that_was_lost_leaves_nothing() -> None:
+    async with typed_relay_to(lost_without_a_sound) as (server, _):
+        await over_two_providers(server)  # the built-in voice's workers are there now
+        async with nothing_left():
+            assert await over_two_providers(server) == "turn.done"

@@ -27,6 +27,7 @@ from relay.testing.audio import noise
 from relay.testing.fake_provider import Chooser, FakeProvider, in_turn
 from relay.testing.scenarios import SCENARIOS, Clip, error_reply, scenario, whole
 from relay.testing.script import Cut, Framing, Pause, Script, Send, Stall, Status
+from tests.server.cycles import left_in_cycles
 
 KEY = "brz_5f0c9f5e7a"
 CLIP = Clip(noise(0.05), "audio/pcm")
@@ -799,6 +800,20 @@ async def test_bytes_that_came_before_a_cut_are_delivered_before_it(framing: Fra
             with pytest.raises(ProviderError) as caught:
                 await anext(reply)
             assert caught.value.code is Code.PROVIDER_CUT
+
+
+async def test_a_reply_that_is_left_before_its_cut_was_told_does_not_wait_for_the_garbage_collector() -> None:
+    async with speaking((Status(200), Send(b"first"), Stall(), Send(HALF), Cut())) as (fake, driver):
+        with left_in_cycles() as left:
+            async with driver.open(request(fake.url), Timings()) as reply:
+                assert await anext(reply) == b"first"
+                fake.release()
+                async with asyncio.timeout(5):
+                    while reply._response.content.exception() is None:
+                        await asyncio.sleep(0)
+                assert await anext(reply) == HALF
+            del reply
+        assert not left
 
 
 @pytest.mark.parametrize("name", ["empty_200", "cut_after_headers", "stall_before_first_byte", "ok", "cut_length_fin"])
