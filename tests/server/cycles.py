@@ -10,16 +10,15 @@ from typing import Any
 
 @contextmanager
 def left_in_cycles() -> Iterator[Counter[str]]:
-    """Counts, when left, the relay's objects that were made within and that wait for the collector, by name.
+    """Counts, when left, the relay's objects that have come to wait for the collector meanwhile, by name.
 
     What its providers, its callers and the loop leave is theirs. The collector rests meanwhile, and is afterwards as it
     was.
     """
     left: Counter[str] = Counter()
     enabled, debugged = gc.isenabled(), gc.get_debug()
+    gc.collect()
     gc.disable()
-    # What was there before is not looked at: it takes long, and may be anybody's.
-    gc.freeze()
     try:
         yield left
         gc.set_debug(gc.DEBUG_SAVEALL)
@@ -29,7 +28,6 @@ def left_in_cycles() -> Iterator[Counter[str]]:
         del gc.garbage[known:]
     finally:
         gc.set_debug(debugged)
-        gc.unfreeze()
         if enabled:
             gc.enable()
 
