@@ -42,9 +42,14 @@ def header(pts: int, *, turn_index: int = 0, padding: int = 0, last: bool = Fals
     return struct.pack("<BBHIQ", version, last | (padding > 0) << 1, padding, turn_index, pts)
 
 
+RAMP = struct.pack("<65536h", *range(-32768, 32768))
+
+
 def samples_of(first: int, count: int) -> bytes:
     """A ramp: every sample tells its own position, so a lost, repeated or moved one is seen."""
-    return struct.pack(f"<{count}h", *((first + i) % 65536 - 32768 for i in range(count)))
+    at = first % 65536
+    ramps = RAMP if at + count <= 65536 else RAMP * (count // 65536 + 2)
+    return ramps[2 * at : 2 * (at + count)]
 
 
 def frames_of(samples: int, *, turn_index: int = 0) -> Iterator[bytes]:
