@@ -112,9 +112,10 @@ class TurnTimings:
         return made
 
     def reply_ended(self, request: Timings, last_byte_s: float) -> None:
-        """All of a request's audio has come, the last of it at `last_byte_s`."""
+        """All of a request's audio has been taken, the last of it at `last_byte_s`: which is when it came, where nobody
+        knows better."""
         request.mark(Stage.LAST_BYTE, last_byte_s)
-        self.last_byte_s = last_byte_s
+        self.last_byte_s = request.instants_s[Stage.LAST_BYTE]
 
     def audio_began(self, now_s: float, playing_until_s: float) -> None:
         """The first frame leaves. Until `playing_until_s` its listener hears the turn before it."""

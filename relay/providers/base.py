@@ -132,8 +132,8 @@ class Driver(Protocol):
     def open(self, upstream: Any, timings: Timings) -> AbstractAsyncContextManager[Reply]:
         """Entered when the first piece is there. Leaving it ends the provider's work at once, finished or not.
 
-        Marks REQUEST_SENT, RESPONSE_HEADERS, FIRST_BYTE and `connection_reused`. Retries what may be retried before
-        it is entered; never after. Raises ProviderError only.
+        Marks REQUEST_SENT, RESPONSE_HEADERS, FIRST_BYTE and `connection_reused`, and LAST_BYTE where all can have come
+        before all is taken. Retries what may be retried before it is entered; never after. Raises ProviderError only.
         """
         ...
 

@@ -123,11 +123,18 @@ class Attempt:
             raise self._request.refuse(Refusal(status=response.status, headers=headers, body=body))
         self._check_plain(headers)
         facts = self._request.accept(headers)
-        reply = HttpReply(self._request, response, headers=headers, facts=facts, border=self._border)
+        reply = HttpReply(
+            *(self._request, response),
+            headers=headers,
+            facts=facts,
+            border=self._border,
+            timings=self._timings,
+            clock=monotonic,
+        )
         _acknowledge(response)
         try:
             await reply.pull()
-            first_byte_s = monotonic()
+            first_byte_s = reply.brought_s
             reply.allow_silence(self._settings.stall_timeout_s)
             if not (reply.has_piece or reply.ended):
                 self._phase = _Phase.FIRST_PIECE

@@ -6,11 +6,13 @@ This file does not know how the request was made, nor what the bytes mean.
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from time import monotonic
 
 from aiohttp import ClientPayloadError, ClientResponse, StreamReader
 from aiohttp.client_proto import ResponseHandler
 
+from relay.core.timings import Stage, Timings
 from relay.core.transform import Transform
 from relay.errors import Code, ProviderError
 from relay.providers.base_http import HttpRequest, Piece, Refusal, ReplyFacts
@@ -41,7 +43,10 @@ class HttpReply:
         headers: Mapping[str, str],
         facts: ReplyFacts,
         border: ErrorBorder,
+        timings: Timings,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
+        """Marks LAST_BYTE of `timings` at the clean end: when all was here, which may be before all is taken."""
         self.facts = facts
         self.content_type = headers.get("content-type")
         self.ended = False
@@ -50,6 +55,11 @@ class HttpReply:
         self._response = response
         self._headers = headers
         self._border = border
+        self._timings = timings
+        self._clock = clock
+        # When the connection was last seen to have brought more, and what it had brought then.
+        self.brought_s = 0.0
+        self._brought_bytes = 0
         self._loop = asyncio.get_running_loop()
         self._unwrap: Transform[bytes, Piece] | None = request.unwrap() if request.unwrap else None
         self._pieces: deque[Piece] = deque()
@@ -81,6 +91,8 @@ class HttpReply:
             self._pieces.extend(self._unwrap.feed(data) if self._unwrap else (data,))
             return
         self.ended = True
+        if self._brought_bytes:
+            self._timings.mark(Stage.LAST_BYTE, self.brought_s)
         if self._unwrap:
             self._pieces.extend(self._unwrap.flush())
 
@@ -121,6 +133,8 @@ class HttpReply:
             self._watch.waiting_since_s = None
         if not data:
             check_end(self._link_that_ends_it)
+        if content.total_bytes > self._brought_bytes:
+            self._brought_bytes, self.brought_s = content.total_bytes, self._clock()
         return data
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
@@ -401,6 +402,20 @@ async def test_what_has_come_is_taken_in_reads_of_a_bound_with_turns_of_the_loop
     assert b"".join(pieces) == noise(2.0)
     assert max(map(len, pieces)) == READ_BYTES
     assert turns >= len(taken) - 1
+
+
+async def test_the_last_byte_is_there_when_it_has_come_and_not_when_it_is_taken() -> None:
+    timings = Timings()
+    async with (
+        speaking((Status(200, {"content-type": "audio/pcm"}), Send(noise(0.45)))) as (fake, driver),
+        driver.open(request(fake.url), timings) as reply,
+    ):
+        await at_rest(await fake.exchange(0))
+        for _ in range(2):
+            assert len(await anext(reply)) == READ_BYTES  # type: ignore[arg-type]
+        then_s = time.monotonic()
+        assert [piece async for piece in reply]
+    assert timings.instants_s[Stage.FIRST_BYTE] <= timings.instants_s[Stage.LAST_BYTE] < then_s
 
 
 @pytest.mark.parametrize("name", ["endless_body", "stall_mid_stream"])
