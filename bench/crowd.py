@@ -6,10 +6,11 @@ They speak to the relay on PORT, one turn each, and hear it out. Says that it li
 import asyncio
 import signal
 import sys
+import time
 
 import uvloop
 
-from bench.listeners import Crowd
+from bench.listeners import Crowd, begin_at
 
 PACED = {"mode": "realtime", "lead_ms": 200}
 # They begin within this time.
@@ -20,9 +21,10 @@ async def main(port: int, turns: int) -> None:
     crowd = Crowd(port, lambda _, __: None)
     listening = asyncio.create_task(crowd.listen())
     await crowd.join(turns)
-    for ears in crowd.all:
+    begin_s = time.monotonic()
+    for index, ears in enumerate(crowd.all):
+        await asyncio.sleep(begin_s + BEGIN_S * begin_at(index, turns) - time.monotonic())
         ears.send(type="speak", text="Hello.", pacing=PACED)
-        await asyncio.sleep(BEGIN_S / turns)
     print(f"listening on http://127.0.0.1:{port}", file=sys.stderr, flush=True)
     await listening
 

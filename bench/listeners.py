@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from relay.bench.listeners import Ears, Listener, handshake
+from relay.bench.listeners import Ears, Listener, begin_at, handshake
 
-__all__ = ["Crowd", "Ears", "Listener"]
+__all__ = ["Crowd", "Ears", "Listener", "begin_at"]
 
 LOOK_EVERY_S = 0.02
 READ_BYTES = 256 * 1024

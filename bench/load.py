@@ -21,7 +21,7 @@ from typing import Any
 import uvloop
 
 from bench.figures import percentiles
-from bench.listeners import Crowd, Ears
+from bench.listeners import Crowd, Ears, begin_at
 from bench.processes import MANY, SERVE, Running, provider, relay, stay_off_the_relays_core
 
 LEAD_MS = 200
@@ -99,7 +99,7 @@ async def _load(server: Running, turns: int, audio: dict[str, Any], seconds: flo
     idle_kib, begin_s = server.rss_kib(), time.monotonic()
     pacing = {"mode": "realtime", "lead_ms": LEAD_MS}
     for index, ears in enumerate(random.Random(1).sample(crowd.all, turns)):
-        await asyncio.sleep(max(0.0, begin_s + SPREAD_S * index / turns - time.monotonic()))
+        await asyncio.sleep(max(0.0, begin_s + SPREAD_S * begin_at(index, turns) - time.monotonic()))
         ears.send(type="speak", text="Hello.", audio=audio, pacing=pacing)
     await asyncio.sleep(WARM_S)
     cpu_s, frames, window_s = server.cpu_s(), _frames(crowd), time.monotonic()

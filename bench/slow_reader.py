@@ -17,7 +17,7 @@ from typing import Any
 import uvloop
 
 from bench.figures import lateness_ms, percentiles
-from bench.listeners import Ears, Listener
+from bench.listeners import Ears, Listener, begin_at
 from bench.processes import MANY, Running, provider, relay, stay_off_the_relays_core
 from relay.testing.audio import speech_like
 
@@ -70,8 +70,9 @@ def sent_kib(source: Running) -> float:
 
 async def neighbours_late_ms(server: Running, turns: int, seconds: float) -> list[float]:
     listeners = [await Listener.connect(server.port, lambda _, __: None) for _ in range(turns)]
-    for listener in listeners:
-        await asyncio.sleep(BEGIN_S / turns)
+    begin_s = time.monotonic()
+    for index, listener in enumerate(listeners):
+        await asyncio.sleep(begin_s + BEGIN_S * begin_at(index, turns) - time.monotonic())
         listener.ears.send(type="speak", text="Hello.", pacing={"mode": "realtime", "lead_ms": LEAD_MS})
     await asyncio.sleep(seconds)
     late: list[float] = []

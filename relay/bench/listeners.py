@@ -8,12 +8,13 @@ import asyncio
 import base64
 import json
 import os
+import random
 import ssl
 import time
 from collections.abc import Callable
 from typing import Any, cast
 
-__all__ = ["Ears", "Listener", "client_frame", "handshake"]
+__all__ = ["Ears", "Listener", "begin_at", "client_frame", "handshake"]
 
 MASK = b"\0\0\0\0"  # a client must mask; with zeros the payload stays as it is
 
@@ -140,3 +141,13 @@ def client_frame(opcode: int, payload: bytes) -> bytes:
     if length >= 126:
         head += length.to_bytes(2, "big")
     return head + MASK + payload
+
+
+def begin_at(index: int, turns: int) -> float:
+    """When the turn `index` of `turns` begins, from 0 to 1 of the time in which all do: in its own one of so many equal
+    parts, at an instant that is drawn, and the same in every run.
+
+    Calls do not keep step. Turns that begin 20 ms apart have all their frames due at once, and are late by how many
+    they are.
+    """
+    return (index + random.Random(index).random()) / turns

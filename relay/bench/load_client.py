@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from relay.bench.garbage import held_back
-from relay.bench.listeners import Ears, Listener
+from relay.bench.listeners import Ears, Listener, begin_at
 from relay.bench.load_plan import bin_of
 from relay.bench.load_wire import Orders, Outcome
 
@@ -75,7 +75,7 @@ async def speak_all(orders: Orders, turns: list[Turn]) -> None:
     pacing = {"mode": "realtime", "lead_ms": orders.lead_ms}
     named = {"provider": orders.provider} if orders.provider else {}
     for number, turn in enumerate(turns):
-        turn.begin_s = start_s + orders.spread_s * (orders.first + number * orders.step) / orders.turns
+        turn.begin_s = start_s + orders.spread_s * begin_at(orders.first + number * orders.step, orders.turns)
         if turn.listener is None:
             continue
         await asyncio.sleep(max(0.0, turn.begin_s - time.monotonic()))
