@@ -32,9 +32,10 @@ from relay.providers.drivers.http_settings import HttpSettings
 
 __all__ = ["HttpDriver", "HttpSettings"]
 
-# What the kernel holds of a reply (and Linux doubles it for its own bookkeeping). A window of 64 KiB carries 320 KB/s
-# over a round trip of 200 ms, six times real time; left alone the kernel takes up to 6 MB before anybody is slowed.
-RECEIVE_BUFFER_BYTES = 64 * 1024
+# What the kernel holds of a reply (and Linux doubles it for its own bookkeeping), and the most that one read of the
+# socket brings. A window of 48 KiB carries 240 KB/s over a round trip of 200 ms, five times real time; left alone the
+# kernel takes up to 6 MB before anybody is slowed.
+RECEIVE_BUFFER_BYTES = 48 * 1024
 # TCP probes idle connections, so that one that a firewall forgot is found dead in the pool (after 35 s) and not by the
 # next sentence: seconds before the first probe, between probes, and how many.
 PROBE_AFTER_S, PROBE_EVERY_S, PROBES = 20, 5, 3

@@ -21,7 +21,7 @@ from relay.providers.drivers.http_errors import ErrorBorder, Meaning
 # Of a reply that is no audio this much is read and shown to the adapter (the contract of `Refusal.body`).
 REFUSAL_BYTES = 64 * 1024
 # The most that is taken at once: 170 ms of 24 kHz s16. What more has come stays where it is, so that no more is read
-# from the socket; taken whole, up to 64 KiB of a provider that is ahead would be held here, and as much again behind.
+# from the socket; taken whole, a socket's buffer of a provider that is ahead would be held here, and another behind.
 READ_BYTES = 8 * 1024
 # How often a waiting read is looked at. aiohttp leaves a read waiting for ever when it has closed the connection over
 # broken chunk framing (seen with 3.14.5); half a second of silence is then the price, not the whole stall timeout.
