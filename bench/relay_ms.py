@@ -17,9 +17,12 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from bench.figures import percentiles
 from bench.processes import provider, relay
+from relay.bench.stats import difference_of_medians
 
 TURNS = 300
 SECONDS = 0.5
+# How much later than directly the first audio may be through the relay: a share of the direct time, and this.
+LATER_BY_SHARE, LATER_BY_MS = 0.05, 1.0
 
 
 async def through(websocket: ClientConnection) -> tuple[float, float]:
@@ -75,8 +78,11 @@ def main(turns: int = TURNS) -> None:
         figures, name = asyncio.run(measure(turns, *kind)), " ".join(kind)
         for figure, values in figures.items():
             print(row(f"{name} {figure}", values))
-        ratio = statistics.median(figures["through"]) / statistics.median(figures["direct"])
-        print(f"{name + ' through/direct':22} {ratio:8.2f}")
+        apart = difference_of_medians(figures["direct"], figures["through"])
+        assert apart is not None, "there were turns"
+        allowed_ms = LATER_BY_SHARE * statistics.median(figures["direct"]) + LATER_BY_MS
+        within = f"95 %: {apart.interval.low:.3f} to {apart.interval.high:.3f}; to reach {allowed_ms:.2f}"
+        print(f"{name + ' through - direct':22} {apart.of_medians:8.3f} {within}")
 
 
 if __name__ == "__main__":
