@@ -77,8 +77,7 @@ class Turn:
     """Runs as one task, which its owner awaits and may cancel at any instant: cancelling closes the provider's side.
 
     `go` is set by the owner when the turn may be spoken: turns of a session are spoken one after the other, while the
-    next one's request is already under way. What the turn puts into the outbox leaves when `sent`
-    says so.
+    next one's request is already under way. What the turn puts into the outbox leaves when `sent` says so.
     """
 
     def __init__(
@@ -97,7 +96,7 @@ class Turn:
         self.sent = SentAudio(
             settings.pacing, self.timings, window_ms=settings.window_ms, playing_until_s=playing_until_s
         )
-        self.leave = self.sent.leave
+        self.leave = self.sent.leave  # what its outbox asks of an owner
         self.traceparent = settings.traceparent
         self.provider_ids: dict[str, str] = {}
         self.failovers: list[TurnFailedOver] = []

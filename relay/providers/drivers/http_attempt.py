@@ -119,7 +119,7 @@ class Attempt:
     async def _first_piece(self, response: aiohttp.ClientResponse) -> HttpReply:
         headers_s, headers = monotonic(), _headers(response)
         if not 200 <= response.status < 300:
-            body = await _refusal_body(response)
+            body = await refusal_body(response)
             raise self._request.refuse(Refusal(status=response.status, headers=headers, body=body))
         self._check_plain(headers)
         facts = self._request.accept(headers)
@@ -169,7 +169,7 @@ class Attempt:
                     self._patience.reschedule(self._allow(self._settings.stall_timeout_s))
                 check_end(link)
         else:
-            body += await _refusal_body(response)
+            body += await refusal_body(response)
         # Of a body that was read to its end the connection is in the pool already; any other is not to be reused.
         response.close()
         self._mark(headers_s, first_byte_s or headers_s)
@@ -240,7 +240,8 @@ def _acknowledge(response: aiohttp.ClientResponse) -> None:
         link.setsockopt(socket.IPPROTO_TCP, TCP_QUICKACK, 1)
 
 
-async def _refusal_body(response: aiohttp.ClientResponse) -> bytes:
+async def refusal_body(response: aiohttp.ClientResponse) -> bytes:
+    """How a refusal's body begins, REFUSAL_BYTES at most: what has come of it, where it is cut or takes its time."""
     body = bytearray()
     try:
         async with asyncio.timeout(REFUSAL_TIMEOUT_S):

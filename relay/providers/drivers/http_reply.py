@@ -7,7 +7,6 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
-from time import monotonic
 
 from aiohttp import ClientPayloadError, ClientResponse, StreamReader
 from aiohttp.client_proto import ResponseHandler
@@ -44,7 +43,7 @@ class HttpReply:
         facts: ReplyFacts,
         border: ErrorBorder,
         timings: Timings,
-        clock: Callable[[], float] = monotonic,
+        clock: Callable[[], float],
     ) -> None:
         """Marks LAST_BYTE of `timings` at the clean end: when all was here, which may be before all is taken."""
         self.facts = facts

@@ -10,15 +10,12 @@ from collections.abc import Callable
 import aiohttp
 from yarl import URL
 
-from relay.errors import Code, ProviderError, untrace
+from relay.errors import Code, ProviderError
 from relay.providers.base_dialogue import Dialogue, DialogueRequest, Heard, Ready, SocketAddress
 from relay.providers.base_http import Refusal, ReplyFacts
-from relay.providers.drivers.http_attempt import border_of
+from relay.providers.drivers.http_attempt import border_of, refusal_body
 from relay.providers.drivers.http_errors import ErrorBorder, Meaning
 from relay.providers.drivers.ws_settings import WsSettings
-
-# Of an answer that refuses the handshake this much is read (the contract of `Refusal.body`), for so long.
-REFUSAL_BYTES, REFUSAL_TIMEOUT_S = 64 * 1024, 2.0
 
 # Linux only.
 TCP_QUICKACK = getattr(sockets, "TCP_QUICKACK", None)
@@ -186,18 +183,12 @@ async def refuse_unless_upgraded(
     response = await handler(request)
     if response.status == 101:
         return response
-    body = bytearray()
     try:
-        async with asyncio.timeout(REFUSAL_TIMEOUT_S):
-            while len(body) < REFUSAL_BYTES and (piece := await response.content.readany()):
-                body += piece
-    except (aiohttp.ClientError, OSError) as error:
-        # Cut or too slow (TimeoutError is an OSError): the status has been said.
-        untrace(error)  # aiohttp keeps it where the read waited
+        body = await refusal_body(response)
     finally:
         response.close()
     headers = {name.lower(): value for name, value in response.headers.items()}
-    raise HandshakeRefused(Refusal(status=response.status, headers=headers, body=bytes(body[:REFUSAL_BYTES])))
+    raise HandshakeRefused(Refusal(status=response.status, headers=headers, body=body))
 
 
 async def open_socket(

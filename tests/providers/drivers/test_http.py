@@ -714,7 +714,7 @@ async def test_a_refusal_whose_cut_was_noticed_before_its_bytes_were_read() -> N
     content.feed_data(b"why")
     content.set_exception(ClientPayloadError())
     response: Any = SimpleNamespace(content=content)
-    assert await http_attempt._refusal_body(response) == b"why"
+    assert await http_attempt.refusal_body(response) == b"why"
 
 
 async def test_a_body_that_is_no_audio_can_be_refused() -> None:
