@@ -14,7 +14,7 @@ import pytest
 
 from relay.config import HttpConfig
 from relay.providers import bland_v1, breeze, breeze_jobs, playai, sauti, sauti_job
-from relay.providers.drivers import http_attempt, http_reply, ws_socket
+from relay.providers.drivers import http_attempt, http_reply
 from relay.providers.drivers.http_settings import HttpSettings
 from relay.providers.drivers.ws_settings import WsSettings
 from relay.testing.fake_provider import FakeRequest
@@ -188,5 +188,4 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sauti_job, "_pause_s", lambda answer: 60.0 if answer.status == 429 else 0.0)
     monkeypatch.setattr(http_attempt, "ANSWER_BYTES", 1_000_000)
     monkeypatch.setattr(http_reply, "WATCH_S", 0.05)
-    for driver in (http_attempt, ws_socket):
-        monkeypatch.setattr(driver, "REFUSAL_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(http_attempt, "REFUSAL_TIMEOUT_S", 0.1)
