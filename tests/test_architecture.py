@@ -23,7 +23,7 @@ IO = ("asyncio", "aiohttp", "socket", "ssl", "subprocess", "threading", "websock
 CLOCKS = ("time", "random", "secrets")
 PURE = (*IO, *CLOCKS, "os", "tempfile")
 
-# The longest prefix that fits a file counts. A file may always import from its own module's helpers: see `family`.
+# The longest prefix that fits a module counts. A module may always import from its own package: see `family`.
 RULES: dict[str, Rule] = {
     "relay/__init__": Rule((), PURE),
     "relay/errors": Rule((), PURE),
@@ -34,44 +34,54 @@ RULES: dict[str, Rule] = {
     "relay/metrics_times": Rule(("relay.core", "relay.metrics_labels"), PURE),
     "relay/tracing": Rule(("relay.core", "relay.config"), ("asyncio", "aiohttp", "socket")),
     "relay/core": Rule(("relay.core", "relay.errors"), (*PURE, "numpy", "msgspec")),
-    "relay/codecs": Rule(("relay.core", "relay.errors", "relay.codecs.base"), PURE),
-    "relay/codecs/__init__": Rule(("relay.core", "relay.errors", "relay.codecs"), PURE),
-    "relay/protocols": Rule(("relay.core", "relay.errors"), (*PURE, "numpy")),
-    "relay/providers": Rule(
-        ("relay.core", "relay.errors", "relay.providers.base", "relay.providers.checks", "relay.providers.faults"),
-        (*IO, *CLOCKS, "ctypes"),
-    ),
+    "relay/codecs": Rule(("relay.core", "relay.errors", "relay.codecs"), PURE),
+    "relay/protocols": Rule(("relay.core", "relay.errors", "relay.protocols.base"), (*PURE, "numpy")),
+    # Which protocols there are.
+    "relay/protocols/table": Rule(("relay.protocols",), PURE),
+    "relay/providers": Rule(("relay.core", "relay.errors", "relay.providers.base"), (*IO, *CLOCKS, "ctypes")),
     # Which providers there are.
     "relay/providers/catalog": Rule(("relay.providers",), PURE),
     "relay/providers/table": Rule(("relay.providers.base", "relay.providers.catalog"), PURE),
     # Runs in a process of its own.
-    "relay/providers/espeak_worker": Rule(
-        ("relay.providers.drivers.local_w", "relay.providers.espeak_words"), ("aiohttp",)
+    "relay/providers/espeak/worker": Rule(
+        ("relay.drivers.local.wire", "relay.drivers.local.worker", "relay.providers.espeak"), ("aiohttp",)
     ),
-    "relay/providers/drivers": Rule(
-        ("relay.core", "relay.errors", "relay.providers.base", "relay.providers.drivers", "relay.__version__"),
-        ("numpy",),
+    "relay/drivers": Rule(
+        ("relay.core", "relay.errors", "relay.providers.base", "relay.drivers", "relay.__version__"), ("numpy",)
     ),
     "relay/store": Rule(("relay.core", "relay.errors", "relay.store.base"), ("aiohttp", "numpy", *CLOCKS)),
     # Which stores there are.
     "relay/store/__init__": Rule(("relay.errors", "relay.store"), PURE),
-    "relay/server": Rule(
+    "relay/engine": Rule(
         (
-            *("relay.core", "relay.codecs", "relay.protocols", "relay.providers.base", "relay.providers.drivers"),
-            *("relay.errors", "relay.config", "relay.metrics", "relay.tracing", "relay.server", "relay.store.base"),
+            *("relay.core", "relay.codecs", "relay.providers.base", "relay.drivers", "relay.errors", "relay.engine"),
+            *("relay.config", "relay.metrics", "relay.tracing"),
         ),
+        ("aiohttp", "websockets", "socket", "ssl", "subprocess"),
     ),
-    "relay/server/setup": Rule(
+    # Configuration -> what an engine is made of; it alone knows the tables.
+    "relay/engine/setup": Rule(
         (
-            *("relay.core", "relay.errors", "relay.config", "relay.providers", "relay.store"),
-            *("relay.server.limits", "relay.server.budget"),
+            "relay.core",
+            "relay.errors",
+            "relay.config",
+            "relay.providers",
+            "relay.store",
+            "relay.drivers",
+            "relay.engine",
         ),
         IO,
     ),
+    "relay/server": Rule(
+        (
+            *("relay.core", "relay.codecs", "relay.protocols", "relay.providers.base", "relay.drivers", "relay.engine"),
+            *("relay.errors", "relay.config", "relay.metrics", "relay.tracing", "relay.server", "relay.store.base"),
+        ),
+    ),
     "relay/testing": Rule(
         (
-            *("relay.core", "relay.codecs", "relay.protocols", "relay.providers", "relay.server", "relay.testing"),
-            *("relay.errors", "relay.config", "relay.metrics", "relay.store"),
+            *("relay.core", "relay.codecs", "relay.protocols", "relay.providers", "relay.drivers", "relay.engine"),
+            *("relay.server", "relay.testing", "relay.errors", "relay.config", "relay.metrics", "relay.store"),
         )
     ),
     # What is measured, and what is made of it: pure but for the ways that a turn takes and the processes of a load.
@@ -87,7 +97,7 @@ RULES: dict[str, Rule] = {
     "relay/bench/direct": Rule(
         (
             *("relay.bench", "relay.core", "relay.codecs", "relay.errors", "relay.providers.base"),
-            *("relay.providers.drivers", "relay.server.synthesis"),
+            *("relay.drivers", "relay.engine.audio"),
         ),
         ("aiohttp", "numpy"),
     ),
@@ -124,24 +134,18 @@ def imports(module: str) -> Iterator[str]:
 
 
 def rule_of(module: str) -> Rule:
-    prefix = max((prefix for prefix in RULES if module == prefix or module.startswith(f"{prefix}/")), key=len)
-    # `drivers/http_reply` is ruled as `drivers/http` is.
-    family = max((prefix for prefix in RULES if module.startswith(f"{prefix}_")), key=len, default=prefix)
-    return RULES[max(prefix, family, key=len)]
+    return RULES[max((prefix for prefix in RULES if module == prefix or module.startswith(f"{prefix}/")), key=len)]
 
 
 def family(module: str) -> str:
-    """`relay/codecs/mp3_frames` and `relay/codecs/mp3` are parts of one codec, `breeze_jobs` one of `breeze`."""
+    """A module's own package where that is one part among several: `relay/providers/breeze/jobs` is a part of `breeze`,
+    `relay/codecs/mp3_frames` one of the codec `mp3`, `relay/protocols/native_events` one of `native`."""
     folder, _, name = module.replace("/", ".").rpartition(".")
-    return f"{folder}.{name.split('_')[0]}"
+    return folder if folder.startswith("relay.providers.") else f"{folder}.{name.split('_')[0]}"
 
 
 def within(name: str, prefix: str) -> bool:
-    return (
-        name == prefix
-        or name.startswith((f"{prefix}.", f"{prefix}_"))
-        or (prefix.endswith("_w") and name.startswith(prefix))
-    )
+    return name == prefix or name.startswith((f"{prefix}.", f"{prefix}_"))
 
 
 @pytest.mark.parametrize("module", sources())
@@ -159,16 +163,27 @@ def test_no_provider_is_named_where_all_are_served() -> None:
     """Only the catalog knows which there are: `if provider ==` in the server would be the end of that."""
     names = ("espeak", "breeze", "bland", "sauti", "playai")
     for module in sources():
-        if not module.startswith(("relay/server", "relay/core", "relay/codecs", "relay/providers/drivers")):
+        if not module.startswith(("relay/server", "relay/engine", "relay/core", "relay/codecs", "relay/drivers")):
             continue
         for node in ast.walk(ast.parse(path_of(module).read_text("utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in names:
                 raise AssertionError(f"{module}:{node.lineno} names the provider {node.value}")
 
 
+def test_no_protocol_is_named_where_all_are_served() -> None:
+    """Only the table knows which there are."""
+    for module in sources():
+        if module.startswith(("relay/server", "relay/engine", "relay/core")):
+            for name in imports(module):
+                assert (
+                    not name.startswith("relay.protocols")
+                    or within(name, "relay.protocols.base")
+                    or within(name, "relay.protocols.table")
+                ), f"{module} imports {name}"
+
+
 def test_the_server_knows_the_tables_and_no_member_of_them() -> None:
     for module in sources():
-        if not module.startswith("relay/server") or module == "relay/server/setup":
-            continue
-        for name in imports(module):
-            assert not within(name, "relay.providers.catalog"), module
+        if module.startswith(("relay/server", "relay/engine")) and module != "relay/engine/setup":
+            for name in imports(module):
+                assert not within(name, "relay.providers.catalog"), module

@@ -20,7 +20,7 @@ from relay.core import events
 from relay.errors import Code
 from relay.metrics import Metrics
 from relay.protocols import native
-from relay.providers.base import ProviderSettings
+from relay.providers.base.provider import ProviderSettings
 from relay.providers.catalog import PROVIDERS
 from relay.providers.table import table
 from relay.server.app import Server

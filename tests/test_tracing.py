@@ -17,8 +17,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 from relay import tracing
 from relay.config import Config, ConfigError, TracingConfig
 from relay.core.traceparent import EXAMPLE, parent_of
+from relay.engine.engine import Engine
 from relay.server.app import Server
-from relay.server.relay import Relay
 from relay.testing.fake_provider import Chooser
 from relay.testing.scenarios import PCM_CLIP, scenario, whole
 from relay.testing.script import Script, Send, Stall, Status
@@ -138,8 +138,8 @@ async def test_what_waits_is_sent_at_the_end(monkeypatch: pytest.MonkeyPatch) ->
         def close(self) -> None:
             closed.append("closed")
 
-    monkeypatch.setattr("relay.server.relay.otlp", Recorder)
-    relay = Relay(Config(tracing=TracingConfig(enabled=True)))
+    monkeypatch.setattr("relay.engine.engine.otlp", Recorder)
+    relay = Engine(Config(tracing=TracingConfig(enabled=True)))
     async with relay.running():
         assert not closed
     assert closed == ["closed"]

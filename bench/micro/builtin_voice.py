@@ -13,9 +13,9 @@ from pathlib import Path
 import uvloop
 
 from relay.core.timings import Stage, Timings
-from relay.providers.base import ProviderSettings, Wanted
-from relay.providers.drivers.local import LocalDriver
-from relay.providers.espeak import WORKER_MODULE, Espeak
+from relay.drivers.local.driver import LocalDriver
+from relay.providers.base.provider import ProviderSettings, SpeechRequest
+from relay.providers.espeak.provider import WORKER_MODULE, Espeak
 
 RUNS = 300
 AT_ONCE = 50
@@ -27,7 +27,7 @@ async def speak(driver: LocalDriver) -> tuple[float, float]:
     """Says the sentence; milliseconds until the first byte, and seconds of audio."""
     timings = Timings()
     timings.mark(Stage.TEXT_READY, time.monotonic())
-    request = PROVIDER.request(PROVIDER.resolve(Wanted()), SENTENCE)
+    request = PROVIDER.request(PROVIDER.resolve(SpeechRequest()), SENTENCE)
     size_bytes = 0
     async with driver.open(request, timings) as reply:
         async for piece in reply:

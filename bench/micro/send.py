@@ -14,13 +14,13 @@ from aiohttp import WSMsgType
 from relay.core.events import Pacing
 from relay.core.formats import AudioRequest
 from relay.core.frames import Frame
-from relay.providers.base import Capabilities, Speech
-from relay.server.budget import ProviderBudget
-from relay.server.outbox import End
+from relay.engine.concurrency import ConcurrencyLimiter
+from relay.engine.outbox import End
+from relay.engine.ticker import Ticker
+from relay.engine.turn import Turn, TurnSettings
+from relay.engine.upstream import Candidate
+from relay.providers.base.provider import Capabilities, Speech
 from relay.server.sender import Sender
-from relay.server.ticker import Ticker
-from relay.server.turn import Turn, TurnSettings
-from relay.server.upstream import Candidate
 from relay.server.ws_message import ws_message
 
 RUNS, TURNS, SECONDS = 7, 50, 4
@@ -113,7 +113,7 @@ def _sender(ticker: Ticker, clock: Clock, hole: Hole) -> tuple[Sender, Turn]:
         audio=AudioRequest(sample_rate=24000, frame_ms=FRAME_MS),
         pacing=Pacing(mode="realtime", lead_ms=LEAD_MS),
         window_ms=None,
-        candidates=(Candidate(provider=nobody, speech=Speech(voice="v"), budget=ProviderBudget("nobody")),),
+        candidates=(Candidate(provider=nobody, speech=Speech(voice="v"), budget=ConcurrencyLimiter("nobody")),),
         driver=cast("Any", None),
     )
     return sender, Turn(settings, sender.outbox, on_taken=lambda _: None, clock=clock)

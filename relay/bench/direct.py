@@ -16,12 +16,12 @@ from relay.bench.plan import Connection, Shot, Target
 from relay.bench.spoken import TIMEOUT_CODE, Spoken
 from relay.codecs.onset import OnsetDetector
 from relay.core.timings import Stage, Timings
+from relay.drivers.dispatch import Drivers
+from relay.engine.audio import decoded
 from relay.errors import ClientError, Code, RelayError
-from relay.providers.base import Provider, Reply, Speech, Wanted
-from relay.providers.base_dialogue import takes_text_as_typed
-from relay.providers.base_http import HttpRequest, WordTime
-from relay.providers.drivers.dispatch import Drivers
-from relay.server.synthesis import decoded
+from relay.providers.base.dialogue import takes_text_as_typed
+from relay.providers.base.http import HttpRequest, WordTime
+from relay.providers.base.provider import Provider, Reply, Speech, SpeechRequest
 
 __all__ = ["Direct", "resolved"]
 
@@ -120,7 +120,7 @@ def resolved(
             Code.INVALID_CONFIG, f"provider {target.provider!r} is not configured here; usable are: {usable}"
         )
     return provider.resolve(
-        Wanted(voice=target.voice, model=target.model, language=language, sample_rate_hz=sample_rate_hz)
+        SpeechRequest(voice=target.voice, model=target.model, language=language, sample_rate_hz=sample_rate_hz)
     )
 
 

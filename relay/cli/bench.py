@@ -234,8 +234,8 @@ async def _measure(plan: "Plan", asked: dict[str, Any], config: "Config", prices
     from relay.bench.through import Through
     from relay.cli.speaking import relay_process
     from relay.core.formats import AudioRequest
-    from relay.providers.drivers.dispatch import Drivers
-    from relay.server.setup import build_providers, dialogue_patience, patience
+    from relay.drivers.dispatch import Drivers
+    from relay.engine.setup import build_providers, dialogue_patience, patience
 
     encoding, rate = _format(asked["form"])
     # An impossible format, or a voice that nobody has, is told before anything is sent.

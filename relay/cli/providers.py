@@ -16,10 +16,10 @@ def providers(config_path: str | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from relay.server.relay import Relay
+    from relay.engine.engine import Engine
 
     config = load_config(config_path)
-    relay = run(_made(lambda: Relay(config)))
+    relay = run(_made(lambda: Engine(config)))
     table = Table("provider", "usable", "formats", "word times", "options", box=None)
     for name, provider in relay.providers.items():
         facts = provider.capabilities

@@ -66,7 +66,7 @@ def serve(
         click.echo(_try_next(config, port), err=True)
 
     async def several() -> int:
-        from relay.server.workers import Supervisor, command
+        from relay.server.process.supervisor import Supervisor, command
 
         return await Supervisor(config, command(config_path, log_level), workers).run(on_ready=on_ready)
 

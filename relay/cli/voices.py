@@ -18,10 +18,10 @@ def voices(provider: str | None, language: str | None, config_path: str | None) 
     from rich.console import Console
     from rich.table import Table
 
-    from relay.server.relay import Relay
+    from relay.engine.engine import Engine
 
     async def find() -> Any:
-        relay = Relay(load_config(config_path))
+        relay = Engine(load_config(config_path))
         async with relay.running():
             return await relay.voices(provider, language)
 

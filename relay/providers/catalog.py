@@ -5,12 +5,12 @@ Not in the package's `__init__`, which every worker process of a local provider 
 
 from collections.abc import Callable
 
-from relay.providers.base import Provider, ProviderSettings
-from relay.providers.bland import Bland
-from relay.providers.breeze import Breeze
-from relay.providers.espeak import Espeak
-from relay.providers.playai import PlayAI
-from relay.providers.sauti import Sauti
+from relay.providers.base.provider import Provider, ProviderSettings
+from relay.providers.bland.provider import Bland
+from relay.providers.breeze.provider import Breeze
+from relay.providers.espeak.provider import Espeak
+from relay.providers.playai.provider import PlayAI
+from relay.providers.sauti.provider import Sauti
 
 PROVIDERS: dict[str, Callable[[ProviderSettings], Provider]] = {
     "espeak": Espeak,

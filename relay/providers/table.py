@@ -2,7 +2,7 @@
 
 import sys
 
-from relay.providers.base import Capabilities, ProviderSettings
+from relay.providers.base.provider import Capabilities, ProviderSettings
 from relay.providers.catalog import PROVIDERS
 
 _HEAD = (

@@ -12,19 +12,20 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from relay.config import Config, ConfigError
+from relay.engine.engine import Engine
+from relay.engine.setup import spent_tokens_of
+from relay.engine.warmup import warm_codecs
 from relay.errors import Code, LimitError
-from relay.server import garbage, shared
-from relay.server.auth import Auth
+from relay.server.access.authenticator import Authenticator
+from relay.server.access.keys import Auth
+from relay.server.access.tokens import Tokens
 from relay.server.bad_http import server_log
-from relay.server.cors import Cors
-from relay.server.door import Door
-from relay.server.listener import BACKLOG, bind, is_loopback
-from relay.server.page import Page
-from relay.server.relay import Relay
+from relay.server.process import gc
+from relay.server.process import worker_dir as shared
+from relay.server.process.listen_socket import BACKLOG, bind, is_loopback
 from relay.server.routes import Routes, errors_as_json
-from relay.server.setup import spent_tokens_of
-from relay.server.tokens import Tokens
-from relay.server.warmth import warm_codecs
+from relay.server.web.cors import Cors
+from relay.server.web.page import Page
 from relay.store.base import StoreError
 
 log = logging.getLogger(__name__)
@@ -60,11 +61,11 @@ class Server:
                 f"server.host is {config.server.host!r} and there are no server.keys: anyone who can reach this "
                 "machine could use it; set RELAY_SERVER_KEYS, or bind to 127.0.0.1"
             )
-        self.relay = Relay(config)
+        self.relay = Engine(config)
         self._spent = spent_tokens_of(config, shared.store())
         secret = config.tokens.secret or shared.secret()
         self._tokens = Tokens(secret, self._spent, self.relay.metrics, now_s=wall_clock_s)
-        self._routes = Routes(self.relay, Door(auth, self._tokens, config.tokens), self._tokens)
+        self._routes = Routes(self.relay, Authenticator(auth, self._tokens, config.tokens), self._tokens)
         self._cors = Cors(auth)
         self.port = config.server.port
 
@@ -140,7 +141,7 @@ class Server:
             now_s = time.monotonic()
             self.relay.look()
             if self._empty():
-                garbage.while_nobody_listens()
+                gc.while_nobody_listens()
             for connection in list(self._routes.connections):
                 try:
                     connection.check(now_s)
@@ -187,7 +188,7 @@ async def serve(
     if lifeline_fd is not None:
         loop.add_reader(lifeline_fd, on_orphaned, lifeline_fd)
     async with server.serving():
-        garbage.seldom()
+        gc.seldom()
         on_ready(server.port)
         await stop.wait()
         if retire.is_set():

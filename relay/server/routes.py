@@ -9,15 +9,15 @@ from secrets import token_hex
 import msgspec
 from aiohttp import web
 
+from relay.engine.engine import Engine
+from relay.engine.untraced import UNTRACED
 from relay.errors import ClientError, Code, InternalError, LimitError, RelayError, untrace
 from relay.protocols import native
-from relay.server.connection import Connection
-from relay.server.door import Caller, Door
-from relay.server.http_speech import speech
-from relay.server.http_tokens import mint
-from relay.server.relay import Relay
-from relay.server.tokens import Tokens
-from relay.server.untraced import UNTRACED
+from relay.server.access.authenticator import Authenticator, Caller
+from relay.server.access.minting import mint
+from relay.server.access.tokens import Tokens
+from relay.server.speech import speech
+from relay.server.websocket import Connection
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ DRAINING_RETRY_AFTER_S = 5
 class Routes:
     """Handlers over one relay. `connections` are the sessions now open, for draining and for the sweep."""
 
-    def __init__(self, relay: Relay, door: Door, tokens: Tokens) -> None:
+    def __init__(self, relay: Engine, door: Authenticator, tokens: Tokens) -> None:
         self._relay = relay
         self._door = door
         self._tokens = tokens

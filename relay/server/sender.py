@@ -12,11 +12,11 @@ from aiohttp.abc import AbstractStreamWriter
 
 from relay.core.events import Event
 from relay.core.frames import Frame
+from relay.engine.outbox import CloseSocket, End, Item, Outbox, WsPong
+from relay.engine.ticker import Ticker
+from relay.engine.turn import Turn
 from relay.errors import untrace
 from relay.protocols import native
-from relay.server.outbox import CloseSocket, End, Item, Outbox, WsPong
-from relay.server.ticker import Ticker
-from relay.server.turn import Turn
 from relay.server.ws_message import binary_head, ws_message
 
 # What may wait in our side of the socket, where a cancel cannot drop it: a third of a second at 24 kHz.

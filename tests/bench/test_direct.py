@@ -9,9 +9,9 @@ import pytest
 from relay.bench.direct import Direct, resolved
 from relay.bench.plan import Connection, Path, Target
 from relay.config import HttpConfig, ProviderConfig
+from relay.drivers.dispatch import Drivers
+from relay.engine.setup import build_providers, dialogue_patience, patience
 from relay.errors import ClientError
-from relay.providers.drivers.dispatch import Drivers
-from relay.server.setup import build_providers, dialogue_patience, patience
 from relay.testing.audio import speech_like
 from relay.testing.fake_provider import Chooser, FakeProvider, in_turn
 from relay.testing.fake_socket import FakeSocket, Link

@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 
 from relay.core.timings import Timings
+from relay.drivers.http.driver import HttpDriver, HttpSettings
+from relay.drivers.poll.driver import PollDriver
 from relay.errors import ProviderError
-from relay.providers.base import Reply, Upstream, Wanted
-from relay.providers.base_http import HttpRequest
-from relay.providers.base_poll import PollRequest
-from relay.providers.drivers.http import HttpDriver, HttpSettings
-from relay.providers.drivers.poll import PollDriver
+from relay.providers.base.http import HttpRequest
+from relay.providers.base.poll import PollRequest
+from relay.providers.base.provider import Reply, SpeechRequest, Upstream
 from relay.testing.conformance.driver import check_leaving, check_scenario
 from relay.testing.fake_provider import FakeRequest
 from relay.testing.scenarios import SCENARIOS
 from relay.testing.script import Script, Send, Status
-from tests.providers.test_breeze import breeze
-from tests.providers.test_sauti import sauti
+from tests.providers.breeze.test_provider import breeze
+from tests.providers.sauti.test_provider import sauti
 
 HASTY = HttpSettings(retries=0, first_byte_timeout_s=0.2, stall_timeout_s=0.2, connect_timeout_s=1, open_timeout_s=1)
 DRIVERS = ["http", "poll"]
@@ -44,14 +44,14 @@ async def driving(kind: str) -> AsyncIterator[Any]:
 
 def streamed(url: str) -> Upstream:
     provider = breeze(url)
-    upstream = provider.request(provider.resolve(Wanted(voice="v")), "Hello.")
+    upstream = provider.request(provider.resolve(SpeechRequest(voice="v")), "Hello.")
     assert isinstance(upstream, HttpRequest)
     return upstream
 
 
 def polled(url: str) -> Upstream:
     provider = sauti(url)
-    upstream = provider.request(provider.resolve(Wanted(voice="v", options={"delivery": "job"})), "Habari.")
+    upstream = provider.request(provider.resolve(SpeechRequest(voice="v", options={"delivery": "job"})), "Habari.")
     assert isinstance(upstream, PollRequest)
     return upstream
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from relay.providers.base import ProviderSettings, Wanted
+from relay.providers.base.provider import ProviderSettings, SpeechRequest
 from relay.providers.catalog import PROVIDERS
 from relay.testing.conformance.exchange import check_exchange
 from relay.testing.conformance.provider import CHECKS, ProviderCase, check_voices
@@ -19,12 +19,12 @@ KAREN = "29158307-9893-4149-8a75-bc9ce313d64e"
 # One wish for each way to speak with a provider; a new provider speaks in one way until it says more here.
 WANTED = {
     "breeze": (
-        Wanted(),
-        *(Wanted(options={"transport": each}) for each in ("timestamps", "sync", "job", "realtime")),
+        SpeechRequest(),
+        *(SpeechRequest(options={"transport": each}) for each in ("timestamps", "sync", "job", "realtime")),
     ),
-    "bland": tuple(Wanted(options={"api": api}) for api in ("v1", "v2", "socket")),
-    "sauti": (Wanted(), Wanted(options={"delivery": "job"})),
-    "playai": (Wanted(), Wanted(options={"delivery": "job"})),
+    "bland": tuple(SpeechRequest(options={"api": api}) for api in ("v1", "v2", "socket")),
+    "sauti": (SpeechRequest(), SpeechRequest(options={"delivery": "job"})),
+    "playai": (SpeechRequest(), SpeechRequest(options={"delivery": "job"})),
 }
 VOICES = {"bland": KAREN, "espeak": "en"}
 # The accounts that the goldens were written with.
@@ -47,7 +47,7 @@ def case_of(name: str) -> ProviderCase:
         base_url="http://127.0.0.1:9" if facts.needs_base_url else None,
         voice=VOICES.get(name, "voc_1"),
     )
-    return ProviderCase(make=PROVIDERS[name], settings=settings, wanted=WANTED.get(name, (Wanted(),)))
+    return ProviderCase(make=PROVIDERS[name], settings=settings, wanted=WANTED.get(name, (SpeechRequest(),)))
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from relay.errors import Code, ProviderError, ProviderFault
-from relay.providers.base import ProviderSettings, Speech, Wanted
-from relay.providers.base_http import HttpRequest, Refusal
-from relay.providers.sauti import Sauti
+from relay.providers.base.http import HttpRequest, Refusal
+from relay.providers.base.provider import ProviderSettings, Speech, SpeechRequest
+from relay.providers.sauti.provider import Sauti
 from relay.testing.conformance.exchange import check_exchange
 from relay.testing.conformance.provider import (
     ProviderCase,
@@ -86,7 +86,7 @@ class HeadersNotRead(Broken):
 
 
 class OptionsIgnored(Sauti):
-    def resolve(self, wanted: Wanted) -> Speech:
+    def resolve(self, wanted: SpeechRequest) -> Speech:
         return super().resolve(replace(wanted, options={}))
 
 

@@ -13,10 +13,16 @@ from typing import Any, Literal, TypeAlias
 import pytest
 
 from relay.config import HttpConfig
-from relay.providers import bland_v1, breeze, breeze_jobs, playai, sauti, sauti_job
-from relay.providers.drivers import http_attempt, http_reply
-from relay.providers.drivers.http_settings import HttpSettings
-from relay.providers.drivers.ws_settings import WsSettings
+from relay.drivers.http import attempt as http_attempt
+from relay.drivers.http import reply as http_reply
+from relay.drivers.http.settings import HttpSettings
+from relay.drivers.ws.settings import WsSettings
+from relay.providers.bland import v1 as bland_v1
+from relay.providers.breeze import jobs as breeze_jobs
+from relay.providers.breeze import provider as breeze
+from relay.providers.playai import provider as playai
+from relay.providers.sauti import job as sauti_job
+from relay.providers.sauti import provider as sauti
 from relay.testing.fake_provider import FakeRequest
 from relay.testing.scenarios import Clip, scenario
 from relay.testing.script import Script

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from relay.config import Config, DefaultsConfig, HttpConfig, LimitsConfig, ProviderConfig, ServerConfig
 from relay.core.formats import AudioFormat, Encoding
-from relay.providers.drivers.poll import PollDriver
+from relay.drivers.poll.driver import PollDriver
 from relay.server.app import Server
 from relay.testing.audio import UNKNOWN_SIZE, riff_chunk, speech_like, wav
 from relay.testing.cuts import Cut, whole
@@ -420,5 +420,5 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     async def next_turn(_seconds: float) -> None:
         await asyncio.sleep(0)
 
-    monkeypatch.setattr("relay.server.relay.keep_warm", nothing)
-    monkeypatch.setattr("relay.providers.drivers.dispatch.PollDriver", partial(PollDriver, sleep=next_turn))
+    monkeypatch.setattr("relay.engine.engine.keep_warm", nothing)
+    monkeypatch.setattr("relay.drivers.dispatch.PollDriver", partial(PollDriver, sleep=next_turn))

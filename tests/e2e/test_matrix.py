@@ -18,12 +18,14 @@ from hypothesis import strategies as st
 
 from relay.config import Config, ServerConfig
 from relay.core.timings import Timings
-from relay.providers import bland_v1, bland_v2, playai
-from relay.providers.base import LocalRequest, Reply
-from relay.providers.base_http import Piece
-from relay.providers.breeze_api import FORMATS
-from relay.providers.breeze_settings import TRANSPORTS
+from relay.providers.base.http import Piece
+from relay.providers.base.provider import LocalRequest, Reply
+from relay.providers.bland import v1 as bland_v1
+from relay.providers.bland import v2 as bland_v2
+from relay.providers.breeze.api import FORMATS
+from relay.providers.breeze.settings import TRANSPORTS
 from relay.providers.catalog import PROVIDERS
+from relay.providers.playai import provider as playai
 from relay.server.app import Server
 from relay.testing.cuts import Cut, byte_by_byte, empty_between, odd_sizes, seeded_random, whole
 from tests.cuts import cuts_of

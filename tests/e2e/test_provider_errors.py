@@ -7,7 +7,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from relay.errors import Code
-from relay.providers import bland_errors, breeze_api, playai_job, sauti_job
+from relay.providers.bland import errors as bland_errors
+from relay.providers.breeze import api as breeze_api
+from relay.providers.playai import job as playai_job
+from relay.providers.sauti import job as sauti_job
 from relay.testing.fake_breeze import greet as greet_as_breeze
 from relay.testing.fake_socket import Link
 from relay.testing.script import Script

@@ -10,11 +10,11 @@ import pytest
 
 from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
 from relay.core.timings import Timings
+from relay.drivers.local.driver import LocalDriver, Pool, provider_of
+from relay.drivers.local.process import WorkerTimeouts
 from relay.errors import ProviderError
-from relay.providers.base import LocalRequest
-from relay.providers.base_http import Piece
-from relay.providers.drivers.local import LocalDriver, Pool, provider_of
-from relay.providers.drivers.local_process import WorkerTimeouts
+from relay.providers.base.http import Piece
+from relay.providers.base.provider import LocalRequest
 
 WORKER = "tests.providers.fake_worker"
 SOURCE = SourceFormat(container=Container.RAW, pcm=AudioFormat(encoding=Encoding.PCM_S16LE, sample_rate_hz=22050))

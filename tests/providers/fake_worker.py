@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from relay.providers.drivers.local_wire import Kind, pack
-from relay.providers.drivers.local_worker import Job, RefusedError, serve
+from relay.drivers.local.wire import Kind, pack
+from relay.drivers.local.worker import Job, RefusedError, serve
 
 
 def prepare() -> Callable[[Job], None]:

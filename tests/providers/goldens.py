@@ -24,12 +24,12 @@ import pytest
 
 from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
 from relay.core.timings import Timings
+from relay.drivers.http.driver import HttpDriver, HttpSettings
+from relay.drivers.poll.driver import PollDriver
 from relay.errors import ClientError, Code, ProviderError, ProviderFault
-from relay.providers.base import Provider, Wanted
-from relay.providers.base_http import HttpRequest, ReplyFacts
-from relay.providers.base_poll import PollRequest
-from relay.providers.drivers.http import HttpDriver, HttpSettings
-from relay.providers.drivers.poll import PollDriver
+from relay.providers.base.http import HttpRequest, ReplyFacts
+from relay.providers.base.poll import PollRequest
+from relay.providers.base.provider import Provider, SpeechRequest
 from relay.testing.fake_provider import FakeProvider, FakeRequest
 from relay.testing.script import Script, Send, Status
 
@@ -62,7 +62,7 @@ def twin(both: Golden) -> Golden:
 def check_refused(build: Build, case: Golden) -> None:
     """The client's wish, or the operator's, is refused before anything is sent."""
     with pytest.raises(ClientError) as caught:
-        build("http://127.0.0.1:9", **case.get("settings", {})).resolve(Wanted(**case["wanted"]))
+        build("http://127.0.0.1:9", **case.get("settings", {})).resolve(SpeechRequest(**case["wanted"]))
     assert caught.value.code is Code.INVALID_CONFIG
     for said in case["refused"]:
         assert said in caught.value.message, caught.value.message
@@ -85,7 +85,7 @@ async def play(build: Build, case: Golden, *, secrets: tuple[str, ...]) -> None:
         for each in exchanges:
             (files if each.get("host") == "files" else api).scripts.append(script(each["reply"]))
         provider = build(api_fake.url, **case.get("settings", {}))
-        upstream = provider.request(provider.resolve(Wanted(**_filled(case["wanted"], placed))), text)
+        upstream = provider.request(provider.resolve(SpeechRequest(**_filled(case["wanted"], placed))), text)
         await http.start()
         await polls.start()
         try:

@@ -10,8 +10,8 @@ from relay.core.frames import Frame
 from relay.core.pacer import AT_ONCE_S
 from relay.core.timings import Stage, Timings
 from relay.errors import ProviderError
-from relay.providers.base import Capabilities, LocalRequest, Speech, Voice, Wanted
-from relay.providers.base_http import Piece, ReplyFacts
+from relay.providers.base.http import Piece, ReplyFacts
+from relay.providers.base.provider import Capabilities, LocalRequest, Speech, SpeechRequest, Voice
 
 PCM = SourceFormat(container=Container.RAW, pcm=AudioFormat(encoding=Encoding.PCM_S16LE, sample_rate_hz=24000))
 
@@ -64,7 +64,7 @@ class FakeProvider:
     name = "fake"
     capabilities = Capabilities(formats=(Container.RAW,), max_segment_chars=60)
 
-    def resolve(self, wanted: Wanted) -> Speech:
+    def resolve(self, wanted: SpeechRequest) -> Speech:
         return Speech(voice=wanted.voice or "v")
 
     def request(self, speech: Speech, text: str) -> LocalRequest:

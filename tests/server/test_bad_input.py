@@ -155,7 +155,7 @@ async def say_until_cut_off(server: Server, caller: Client, say: Callable[[], Aw
 
 async def test_a_client_that_asks_and_never_reads_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers that nobody reads are bounded."""
-    monkeypatch.setattr("relay.server.connection.CLOSE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("relay.server.websocket.CLOSE_TIMEOUT_S", 0.1)
     async with relay_to(scenario("ok")) as (server, _):
         async with client(server, max_queue=1, sock=narrow(server)) as flooder:
             await say_until_cut_off(server, flooder, lambda: flooder.websocket.send("x" * 60_000))
@@ -165,8 +165,8 @@ async def test_a_client_that_asks_and_never_reads_is_cut_off(monkeypatch: pytest
 
 async def test_a_client_that_opens_turns_and_never_reads_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever it says when the last answer does not fit any more, the others notice nothing."""
-    monkeypatch.setattr("relay.server.connection.CLOSE_TIMEOUT_S", 0.1)
-    monkeypatch.setattr("relay.server.outbox.MAX_URGENT", 3)
+    monkeypatch.setattr("relay.server.websocket.CLOSE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("relay.engine.outbox.MAX_URGENT", 3)
     async with relay_to(scenario("ok")) as (server, _):
         async with client(server, max_queue=1, sock=narrow(server)) as flooder:
 

@@ -55,7 +55,7 @@ async def unharmed(
     def choose(request: FakeRequest) -> Script:
         return scenario("ok" if request.body and request.json().get("text") == NEIGHBOUR else name)
 
-    monkeypatch.setattr("relay.server.relay.keep_warm", nothing)
+    monkeypatch.setattr("relay.engine.engine.keep_warm", nothing)
     monkeypatch.setattr("relay.server.app.SWEEP_S", 0.05)
     async with relay_to(choose, **{"http": HTTP, **sections}) as (server, fake):
         for budget in server.relay.budgets.values():

@@ -12,12 +12,12 @@ from relay.core.events import Pacing
 from relay.core.formats import AudioRequest
 from relay.core.frames import Frame
 from relay.core.pacer import RAN_DRY_S
-from relay.providers.base import Wanted
-from relay.server.budget import ProviderBudget
-from relay.server.outbox import End, PulledOutbox
-from relay.server.ticker import TICK_S, TIMER_STEP_S, Ticker
-from relay.server.turn import Turn, TurnSettings
-from relay.server.upstream import Candidate
+from relay.engine.concurrency import ConcurrencyLimiter
+from relay.engine.outbox import End, PulledOutbox
+from relay.engine.ticker import TICK_S, TIMER_STEP_S, Ticker
+from relay.engine.turn import Turn, TurnSettings
+from relay.engine.upstream import Candidate
+from relay.providers.base.provider import SpeechRequest
 from relay.testing.clock import run, virtual_loop
 from tests.server.fakes import FakeDriver, FakeProvider, FakeReply
 
@@ -68,7 +68,9 @@ async def speak(pieces: Sequence[Any], *, stalls: bool = False) -> Sent:
         pacing=Pacing(mode="realtime", lead_ms=round(LEAD_S * 1000)),
         window_ms=None,
         candidates=(
-            Candidate(provider=provider, speech=provider.resolve(Wanted()), budget=ProviderBudget(provider.name)),
+            Candidate(
+                provider=provider, speech=provider.resolve(SpeechRequest()), budget=ConcurrencyLimiter(provider.name)
+            ),
         ),
         driver=FakeDriver(lambda _: FakeReply(pieces)),
     )

@@ -13,11 +13,13 @@ import pytest
 
 from relay.config import Config, HttpConfig, LimitsConfig, ProviderConfig, ServerConfig, load
 from relay.core.formats import AudioFormat, Encoding
-from relay.providers import breeze_jobs, playai_job, sauti_job
+from relay.engine.segments import OPEN_SEGMENTS
+from relay.engine.setup import build_providers
+from relay.providers.breeze import jobs as breeze_jobs
 from relay.providers.catalog import PROVIDERS
+from relay.providers.playai import job as playai_job
+from relay.providers.sauti import job as sauti_job
 from relay.server.app import Server
-from relay.server.segments import OPEN_SEGMENTS
-from relay.server.setup import build_providers
 from relay.testing.audio import speech_like, wav
 from relay.testing.fake_provider import Chooser, FakeProvider, FakeRequest, in_turn
 from relay.testing.script import Script, Send, Stall, Status

@@ -8,10 +8,10 @@ from aiohttp import ClientConnectionResetError, web
 from aiohttp.abc import AbstractStreamWriter
 
 from relay.core.events import Event, Pong
-from relay.server.outbox import CloseSocket, End, WsPong
+from relay.engine.outbox import CloseSocket, End, WsPong
+from relay.engine.ticker import Ticker
+from relay.engine.turn import Turn
 from relay.server.sender import SOCKET_HIGH_WATER_BYTES, Sender
-from relay.server.ticker import Ticker
-from relay.server.turn import Turn
 from tests.server.fakes import FakeTurn
 
 PONG = b'\x81\x0f{"type":"pong"}'

@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from relay.core.events import Pacing
 from relay.core.formats import AudioRequest
 from relay.core.timings import TurnTimings
-from relay.providers.base import ProviderSettings, Wanted
-from relay.providers.breeze import Breeze
-from relay.providers.drivers import http_attempt
-from relay.providers.drivers.http import HttpDriver
-from relay.server.budget import ProviderBudget
-from relay.server.outbox import End, PulledOutbox
-from relay.server.ticker import Ticker
-from relay.server.turn import Turn, TurnSettings
-from relay.server.upstream import Candidate
+from relay.drivers.http import attempt as http_attempt
+from relay.drivers.http.driver import HttpDriver
+from relay.engine.concurrency import ConcurrencyLimiter
+from relay.engine.outbox import End, PulledOutbox
+from relay.engine.ticker import Ticker
+from relay.engine.turn import Turn, TurnSettings
+from relay.engine.upstream import Candidate
+from relay.providers.base.provider import ProviderSettings, SpeechRequest
+from relay.providers.breeze.provider import Breeze
 from relay.testing.audio import noise
 from relay.testing.clock import run, virtual_loop
 from relay.testing.fake_provider import FakeProvider
@@ -45,7 +45,9 @@ async def turns(script: Script, count: int) -> list[TurnTimings]:
         async with FakeProvider(script) as fake:
             provider = Breeze(ProviderSettings(api_key="key", base_url=fake.url, voice="v"))
             candidate = Candidate(
-                provider=provider, speech=provider.resolve(Wanted()), budget=ProviderBudget("breeze", clock=_now_s)
+                provider=provider,
+                speech=provider.resolve(SpeechRequest()),
+                budget=ConcurrencyLimiter("breeze", clock=_now_s),
             )
             return await asyncio.gather(*(_turn(candidate, driver) for _ in range(count)))
     finally:

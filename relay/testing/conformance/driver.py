@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from relay.core.timings import Stage, Timings
 from relay.errors import ProviderError
-from relay.providers.base import Driver, Upstream
+from relay.providers.base.provider import Driver, Upstream
 from relay.testing.fake_provider import Chooser, FakeProvider, FakeRequest
 from relay.testing.scenarios import scenario
 from relay.testing.script import Drip, Script, Send

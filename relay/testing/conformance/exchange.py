@@ -4,7 +4,7 @@
 
 An exchange is JSON::
 
-    wanted, settings    of the client and of the operator: fields of `Wanted` and `ProviderSettings`
+    wanted, settings    of the client and of the operator: fields of `SpeechRequest` and `ProviderSettings`
     text, times         what is spoken, so many times over
     request, reply      method, path, query, headers, body (JSON); status, headers, and json, text or hex
     exchanges           or several of {request, reply}, in order
@@ -24,9 +24,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
 from relay.errors import ClientError, ProviderError
-from relay.providers.base import Provider, ProviderSettings, Wanted
-from relay.providers.base_http import HttpRequest, Refusal, ReplyFacts
-from relay.providers.base_poll import Answer, Arrived, Ask, Fetch, PollJob, PollRequest
+from relay.providers.base.http import HttpRequest, Refusal, ReplyFacts
+from relay.providers.base.poll import Answer, Arrived, Ask, Fetch, PollJob, PollRequest
+from relay.providers.base.provider import Provider, ProviderSettings, SpeechRequest
 
 Exchange = Mapping[str, Any]
 
@@ -45,7 +45,7 @@ def check_exchange(
         return
     text = exchange["text"] * exchange.get("times", 1)
     provider = make(own)
-    upstream = provider.request(provider.resolve(Wanted(**exchange["wanted"])), text)
+    upstream = provider.request(provider.resolve(SpeechRequest(**exchange["wanted"])), text)
     steps = deque(exchange.get("exchanges") or [{"request": exchange["request"], "reply": exchange["reply"]}])
     try:
         facts, body_error = _played(upstream, steps, exchange.get("retries", 0))
@@ -65,7 +65,7 @@ def _check_refused(
     make: Callable[[ProviderSettings], Provider], settings: ProviderSettings, exchange: Exchange
 ) -> None:
     try:
-        make(settings).resolve(Wanted(**exchange["wanted"]))
+        make(settings).resolve(SpeechRequest(**exchange["wanted"]))
     except ClientError as error:
         for words in exchange["refused"]:
             assert words in error.message, f"{words!r} is not in: {error.message}"

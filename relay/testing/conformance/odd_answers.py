@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-from relay.providers.base_http import Refusal
+from relay.providers.base.http import Refusal
 
 # What is looked for where it must not be. No word of it is a word of the adapter's own.
 TEXT = "Zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich."

@@ -1,6 +1,6 @@
 """A provider's description: what it asks for, what it gives away, and what it makes of any answer. Nothing is opened.
 
-    case = ProviderCase(make=MyProvider, settings=ProviderSettings(api_key=KEY, voice="v"), wanted=(Wanted(),))
+    case = ProviderCase(make=MyProvider, settings=ProviderSettings(api_key=KEY, voice="v"), wanted=(SpeechRequest(),))
     for check in CHECKS:
         check(case)
 
@@ -14,10 +14,19 @@ from typing import Any
 
 from relay.core.transform import Transform
 from relay.errors import ClientError, Code, ProviderError
-from relay.providers.base import LocalRequest, Provider, ProviderSettings, Speech, Upstream, Voice, VoiceQuery, Wanted
-from relay.providers.base_dialogue import DialogueRequest, takes_text_as_typed
-from relay.providers.base_http import HttpRequest
-from relay.providers.base_poll import Answer, Ask, PollRequest
+from relay.providers.base.dialogue import DialogueRequest, takes_text_as_typed
+from relay.providers.base.http import HttpRequest
+from relay.providers.base.poll import Answer, Ask, PollRequest
+from relay.providers.base.provider import (
+    LocalRequest,
+    Provider,
+    ProviderSettings,
+    Speech,
+    SpeechRequest,
+    Upstream,
+    Voice,
+    VoiceQuery,
+)
 from relay.testing.conformance.odd_answers import TEXT, odd_bodies, odd_refusals
 
 # Longest message of an error: it is one line of a log.
@@ -30,7 +39,7 @@ class ProviderCase:
 
     make: Callable[[ProviderSettings], Provider]
     settings: ProviderSettings
-    wanted: tuple[Wanted, ...] = (Wanted(),)
+    wanted: tuple[SpeechRequest, ...] = (SpeechRequest(),)
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -1,0 +1,254 @@
+"""One try of a request, up to its first piece or to its end: what each phase waits for, and what each failure means.
+
+This file does not know whether there will be another try.
+"""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from enum import StrEnum
+from time import monotonic
+from types import SimpleNamespace
+from typing import TypeVar
+
+import aiohttp
+from yarl import URL
+
+from relay.core.timings import Stage, Timings
+from relay.drivers.http.errors import ErrorBorder, Meaning, is_stale_connection
+from relay.drivers.http.reply import REFUSAL_BYTES, HttpReply, arrived, check_end, link_that_ends_it
+from relay.drivers.http.settings import HttpSettings
+from relay.errors import Code, ProviderError, untrace
+from relay.providers.base.http import HttpRequest, Refusal
+from relay.providers.base.poll import Answer
+
+# A refusal is short and comes at once; of one that does not, what has come must do.
+REFUSAL_TIMEOUT_S = 2.0
+# An answer that is read whole. The longest with audio in it: 2,000 characters are 133 s of speech, at 44.1 kHz s16
+# 11.8 MB, in base64 15.7.
+ANSWER_BYTES = 16 * 1024 * 1024
+
+T = TypeVar("T")
+
+# Linux only.
+TCP_QUICKACK = getattr(socket, "TCP_QUICKACK", None)
+
+
+class _Phase(StrEnum):
+    """What an attempt waits for; the words of the error when it waits too long."""
+
+    CONNECTION = "did not take a connection within"
+    FIRST_BYTE = "did not send a first byte within"
+    FIRST_PIECE = "sent no audio within"
+    REST = "sent no more of its answer for"
+
+
+class Attempt:
+    """Run once. The deadline is an instant of the loop's clock and bounds all phases together."""
+
+    def __init__(self, request: HttpRequest, timings: Timings, settings: HttpSettings, deadline_s: float) -> None:
+        self._request = request
+        self._timings = timings
+        self._settings = settings
+        self._deadline_s = deadline_s
+        self._url = URL(request.url, encoded=True)
+        self._border = border_of(request.provider, self._url)
+        self._loop = asyncio.get_running_loop()
+        self._phase = _Phase.CONNECTION
+        self._allowed_s = 0.0
+        self._reused = False
+        self._answered = False
+
+    async def run(self, session: aiohttp.ClientSession) -> HttpReply:
+        """The reply, its first piece there. Raises ProviderError; whatever happens, no connection is left behind."""
+        return await self._exchange(session, self._first_piece)
+
+    async def ask(self, session: aiohttp.ClientSession) -> Answer:
+        """The whole reply, whatever its status: ANSWER_BYTES at most, of one that is no 2xx REFUSAL_BYTES.
+
+        Raises ProviderError; whatever happens, no connection is left in use.
+        """
+        return await self._exchange(session, self._whole)
+
+    async def _exchange(
+        self, session: aiohttp.ClientSession, take: Callable[[aiohttp.ClientResponse], Awaitable[T]]
+    ) -> T:
+        request = self._request
+        try:
+            async with asyncio.timeout_at(self._allow(self._settings.connect_timeout_s)) as self._patience:
+                with self._border:
+                    response = await session.request(
+                        request.method,
+                        self._url,
+                        headers={**request.headers, **request.secret_headers},
+                        data=request.body,
+                        # A redirect would carry the key to wherever it points.
+                        allow_redirects=False,
+                        trace_request_ctx=self,
+                    )
+                self._answered = True
+                try:
+                    return await take(response)
+                except BaseException:
+                    response.close()
+                    raise
+        except TimeoutError:
+            code = Code.PROVIDER_UNAVAILABLE if self._phase is _Phase.CONNECTION else Code.PROVIDER_TIMEOUT
+            raise self._border.error(Meaning(code, f"{self._phase} {round(self._allowed_s, 2):g} s")) from None
+
+    def met_stale_connection(self, error: ProviderError) -> bool:
+        """Whether it failed on a pooled connection, before any answer, as one fails that was closed while idle."""
+        return self._reused and not self._answered and is_stale_connection(error.__cause__)
+
+    @property
+    def was_sent(self) -> bool:
+        """Whether the provider may have got the request."""
+        return self._phase is not _Phase.CONNECTION
+
+    def connected(self, *, reused: bool) -> None:
+        """The connection is there."""
+        self._reused = reused
+
+    def sent(self) -> None:
+        """The connection is there and the request is being handed to its socket."""
+        self._timings.mark(Stage.REQUEST_SENT, monotonic())
+        self._phase = _Phase.FIRST_BYTE
+        patience_s = self._request.first_byte_timeout_s or self._settings.first_byte_timeout_s
+        self._patience.reschedule(self._allow(patience_s))
+
+    async def _first_piece(self, response: aiohttp.ClientResponse) -> HttpReply:
+        headers_s, headers = monotonic(), _headers(response)
+        if not 200 <= response.status < 300:
+            body = await refusal_body(response)
+            raise self._request.refuse(Refusal(status=response.status, headers=headers, body=body))
+        self._check_plain(headers)
+        facts = self._request.accept(headers)
+        reply = HttpReply(
+            *(self._request, response),
+            headers=headers,
+            facts=facts,
+            border=self._border,
+            timings=self._timings,
+            clock=monotonic,
+        )
+        _acknowledge(response)
+        try:
+            await reply.pull()
+            first_byte_s = reply.brought_s
+            reply.allow_silence(self._settings.stall_timeout_s)
+            if not (reply.has_piece or reply.ended):
+                self._phase = _Phase.FIRST_PIECE
+                self._patience.reschedule(self._deadline_s)
+                while not (reply.has_piece or reply.ended):
+                    await reply.pull()
+            if not reply.has_piece:
+                # Not retried: most often the text had nothing in it to be spoken, and the next reply is as empty.
+                raise self._border.error(Meaning(Code.BAD_AUDIO, "sent no audio", retryable=False))
+        except BaseException:
+            reply.close()
+            raise
+        self._mark(headers_s, first_byte_s)
+        return reply
+
+    async def _whole(self, response: aiohttp.ClientResponse) -> Answer:
+        headers_s, headers = monotonic(), _headers(response)
+        first_byte_s = None
+        body = bytearray()
+        if 200 <= response.status < 300:
+            self._check_plain(headers)
+            _acknowledge(response)
+            link = link_that_ends_it(response, headers)
+            with self._border:
+                while piece := await response.content.readany():
+                    first_byte_s = first_byte_s or monotonic()
+                    body += piece
+                    if len(body) > ANSWER_BYTES:
+                        too_long = f"answered with more than {ANSWER_BYTES} bytes"
+                        raise self._border.error(Meaning(Code.BAD_AUDIO, too_long, retryable=False))
+                    self._phase = _Phase.REST
+                    self._patience.reschedule(self._allow(self._settings.stall_timeout_s))
+                check_end(link)
+        else:
+            body += await refusal_body(response)
+        # Of a body that was read to its end the connection is in the pool already; any other is not to be reused.
+        response.close()
+        self._mark(headers_s, first_byte_s or headers_s)
+        return Answer(status=response.status, headers=headers, body=bytes(body))
+
+    def _check_plain(self, headers: Mapping[str, str]) -> None:
+        if headers.get("content-encoding", "identity").lower() != "identity":
+            raise self._border.error(Meaning(Code.BAD_AUDIO, "compressed its reply, which was asked not to", False))
+
+    def _mark(self, headers_s: float, first_byte_s: float) -> None:
+        self._timings.mark(Stage.RESPONSE_HEADERS, headers_s)
+        self._timings.mark(Stage.FIRST_BYTE, first_byte_s)
+        if self._timings.connection_reused is None:
+            self._timings.connection_reused = self._reused
+
+    def _allow(self, seconds: float) -> float:
+        """The instant until which to wait, if `seconds` from now are not past the deadline."""
+        now_s = self._loop.time()
+        self._allowed_s = max(0.0, min(seconds, self._deadline_s - now_s))
+        return now_s + self._allowed_s
+
+
+def border_of(provider: str, url: URL) -> ErrorBorder:
+    """The border of one exchange, which names the host (and its port if it is unusual) and nothing else of the URL."""
+    host = url.host or "no host"
+    return ErrorBorder(provider, host if url.is_default_port() else f"{host}:{url.port}")
+
+
+def tracing() -> aiohttp.TraceConfig:
+    """Tells an Attempt what happens to its connection; for a session's `trace_configs`."""
+
+    async def on_reuse(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
+        context.trace_request_ctx.connected(reused=True)
+
+    async def on_create(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
+        context.trace_request_ctx.connected(reused=False)
+
+    async def on_sent(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
+        # aiohttp calls this when it has composed the head, and writes head and body in one in the same turn of the
+        # loop or the next.
+        context.trace_request_ctx.sent()
+
+    config = aiohttp.TraceConfig()
+    config.on_connection_reuseconn.append(on_reuse)
+    config.on_connection_create_end.append(on_create)
+    config.on_request_headers_sent.append(on_sent)
+    return config
+
+
+def _headers(response: aiohttp.ClientResponse) -> Mapping[str, str]:
+    """Names in lower case; values of a repeated name joined (RFC 9110, 5.3). aiohttp has bounded number and size."""
+    headers: dict[str, str] = {}
+    for name, value in response.headers.items():
+        key = name.lower()
+        headers[key] = f"{headers[key]}, {value}" if key in headers else value
+    return headers
+
+
+def _acknowledge(response: aiohttp.ClientResponse) -> None:
+    """Tells the provider at once that its headers have arrived.
+
+    A provider whose socket collects small writes (Nagle) sends headers, then holds the first audio until they are
+    acknowledged, which our kernel would do 40 ms later on a connection that has been in use.
+    """
+    if TCP_QUICKACK is None or response.connection is None or response.connection.transport is None:
+        return
+    if (link := response.connection.transport.get_extra_info("socket")) is not None:
+        link.setsockopt(socket.IPPROTO_TCP, TCP_QUICKACK, 1)
+
+
+async def refusal_body(response: aiohttp.ClientResponse) -> bytes:
+    """How a refusal's body begins, REFUSAL_BYTES at most: what has come of it, where it is cut or takes its time."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(REFUSAL_TIMEOUT_S):
+            while len(body) < REFUSAL_BYTES and (piece := await response.content.readany()):
+                body += piece
+    except (aiohttp.ClientError, OSError) as error:
+        untrace(error)  # aiohttp keeps it where the read waited
+        # Cut or too slow (TimeoutError is an OSError): the status has been said, and so has part of the reason.
+        body += arrived(response.content)
+    return bytes(body[:REFUSAL_BYTES])

@@ -1,0 +1,1 @@
+"""Providers that run in worker processes on this machine."""

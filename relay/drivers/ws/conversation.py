@@ -1,0 +1,161 @@
+"""One turn over a socket: text in, pieces out, and a watch for silence where an answer is owed.
+
+This file does not know where the socket came from, nor what becomes of it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from time import monotonic
+
+from relay.core.timings import Stage, Timings
+from relay.drivers.http.errors import Meaning
+from relay.drivers.ws.settings import WsSettings
+from relay.drivers.ws.socket import Socket
+from relay.errors import Code, ProviderError
+from relay.providers.base.dialogue import Heard, Ready, TurnOver
+from relay.providers.base.http import Piece, ReplyFacts
+
+
+class WsConversation:
+    """See `base.Conversation`. Iterate once, by one task; give text by one other.
+
+    A provider that is silent is waited for as long as text may still come, for it may want more of it; after a flush
+    until the next audio, and after the end of the text, its silence is bounded. `facts.ids` is complete at the end.
+    `over` is how the provider ended the turn; `failed` that something went wrong: one of them, or the turn goes on.
+    """
+
+    content_type: str | None = None
+
+    def __init__(self, socket: Socket, timings: Timings, settings: WsSettings) -> None:
+        self.over: TurnOver | None = None
+        self.failed = False
+        self._ids = dict(socket.facts.ids)
+        self.facts = ReplyFacts(source=socket.facts.source, ids=self._ids)
+        self._socket = socket
+        self._timings = timings
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._text_since_flush = False
+        self._owed = False
+        self._ended = False
+        self._heard_audio = False
+        # The instant from which a silence counts: the last time we began to wait, or asked for an answer.
+        self._silent_since_s = 0.0
+        self._patience: asyncio.Timeout | None = None
+
+    async def give(self, text: str) -> None:
+        assert not self._ended, "the text has ended"
+        self._text_since_flush = True
+        await self._say(self._socket.dialogue.give(text))
+
+    async def flush(self) -> None:
+        messages = self._socket.dialogue.flush()
+        await self._say(messages)
+        if self._text_since_flush and messages:
+            self._text_since_flush = False
+            self._owe()
+
+    async def end_text(self) -> None:
+        self._ended = True
+        await self._say(self._socket.dialogue.end_text())
+        self._owe()
+
+    def __aiter__(self) -> AsyncIterator[Piece]:
+        return self._pieces()
+
+    def refuse(self, body: bytes) -> ProviderError | None:
+        """A dialogue reads its own errors: what is left is bad audio."""
+        return None
+
+    async def _pieces(self) -> AsyncIterator[Piece]:
+        while True:
+            meanings = await self._next()
+            if not self._heard_audio:
+                self._socket.acknowledge()
+            for heard in meanings:
+                if isinstance(heard, TurnOver):
+                    self._end(heard)
+                    return
+                if isinstance(heard, bytes) and heard:
+                    self._mark_audio()
+                    yield heard
+                elif not isinstance(heard, bytes):
+                    assert not isinstance(heard, Ready), "a dialogue is greeted once"
+                    yield heard
+
+    def _end(self, over: TurnOver) -> None:
+        self._ids.update(over.ids)
+        if not self._ended:
+            self.failed = True
+            early = Meaning(Code.PROVIDER_CUT, "ended the turn before its text did")
+            raise self._socket.error(early)
+        self.over = over
+
+    def _mark_audio(self) -> None:
+        if not self._heard_audio:
+            self._heard_audio = True
+            self._timings.mark(Stage.FIRST_BYTE, monotonic())
+        self._owed = False
+
+    async def _say(self, messages: list[str]) -> None:
+        try:
+            await self._socket.send(messages)
+        except ProviderError:
+            self.failed = True
+            raise
+
+    def _owe(self) -> None:
+        """From now on the provider's silence counts."""
+        self._owed = True
+        self._silent_since_s = self._loop.time()
+        if self._patience is not None:
+            self._patience.reschedule(self._until_s())
+
+    async def _next(self) -> list[Heard]:
+        # A listener that holds us back is no stall of the provider's.
+        self._silent_since_s = self._loop.time()
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout_at(self._until_s()) as self._patience:
+                        return await self._socket.receive()
+                except TimeoutError:
+                    pass
+                finally:
+                    self._patience = None
+                await self._wait_is_up()
+        except ProviderError:
+            self.failed = True
+            raise
+
+    async def _wait_is_up(self) -> None:
+        now_s = self._loop.time()
+        silence_s = self._silence_end_s()
+        if silence_s is not None and now_s >= silence_s:
+            kind, allowed_s = ("sent nothing for", self._settings.stall_timeout_s)
+            if not self._heard_audio:
+                kind, allowed_s = ("sent no audio within", self._settings.first_audio_timeout_s)
+            raise self._socket.error(Meaning(Code.PROVIDER_TIMEOUT, f"{kind} {allowed_s:g} s"))
+        due_s = self._keep_alive_s()
+        if due_s is not None and now_s >= due_s:
+            await self._socket.send(self._socket.dialogue.keep_alive())
+
+    def _until_s(self) -> float | None:
+        """When to look up from waiting for a message; None: not before one comes."""
+        ends = [end for end in (self._silence_end_s(), self._keep_alive_s()) if end is not None]
+        return min(ends, default=None)
+
+    def _silence_end_s(self) -> float | None:
+        """When the provider has been silent for too long."""
+        if not (self._owed or self._ended):
+            return None
+        settings = self._settings
+        allowed_s = settings.stall_timeout_s if self._heard_audio else settings.first_audio_timeout_s
+        return self._silent_since_s + allowed_s
+
+    def _keep_alive_s(self) -> float | None:
+        """When the provider wants to hear from us, if only that we are there."""
+        idle_close_s = self._socket.request.idle_close_s
+        if idle_close_s is None or not self._socket.dialogue.keep_alive():
+            return None
+        return self._socket.quiet_since_s + idle_close_s / 2

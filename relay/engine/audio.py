@@ -1,0 +1,140 @@
+"""One segment: provider -> decode -> resample -> encode -> reframe. And what a turn's segments share on that way.
+
+This file does not know which provider is speaking, nor who listens.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+from relay.codecs import encoder_for, open_decoder
+from relay.codecs.base import Block, CorruptAudioError, TruncatedAudioError
+from relay.codecs.onset import OnsetDetector
+from relay.codecs.resample import Resampler
+from relay.codecs.sniff import NotAudioError
+from relay.core.formats import FrameFormat
+from relay.core.frames import Frame
+from relay.core.reframer import Reframer
+from relay.core.transform import Chain
+from relay.errors import Code, ProviderError, ProviderFault
+from relay.providers.base.http import WordTime
+from relay.providers.base.provider import Reply
+
+# A provider's chunk is decoded in slices, with the loop's other work in between, so that 64 KiB of MP3 at once (16 s of
+# speech) neither holds the loop for milliseconds nor overfills the outbox. The first slices of a reply are small, so
+# that the first frame does not wait for the second half of its chunk; then each is twice the one before, until one is
+# SLICE_MS of audio or the most bytes: for MP3 of 64 kbit/s that is 4 KiB, for PCM of 24 kHz 16 KiB.
+FIRST_SLICE_BYTES, MOST_SLICE_BYTES = 1024, 16 * 1024
+SLICE_MS = 400
+
+
+class TurnAudio:
+    """Blocks of all segments of one turn -> its frames. One resampler and one reframer for the whole turn, so that
+    segments join without a sample lost or added."""
+
+    def __init__(self, form: FrameFormat) -> None:
+        self._rate_hz = form.audio.sample_rate_hz
+        self._onset = OnsetDetector()
+        self._reframer = Reframer(form)
+        self._chain: Chain[Block, Frame] = Chain(Resampler(self._rate_hz), encoder_for(form.audio), self._reframer)
+        # Input of the rate now playing, and the output samples that all input before it became.
+        self._fed_samples = 0
+        self._fed_rate_hz = self._rate_hz
+        self._before_samples = 0
+
+    @property
+    def position(self) -> int:
+        """The turn's sample at which the audio that is fed next will be heard."""
+        return self._before_samples + -(-self._fed_samples * self._rate_hz // self._fed_rate_hz)
+
+    def ms_of(self, samples: int) -> float:
+        """The time of so many of the turn's samples."""
+        return samples * 1000 / self._rate_hz
+
+    @property
+    def samples(self) -> int:
+        """Samples in the frames made so far, padding not counted."""
+        return self._reframer.samples
+
+    @property
+    def frames(self) -> int:
+        return self._reframer.frames
+
+    @property
+    def padding_samples(self) -> int:
+        return self._reframer.padding_samples
+
+    @property
+    def leading_silence_ms(self) -> float | None:
+        """Audio before the first audible sample; None while there was none."""
+        return self._onset.leading_silence_ms
+
+    def feed(self, blocks: Sequence[Block]) -> list[Frame]:
+        frames: list[Frame] = []
+        for block in blocks:
+            if block.sample_rate_hz != self._fed_rate_hz:
+                self._before_samples = self.position
+                self._fed_samples, self._fed_rate_hz = 0, block.sample_rate_hz
+            self._fed_samples += len(block.samples)
+            frames += self._chain.feed(block)
+        return frames
+
+    def listen(self, blocks: Sequence[Block]) -> None:
+        """Looks for the first audible sample in what has been fed: apart, so that no frame waits for it."""
+        for block in blocks:
+            self._onset.feed(block)
+
+    def flush(self) -> list[Frame]:
+        """The end of the turn: what the resampler and the last frame hold."""
+        return self._chain.flush()
+
+
+async def decoded(
+    reply: Reply, provider: str, received: Callable[[int], None] = lambda size_bytes: None
+) -> AsyncGenerator[Sequence[Block] | WordTime, None]:
+    """A reply's pieces, decoded. Raises ProviderError after the good audio; a reply without audio is one too.
+
+    `received` is told of each piece of bytes as it is taken from the reply.
+    """
+    decoder = open_decoder(reply.facts.source, reply.content_type)
+    heard = False
+    slice_bytes = FIRST_SLICE_BYTES
+    try:
+        async for piece in reply:
+            if isinstance(piece, WordTime):
+                yield piece
+                continue
+            received(len(piece))
+            start = 0
+            while True:
+                blocks = decoder.feed(piece[start : start + slice_bytes])
+                start += slice_bytes
+                if blocks:
+                    heard = True
+                    if slice_bytes < MOST_SLICE_BYTES and _ms(blocks) < SLICE_MS:
+                        slice_bytes *= 2
+                    yield blocks
+                if start >= len(piece):
+                    break
+                await asyncio.sleep(0)
+        if blocks := decoder.flush():
+            heard = True
+            yield blocks
+    except NotAudioError as error:
+        raise reply.refuse(error.head) or _bad_audio(provider, str(error)) from error
+    except TruncatedAudioError as error:
+        fault = ProviderFault(name=provider)
+        raise ProviderError(Code.PROVIDER_CUT, f"{provider}'s audio ended early: {error}", provider=fault) from error
+    except CorruptAudioError as error:
+        raise _bad_audio(provider, str(error)) from error
+    if not heard:
+        raise _bad_audio(provider, "the reply holds no audio")
+
+
+def _ms(blocks: Sequence[Block]) -> float:
+    return sum(len(block.samples) * 1000 / block.sample_rate_hz for block in blocks)
+
+
+def _bad_audio(provider: str, reason: str) -> ProviderError:
+    return ProviderError(
+        Code.BAD_AUDIO, f"what {provider} sent is not audio: {reason}", provider=ProviderFault(name=provider)
+    )

@@ -1,0 +1,201 @@
+"""The relay without its sockets: providers, drivers, limits, metrics. `relay say` uses it as the server does."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from relay.config import Config
+from relay.core.effects import OpenTurn
+from relay.core.formats import NATIVE
+from relay.core.timings import Timings
+from relay.core.traceparent import EXAMPLE, parent_of
+from relay.drivers.dispatch import Drivers
+from relay.engine.limits import SessionLimiter
+from relay.engine.setup import (
+    budgets_of,
+    build_providers,
+    defaults_of,
+    dialogue_patience,
+    limits_of,
+    models_of,
+    patience,
+)
+from relay.engine.ticker import Ticker
+from relay.engine.turn import Turn, TurnSettings
+from relay.engine.upstream import Candidate
+from relay.engine.warmup import keep_warm, learn_limits
+from relay.errors import ClientError, Code, ProviderError, ProviderFault, RelayError
+from relay.metrics import Metrics
+from relay.providers.base.provider import Provider, SpeechRequest, Voice, VoiceQuery
+from relay.tracing import otlp
+
+log = logging.getLogger(__name__)
+
+# More than this is a provider gone wrong, not a list of voices.
+MAX_VOICE_PAGES = 50
+MAX_VOICE_BYTES = 8 * 1024 * 1024
+
+
+class Engine:
+    """Everything that the turns of all sessions share. Raises ConfigError where the configuration names what is not."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.draining = False
+        self.ticker = Ticker()
+        self.limits = limits_of(config)
+        self.places = SessionLimiter(self.limits)
+        self.providers, self.missing = build_providers(config)
+        self.defaults = defaults_of(config, self.providers)
+        self.budgets = budgets_of(config, self.providers)
+        self.metrics = Metrics(models_of(config, self.providers))
+        self.tracing = otlp() if config.tracing.enabled else None
+        self.drivers = Drivers(patience(config), dialogue_patience(config))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Starts the drivers; leaving ends every request, connection and worker they have."""
+        async with self.drivers:
+            providers = list(self.providers.values())
+            background = [
+                asyncio.create_task(keep_warm(self.drivers, providers, patience(self.config)), name="keep warm"),
+                asyncio.create_task(learn_limits(self.drivers, providers, self.budgets), name="learn limits"),
+            ]
+            try:
+                yield
+            finally:
+                for task in background:
+                    task.cancel()
+                await asyncio.wait(background)
+                self.ticker.close()
+                if self.tracing is not None:
+                    await asyncio.to_thread(self.tracing.close)
+
+    def settings(self, opened: OpenTurn) -> TurnSettings:
+        """What a turn was asked to be -> all that is needed to speak it. Raises ClientError."""
+        request, rate = opened.request, opened.audio.sample_rate
+        rate_hz = None if rate == NATIVE else rate
+        wanted = SpeechRequest(
+            voice=request.voice,
+            model=request.model,
+            language=request.language,
+            instructions=request.instructions,
+            sample_rate_hz=rate_hz,
+            options=request.options,
+        )
+        chosen = request.provider is not None or request.providers
+        fallbacks = request.providers[1:] if chosen else self.defaults.fallbacks
+        # A voice, a model and options are one provider's own; the others speak with their defaults.
+        general = SpeechRequest(language=request.language, sample_rate_hz=rate_hz)
+        return TurnSettings(
+            turn_id=opened.turn_id,
+            index=opened.turn_index,
+            audio=opened.audio,
+            pacing=opened.pacing,
+            window_ms=request.window_ms,
+            candidates=(
+                self._candidate(opened.provider, wanted),
+                *(self._candidate(name, general) for name in fallbacks),
+            ),
+            driver=self.drivers,
+            traceparent=_checked_traceparent(request.traceparent),
+            dialogues=self.drivers,
+        )
+
+    def _candidate(self, name: str, wanted: SpeechRequest) -> Candidate:
+        provider = self.provider(name)
+        return Candidate(provider=provider, speech=provider.resolve(wanted), budget=self.budgets[name])
+
+    def look(self) -> None:
+        """Tells the metrics how full everything is."""
+        self.metrics.look(sessions_limit=self.limits.max_sessions, places=self.budgets.values())
+
+    def turn_ended(self, turn: Turn, end: str, *, session: str | None = None) -> None:
+        """Counts and traces a turn. `end` is done, cancelled, disconnected, or the code of the error that ended it."""
+        self.metrics.turn_ended(turn, end)
+        if self.tracing is not None:
+            self.tracing.turn_ended(turn, end, session)
+
+    def turn_failed(self, turn: Turn, error: RelayError, *, session: str | None = None) -> None:
+        """Counts, traces and logs a turn that an error has ended."""
+        self.turn_ended(turn, error.code, session=session)
+        self.metrics.error_told(error.code)
+        facts = {"session": session, "provider": turn.provider_name, "code": error.code}
+        if isinstance(error, ProviderError):
+            facts["status"] = str(error.provider.status) if error.provider.status else None
+        log.warning("turn failed: %s", error.message, extra=facts)
+
+    async def voices(
+        self, provider: str | None = None, language: str | None = None
+    ) -> tuple[dict[str, list[Voice]], list[RelayError]]:
+        """The voices of one provider or of all, by provider, and what went wrong with those that did not answer.
+
+        Raises RelayError where one provider was asked for.
+        """
+        if provider is not None:
+            return {provider: _speaking(await self._voices_of(self.provider(provider)), language)}, []
+        found: dict[str, list[Voice]] = {}
+        failed: list[RelayError] = []
+        for name, each in self.providers.items():
+            try:
+                found[name] = _speaking(await self._voices_of(each), language)
+            except RelayError as error:
+                failed.append(error)
+        return found, failed
+
+    def provider(self, name: str) -> Provider:
+        """Raises ClientError for one that cannot be used."""
+        if name in self.providers:
+            return self.providers[name]
+        if name in self.missing:
+            raise ClientError(Code.INVALID_CONFIG, f"provider {name!r} is not configured: {self.missing[name]}")
+        raise ClientError(
+            Code.INVALID_CONFIG, f"provider is {name!r}; it must be one of {', '.join(sorted(self.providers))}"
+        )
+
+    async def _voices_of(self, provider: Provider) -> list[Voice]:
+        answer = provider.voices()
+        voices: list[Voice] = []
+        for _ in range(MAX_VOICE_PAGES):
+            if not isinstance(answer, VoiceQuery):
+                return voices + answer
+            page, following = answer.parse(await self._whole_reply(provider, answer))
+            voices += page
+            if following is None:
+                return voices
+            answer = following
+        return voices
+
+    async def _whole_reply(self, provider: Provider, query: VoiceQuery) -> bytes:
+        body = bytearray()
+        async with self.drivers.open(query.request, Timings()) as reply:
+            async for piece in reply:
+                body += piece if isinstance(piece, bytes) else b""
+                if len(body) > MAX_VOICE_BYTES:
+                    raise ProviderError(
+                        Code.PROVIDER_UNAVAILABLE,
+                        f"{provider.name}'s list of voices is longer than {MAX_VOICE_BYTES} bytes",
+                        provider=ProviderFault(name=provider.name),
+                    )
+        return bytes(body)
+
+
+def _checked_traceparent(given: str | None) -> str | None:
+    if given is not None and parent_of(given) is None:
+        raise ClientError(
+            Code.INVALID_CONFIG, f"traceparent has {len(given)} characters and is no W3C traceparent, such as {EXAMPLE}"
+        )
+    return given
+
+
+def _speaking(voices: list[Voice], language: str | None) -> list[Voice]:
+    """Voices for a language tag: `en` also finds `en-GB`."""
+    if language is None:
+        return voices
+    wanted = language.lower()
+    return [
+        voice
+        for voice in voices
+        if any(tag.lower() == wanted or tag.lower().startswith(f"{wanted}-") for tag in voice.languages)
+    ]

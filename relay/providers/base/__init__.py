@@ -1,0 +1,1 @@
+"""The seam of providers, and what adapters share."""

@@ -1,0 +1,66 @@
+"""`POST /v1/tokens`: a short-lived token for one session of a page, made by whoever has a key."""
+
+import re
+from datetime import UTC, datetime
+
+from aiohttp import web
+
+from relay.config import TokensConfig
+from relay.engine.engine import Engine
+from relay.errors import ClientError, Code
+from relay.protocols import native
+from relay.providers.base.provider import SpeechRequest
+from relay.server.access.authenticator import Authenticator, Caller
+from relay.server.access.tokens import DEFAULT_TTL_S, MIN_TTL_S, Claims, Tokens
+
+# As browsers send it: scheme, host, and a port that is not the scheme's own. 253 is the longest name in the DNS.
+ORIGIN = re.compile(r"https?://[a-z0-9.:\[\]-]{1,262}")
+# Longer than any provider's; a token has to fit into a header.
+MAX_VOICE_CHARS = 256
+
+
+async def mint(
+    relay: Engine, door: Authenticator, tokens: Tokens, caller: Caller, request: web.Request
+) -> dict[str, str]:
+    """The reply's fields. Raises ClientError for a token that could never be used."""
+    body = native.receive_token(await request.read())
+    ttl_s = _ttl_s(body.ttl_s, relay.config.tokens)
+    if body.max_chars is not None and body.max_chars < 1:
+        raise ClientError(Code.INVALID_CONFIG, f"max_chars is {body.max_chars}; it must be 1 or more")
+    provider = body.provider
+    if body.voice is not None:
+        if not 1 <= len(body.voice) <= MAX_VOICE_CHARS:
+            reason = f"voice has {len(body.voice)} characters; it must have 1 to {MAX_VOICE_CHARS}"
+            raise ClientError(Code.INVALID_CONFIG, reason)
+        # A voice is one provider's own.
+        provider = provider or relay.defaults.provider
+    if provider is not None:
+        relay.provider(provider).resolve(SpeechRequest(voice=body.voice))
+    claims = Claims(
+        issuer=door.issuer(caller),
+        max_chars=body.max_chars,
+        provider=provider,
+        voice=body.voice,
+        origin=_origin(body.origin),
+    )
+    token, expires_at_s = tokens.mint(claims, ttl_s)
+    expires_at = datetime.fromtimestamp(expires_at_s, UTC)
+    return {"token": token, "expires_at": f"{expires_at:%Y-%m-%dT%H:%M:%SZ}"}
+
+
+def _ttl_s(wanted_s: float | None, settings: TokensConfig) -> float:
+    if wanted_s is None:
+        return min(DEFAULT_TTL_S, settings.max_ttl_s)
+    if not MIN_TTL_S <= wanted_s <= settings.max_ttl_s:
+        reason = f"ttl_s is {wanted_s:g}; it must be from {MIN_TTL_S:g} to {settings.max_ttl_s:g} (tokens.max_ttl_s)"
+        raise ClientError(Code.INVALID_CONFIG, reason)
+    return wanted_s
+
+
+def _origin(wanted: str | None) -> str | None:
+    if wanted is None:
+        return None
+    origin = wanted.rstrip("/").lower()
+    if not ORIGIN.fullmatch(origin):
+        raise ClientError(Code.INVALID_CONFIG, "origin must be as a browser names it, such as https://app.example.com")
+    return origin

@@ -1,0 +1,1 @@
+"""The processes of a relay, and what they share."""
