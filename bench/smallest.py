@@ -16,7 +16,7 @@ import aiohttp
 import uvloop
 from aiohttp import WSMsgType, web
 
-from relay.core.pacer import LATE_BY_S
+from relay.core.playout import LATE_BY_S
 from relay.server.ws_message import ws_message
 
 FRAME_BYTES, FRAME_S, LEAD_S, TICK_S = 960, 0.02, 0.2, 0.005

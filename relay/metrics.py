@@ -12,56 +12,14 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from relay.core.events import TurnFailedOver
-from relay.core.formats import FrameFormat
-from relay.core.pacer import LATE_BY_S, Pacer
-from relay.core.sent import SentAudio
-from relay.core.timings import TurnTimings
+from relay.core.playout import LATE_BY_S, Playout, SentAudio
+from relay.core.record import TurnRecord
 from relay.metrics_labels import LabelSets
 from relay.metrics_times import TurnTimes
 
 # The ends of turns whose times are counted: a turn that failed, or that nobody waited for, is not a fast one. Who
 # interrupts may have heard its first audio; if it had not come yet, there is no time, and the turn counts as unheard.
 TIMED_ENDS = frozenset({"done", "cancelled"})
-
-
-class HeldAudio(Protocol):
-    """An outbox, which the turns of a session share."""
-
-    held_ms: int
-    peak_ms: int
-
-
-class LiveTurn(Protocol):
-    """What the metrics look at while a turn lives."""
-
-    @property
-    def outbox(self) -> HeldAudio: ...
-
-    @property
-    def pending_chars(self) -> int:
-        """Text that waits to be spoken."""
-        ...
-
-
-class EndedTurn(LiveTurn, Protocol):
-    """What the metrics read of a turn."""
-
-    timings: TurnTimings
-    failovers: list[TurnFailedOver]
-    sent: SentAudio
-
-    @property
-    def provider_name(self) -> str: ...
-
-    @property
-    def model(self) -> str | None: ...
-
-    @property
-    def form(self) -> FrameFormat | None: ...
-
-    @property
-    def text_chars(self) -> int: ...
 
 
 class Places(Protocol):
@@ -85,8 +43,10 @@ class Metrics:
         self._registry = registry = CollectorRegistry()
         self._times = TurnTimes(registry)
         self._labels = LabelSets(models or {})
-        self._live: set[LiveTurn] = set()
-        self._outbox_peak_ms = self._pending_peak_chars = 0
+        # The turns that have not ended, and the schedules that hold their audio.
+        self._live: dict[int, tuple[TurnRecord, Playout]] = {}
+        self._outbox_peak_ms = 0.0
+        self._pending_peak_chars = 0
 
         started = Gauge(
             "relay_start_time_seconds",
@@ -124,7 +84,7 @@ class Metrics:
 
         self._paced = self._count("relay_frames_paced", "Frames that left by a schedule")
         self._late = self._count(
-            "relay_frames_late", "Paced frames that left so many ms after they might have", "over_ms"
+            "relay_frames_late", "Paced frames that left so many ms after their listener needed them", "over_ms"
         )
         self._ran_dry = self._count("relay_ran_dry", "Times a paced listener must have run out of audio")
         self._underruns = self._count("relay_underruns", "Times that listeners say they had nothing to play")
@@ -149,7 +109,7 @@ class Metrics:
         self._sessions.inc()
         self._opened.inc()
 
-    def session_closed(self, outbox_peak_ms: int) -> None:
+    def session_closed(self, outbox_peak_ms: float) -> None:
         self._sessions.dec()
         self._note_outbox(outbox_peak_ms)
 
@@ -169,42 +129,39 @@ class Metrics:
         """A client was told of an error, whether it ended a turn or not."""
         self._errors.labels(code).inc()
 
-    def turn_opened(self, turn: LiveTurn) -> None:
+    def turn_opened(self, turn: TurnRecord, playout: Playout) -> None:
         self._turns.inc()
-        self._live.add(turn)
+        self._live[id(turn)] = (turn, playout)
 
-    def turn_ended(self, turn: EndedTurn, end: str) -> None:
+    def turn_ended(self, turn: TurnRecord, end: str) -> None:
         """`end` is done, cancelled, disconnected, or the code of the error that ended the turn."""
-        provider = turn.provider_name
+        provider, sent, frame_format = turn.provider, turn.sent, turn.frame_format
         self._turns.dec()
-        self._live.discard(turn)
+        self._live.pop(id(turn), None)
         self._ended.labels(provider, end).inc()
-        self._frames.inc(turn.sent.frames)
-        self._audio.labels(provider).inc(turn.sent.ms / 1000)
+        self._frames.inc(sent.frames)
         self._chars.labels(provider).inc(turn.text_chars)
-        if turn.form is not None:
-            self._bytes.labels(provider).inc(
-                (turn.sent.samples + turn.sent.padding_samples) * turn.form.audio.block_align
-            )
-        if turn.sent.pacer is not None:
-            self._count_lateness(turn.sent.pacer)
+        if frame_format is not None:
+            self._audio.labels(provider).inc(frame_format.duration_ms(sent.samples) / 1000)
+            self._bytes.labels(provider).inc((sent.samples + sent.padding_samples) * frame_format.audio.block_align)
+        self._count_lateness(sent)
         for name, tally in turn.timings.tallies.items():
             self._retries.labels(name).inc(tally.retries)
             self._received.labels(name).inc(tally.received_bytes)
         for told in turn.failovers:
             self._failovers.labels(told.from_provider, told.to_provider, told.code).inc()
-        if not turn.sent.frames and turn.text_chars:
+        if not sent.frames and turn.text_chars:
             self._unheard.labels(provider, end).inc()
         if end in TIMED_ENDS:
-            self._times.observe(self._labels.of(provider, turn.model, turn.form), turn.timings)
+            self._times.observe(self._labels.of(provider, turn.model, frame_format), turn.timings)
 
-    def look(self, *, sessions_limit: int, places: Iterable[Places]) -> None:
+    def sample_gauges(self, *, sessions_limit: int, places: Iterable[Places]) -> None:
         """Sets the levels to what they are now. Called about once a second."""
-        outboxes = {id(turn.outbox): turn.outbox for turn in self._live}.values()
-        pending = [turn.pending_chars for turn in self._live]
+        playouts = {id(playout): playout for _, playout in self._live.values()}.values()
+        pending = [turn.pending_chars for turn, _ in self._live.values()]
         self._sessions_limit.set(sessions_limit)
-        self._held.set(sum(outbox.held_ms for outbox in outboxes))
-        self._note_outbox(max((outbox.peak_ms for outbox in outboxes), default=0))
+        self._held.set(sum(playout.held_ms for playout in playouts))
+        self._note_outbox(max((playout.peak_ms for playout in playouts), default=0))
         self._pending.set(sum(pending))
         self._pending_peak_chars = max(self._pending_peak_chars, *pending, 0)
         self._pending_peak.set(self._pending_peak_chars)
@@ -228,14 +185,14 @@ class Metrics:
         MultiProcessCollector(together)  # type: ignore[no-untyped-call]
         return generate_latest(together)
 
-    def _note_outbox(self, peak_ms: int) -> None:
+    def _note_outbox(self, peak_ms: float) -> None:
         self._outbox_peak_ms = max(self._outbox_peak_ms, peak_ms)
         self._outbox.set(self._outbox_peak_ms)
 
-    def _count_lateness(self, pacer: Pacer) -> None:
-        self._ran_dry.inc(pacer.ran_dry)
-        late = sum(pacer.lateness)
+    def _count_lateness(self, sent: SentAudio) -> None:
+        self._ran_dry.inc(sent.ran_dry)
+        late = sum(sent.lateness)
         self._paced.inc(late)
-        for by_s, up_to in zip(LATE_BY_S, pacer.lateness, strict=False):
+        for by_s, up_to in zip(LATE_BY_S, sent.lateness, strict=False):
             late -= up_to
             self._late.labels(f"{by_s * 1000:g}").inc(late)

@@ -7,12 +7,12 @@ No text, key or token is in it.
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from relay.config import ConfigError
 from relay.core.formats import FrameFormat
-from relay.core.sent import SentAudio
-from relay.core.timings import Stage, Timings, TurnTimings
+from relay.core.record import TurnRecord
+from relay.core.timings import Stage, Timings
 from relay.core.traceparent import parent_of
 
 if TYPE_CHECKING:
@@ -24,29 +24,6 @@ if TYPE_CHECKING:
 GOOD_ENDS = frozenset({"done", "cancelled", "disconnected"})
 
 
-class TracedTurn(Protocol):
-    """What is told of a turn."""
-
-    timings: TurnTimings
-    sent: SentAudio
-    traceparent: str | None
-
-    @property
-    def turn_id(self) -> str: ...
-
-    @property
-    def provider_name(self) -> str: ...
-
-    @property
-    def model(self) -> str | None: ...
-
-    @property
-    def form(self) -> FrameFormat | None: ...
-
-    @property
-    def text_chars(self) -> int: ...
-
-
 class Tracing:
     """Gives spans to `provider`, which its owner has built and `close` shuts down."""
 
@@ -54,7 +31,7 @@ class Tracing:
         self._provider = provider
         self._tracer = provider.get_tracer("relay")
 
-    def turn_ended(self, turn: TracedTurn, end: str, session: str | None) -> None:
+    def turn_ended(self, turn: TurnRecord, end: str, session: str | None) -> None:
         """Tells of a turn that ends now; of one without text there is nothing to tell."""
         from opentelemetry.trace import SpanKind
 
@@ -71,13 +48,13 @@ class Tracing:
                 {
                     "relay.turn_id": turn.turn_id,
                     "relay.session_id": session,
-                    "relay.provider": turn.provider_name,
+                    "relay.provider": turn.provider,
                     "relay.model": turn.model,
-                    "relay.format": _format(turn.form),
+                    "relay.format": _format(turn.frame_format),
                     "relay.end": end,
                     "relay.text_chars": turn.text_chars,
                     "relay.frames": turn.sent.frames,
-                    "relay.audio_ms": turn.sent.ms,
+                    "relay.audio_ms": turn.frame_format.duration_ms(turn.sent.samples) if turn.frame_format else 0.0,
                     "relay.ttfa_ms": timings.ttfa_ms,
                     "relay.ttfs_ms": timings.ttfs_ms,
                     "relay.added_ms": timings.relay_ms,
@@ -85,7 +62,7 @@ class Tracing:
                 }
             ),
         )
-        for name, instant_s in (("first_frame", timings.first_frame_s), ("last_frame", timings.last_frame_s)):
+        for name, instant_s in (("first_frame", timings.first_frame_s), ("last_frame", turn.sent.last_frame_s)):
             if instant_s is not None:
                 span.add_event(name, timestamp=clock.ns(instant_s))
         for request in timings.requests:

@@ -9,10 +9,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy import check
 from relay.core.events import TurnFailedOver
-from relay.core.pacer import LATE_BY_S
+from relay.core.playout import LATE_BY_S, Playout
 from relay.errors import Code
 from relay.metrics import Metrics
-from tests.test_metrics import Ended, Levels
+from tests.test_metrics import Levels, turn
 
 ASKED = [*check.dashboard(), *check.alerts()]
 # Words of the query language, and what every scrape has.
@@ -36,9 +36,9 @@ WORDS = {
 
 def series() -> dict[str, set[str]]:
     """Every sample's name and the labels it has, after everything has happened once."""
-    metrics, turn = Metrics(), Ended(paced=True)
-    turn.timings.margin.least_s = 0.1
-    turn.failovers = [
+    metrics, spoken = Metrics(), turn(paced=True)
+    spoken.timings.margin.least_s = 0.1
+    spoken.failovers = [
         TurnFailedOver(turn_id="t", from_provider="q", to_provider="p", voice="v", code=Code.PROVIDER_CUT, at_sample=0)
     ]
     metrics.session_opened()
@@ -47,10 +47,10 @@ def series() -> dict[str, set[str]]:
     metrics.token_spent()
     metrics.token_refused("spent")
     metrics.error_told(Code.INTERNAL)
-    for each, end in ((turn, "done"), (Ended(heard=False), "cancelled")):
-        metrics.turn_opened(each)
+    for each, end in ((spoken, "done"), (turn(heard=False), "cancelled")):
+        metrics.turn_opened(each, Playout())
         metrics.turn_ended(each, end)
-    metrics.look(sessions_limit=1, places=[Levels("p", 3, 2, 1, 9)])
+    metrics.sample_gauges(sessions_limit=1, places=[Levels("p", 3, 2, 1, 9)])
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(metrics.render().decode()):
         for sample in family.samples:

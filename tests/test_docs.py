@@ -132,7 +132,7 @@ def test_the_table_of_providers_is_what_the_code_says() -> None:
 
 def test_every_message_and_field_is_there() -> None:
     text = named(REFERENCE / "protocol.md")
-    for kind in native.Message.__args__:
+    for kind in native.ClientMessage.__args__:
         assert f"`{kind.__struct_config__.tag}`" in text
         for field in kind.__struct_fields__:
             assert f"`{field}`" in text, f"{kind.__name__} {field}"
@@ -194,15 +194,15 @@ def test_settings_are_valid(page: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "(?:json|text)")], ids=ids)
 def test_messages_are_read_or_were_sent(page: Path) -> None:
     """What the pages show as a client's is understood; what they show as the relay's is JSON."""
-    known = {str(kind.__struct_config__.tag) for kind in native.Message.__args__}
+    known = {str(kind.__struct_config__.tag) for kind in native.ClientMessage.__args__}
     for block in blocks(page, "json"):
         for message in _objects(block):
             if message.get("type") in known:
-                assert not isinstance(native.receive(json.dumps(message)), events.Unreadable), message
+                assert not isinstance(native.read(json.dumps(message)), events.Unreadable), message
     for block in blocks(page, "text"):
         for line in block.splitlines():
             if line.startswith("> {"):
-                assert not isinstance(native.receive(line[2:]), events.Unreadable), line
+                assert not isinstance(native.read(line[2:]), events.Unreadable), line
             elif line.startswith("< {"):
                 json.loads(line[2:].replace("{...}", "{}").replace(":...", ":0"))
 

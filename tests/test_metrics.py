@@ -1,7 +1,7 @@
 """What /metrics says of turns: which are counted, by labels of which there is a bounded number."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -11,9 +11,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from relay.core.events import Pacing, TurnFailedOver
 from relay.core.formats import AudioFormat, AudioRequest, Encoding, FrameFormat
-from relay.core.frames import Frame
-from relay.core.sent import SentAudio
-from relay.core.timings import Share, Stage, TurnTimings
+from relay.core.playout import Playout
+from relay.core.record import TurnRecord
+from relay.core.timings import Share, Stage
 from relay.errors import Code
 from relay.metrics import Metrics
 from relay.metrics_labels import DEFAULT, MAX_LABEL_SETS, OTHER, LabelSets
@@ -23,44 +23,48 @@ def form(encoding: Encoding = Encoding.PCM_S16LE, rate_hz: int = 24000) -> Frame
     return AudioRequest(encoding=encoding).resolve(rate_hz)
 
 
-FIRST, SECOND = Frame(0, 480, 0, b""), Frame(480, 420, 60, b"", last=True)
+def held(ms: int) -> Playout:
+    """A schedule that holds this much audio."""
+    playout = Playout()
+    playout.open("a", Pacing())
+    playout.set_format("a", form())
+    playout.feed("a", bytes(ms * 48))
+    return playout
 
 
-@dataclass
-class Held:
-    held_ms: int = 0
-    peak_ms: int = 0
-
-
-@dataclass(eq=False)
-class Ended:
+def turn(
+    *,
+    model: str | None = None,
+    frame_format: FrameFormat | None = None,
+    heard: bool = True,
+    paced: bool = False,
+    text_chars: int = 5,
+    pending_chars: int = 0,
+) -> TurnRecord:
     """A turn that is over: first byte after 100 ms, first frame after 101, 40 ms of silence, two frames, of which the
-    second is padded; `paced`, it was ready before its instant, and left 30 ms after it."""
-
-    provider_name: str = "p"
-    model: str | None = None
-    form: FrameFormat | None = field(default_factory=form)
-    heard: bool = True
-    paced: bool = False
-    text_chars: int = 5
-    pending_chars: int = 0
-    outbox: Held = field(default_factory=Held)
-    failovers: list[TurnFailedOver] = field(default_factory=list)
-    timings: TurnTimings = field(default_factory=TurnTimings)
-
-    def __post_init__(self) -> None:
-        self.timings.text_came(0.0)
-        request = self.timings.request(0, self.provider_name, 0.0, 0.0)
-        request.tally.retries, request.tally.received_bytes = 1, 1800
-        self.sent = SentAudio(Pacing(mode="realtime" if self.paced else "fast", lead_ms=0), self.timings)
-        if self.heard:
-            for stage in Stage:
-                request.mark(stage, 0.1)
-            request.index = 0
-            self.sent.begin(form())
-            for frame, now_s in ((FIRST, 0.101), (SECOND, 0.102), *([(SECOND, 0.151)] if self.paced else [])):
-                self.sent.leave(frame, now_s)
-            self.timings.leading_silence_ms = 40.0
+    second is padded; `paced`, that one was there in time, and left 30 ms after it was needed."""
+    record = TurnRecord(turn_id="t", index=0, provider="p", model=model, text_chars=text_chars)
+    record.pending_chars = pending_chars
+    record.frame_format = frame_format or form()
+    timings = record.timings
+    timings.text_came(0.0)
+    request = timings.request(0, "p", 0.0, 0.0)
+    request.tally.retries, request.tally.received_bytes = 1, 1800
+    if not heard:
+        return record
+    for stage in Stage:
+        request.mark(stage, 0.1)
+    request.index = 0
+    playout = Playout()
+    record.sent = timings.sent = playout.open("t", Pacing(mode="realtime" if paced else "fast", lead_ms=0))
+    playout.set_format("t", form())
+    playout.feed("t", bytes(960 + 840))
+    playout.end("t")
+    for now_s in (0.101, 0.102, 0.151):
+        playout.due(now_s, 1 << 20)
+    assert (record.sent.frames, record.sent.padding_samples) == (2, 60)
+    timings.leading_silence_ms = 40.0
+    return record
 
 
 @dataclass
@@ -84,21 +88,21 @@ def samples(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
     }
 
 
-def ended(*turns: Ended, end: str = "done", **settings: Any) -> dict[tuple[str, tuple[str, ...]], float]:
+def ended(*turns: TurnRecord, end: str = "done", **settings: Any) -> dict[tuple[str, tuple[str, ...]], float]:
     metrics = Metrics(**settings)
-    for turn in turns:
-        metrics.turn_opened(turn)
-        metrics.turn_ended(turn, end)
+    for each in turns:
+        metrics.turn_opened(each, Playout())
+        metrics.turn_ended(each, end)
     return samples(metrics)
 
 
 def test_a_turn_that_was_spoken() -> None:
-    turn = Ended()
-    turn.timings.margin.least_s = -0.03
-    turn.failovers = [
+    spoken = turn()
+    spoken.timings.margin.least_s = -0.03
+    spoken.failovers = [
         TurnFailedOver(turn_id="t", from_provider="q", to_provider="p", voice="v", code=Code.PROVIDER_CUT, at_sample=0)
     ]
-    found, labels = ended(turn), ("pcm_s16le_24000", DEFAULT, "p")
+    found, labels = ended(spoken), ("pcm_s16le_24000", DEFAULT, "p")
     assert found["relay_turns_ended_total", ("done", "p")] == 1
     assert found["relay_ttfa_seconds_sum", labels] == pytest.approx(0.101)
     assert found["relay_ttfs_seconds_sum", labels] == pytest.approx(0.141)
@@ -118,20 +122,20 @@ def test_a_turn_that_was_spoken() -> None:
 
 @pytest.mark.parametrize("end", ["disconnected", *(code.value for code in Code)])
 def test_a_turn_that_failed_is_not_a_fast_one(end: str) -> None:
-    found = ended(Ended(), end=end)
+    found = ended(turn(), end=end)
     assert found["relay_turns_ended_total", (end, "p")] == 1
     assert not [name for name, _ in found if name.endswith(("_seconds_count", "_seconds_bucket"))]
 
 
 @pytest.mark.parametrize("end", ["cancelled", "provider_timeout"])
 def test_a_turn_that_nobody_heard_has_no_time_but_is_counted(end: str) -> None:
-    found = ended(Ended(heard=False), end=end)
+    found = ended(turn(heard=False), end=end)
     assert found["relay_turns_unheard_total", (end, "p")] == 1
     assert not [name for name, _ in found if name.startswith("relay_ttfa")]
 
 
 def test_frames_that_left_late() -> None:
-    found = ended(Ended(paced=True))
+    found = ended(turn(paced=True))
     assert found["relay_frames_paced_total", ()] == 1
     late = {
         float(over_ms): count
@@ -143,27 +147,28 @@ def test_frames_that_left_late() -> None:
 
 
 def test_a_turn_without_text_is_not_unheard() -> None:
-    found = ended(Ended(heard=False, text_chars=0))
+    found = ended(turn(heard=False, text_chars=0))
     assert not [name for name, _ in found if name == "relay_turns_unheard_total"]
 
 
 def test_levels_and_peaks() -> None:
-    metrics, shared = Metrics(), Held(held_ms=300, peak_ms=700)
-    turns = [Ended(outbox=shared, pending_chars=10), Ended(outbox=shared, pending_chars=40), Ended(outbox=Held(20, 60))]
-    for turn in turns:
-        metrics.turn_opened(turn)
-    metrics.look(sessions_limit=7, places=[Levels("p", 3, 2, 1, 9), Levels("q", None, 5, 0, 0)])
+    metrics, shared, other = Metrics(), held(700), held(20)
+    turns = [turn(pending_chars=10), turn(pending_chars=40), turn()]
+    for each, playout in zip(turns, (shared, shared, other), strict=True):
+        metrics.turn_opened(each, playout)
+    shared.due(0.0, 400 * 48)
+    metrics.sample_gauges(sessions_limit=7, places=[Levels("p", 3, 2, 1, 9), Levels("q", None, 5, 0, 0)])
     found = samples(metrics)
-    assert found["relay_outbox_held_ms", ()] == 320, "turns of one session share an outbox"
+    assert found["relay_outbox_held_ms", ()] == 320, "turns of one session share a schedule"
     assert found["relay_outbox_peak_ms", ()] == 700
     assert found["relay_text_pending_characters", ()] == 50
     assert (found["relay_sessions_limit", ()], found["relay_turns", ()]) == (7, 3)
     assert (found["relay_provider_places", ("p",)], found["relay_provider_places_limit", ("p",)]) == (2, 3)
     assert (found["relay_provider_queue", ("p",)], found["relay_provider_queue_peak", ("p",)]) == (1, 9)
     assert ("relay_provider_places_limit", ("q",)) not in found, "no limit is not zero"
-    for turn in turns:
-        metrics.turn_ended(turn, "done")
-    metrics.look(sessions_limit=7, places=[])
+    for each in turns:
+        metrics.turn_ended(each, "done")
+    metrics.sample_gauges(sessions_limit=7, places=[])
     found = samples(metrics)
     assert found["relay_outbox_held_ms", ()] == found["relay_text_pending_characters", ()] == 0
     assert (found["relay_outbox_peak_ms", ()], found["relay_text_pending_peak_characters", ()]) == (700, 40)
@@ -195,5 +200,5 @@ def test_there_is_a_bound_even_for_what_is_known() -> None:
 
 def test_as_many_series_as_it_says() -> None:
     """For one set of labels, so that 64 of them are what the bound was chosen for."""
-    one, two = (len(ended(*turns)) for turns in ([Ended()], [Ended(), Ended(form=form(Encoding.MULAW, 8000))]))
-    assert 200 < two - one < 300
+    one, two = (len(ended(*turns)) for turns in ([turn()], [turn(), turn(frame_format=form(Encoding.MULAW, 8000))]))
+    assert 200 < two - one < 330

@@ -34,7 +34,7 @@ async def traced(script: Script | Chooser) -> AsyncIterator[tuple[Server, InMemo
     exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     async with relay_to(script) as (server, _):
-        server.relay.tracing = Tracing(provider)
+        server.engine.tracing = Tracing(provider)
         yield server, exporter
 
 
@@ -165,7 +165,7 @@ def test_nothing_of_it_is_imported_unless_it_is_switched_on() -> None:
         "import sys\n"
         "from relay.config import Config\n"
         "from relay.server.app import Server\n"
-        "assert Server(Config()).relay.tracing is None\n"
+        "assert Server(Config()).engine.tracing is None\n"
         "assert not [name for name in sys.modules if name.startswith('opentelemetry')]\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

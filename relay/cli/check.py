@@ -17,7 +17,7 @@ def check(config_path: str | None) -> None:
 
     async def reach() -> bool:
         config = load_config(config_path)
-        relay = Server(config).relay
+        relay = Server(config).engine
         click.echo("configuration: ok")
         everything = True
         async with relay.running():

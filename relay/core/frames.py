@@ -1,8 +1,7 @@
-"""A frame, and the 16-byte header that a client may ask for before each."""
+"""The 16-byte header that a client may ask for before each frame."""
 
 import struct
 from dataclasses import dataclass
-from typing import NamedTuple
 
 HEADER_BYTES = 16
 HEADER_VERSION = 1
@@ -12,21 +11,6 @@ FLAG_PADDING = 2
 # version u8, flags u8, padding samples u16, turn index u32, first sample u64; little-endian.
 _HEADER = struct.Struct("<BBHIQ")
 assert _HEADER.size == HEADER_BYTES
-
-
-class Frame(NamedTuple):
-    """One block of audio of the turn's frame size.
-
-    `pts` is the index of its first sample since the start of the turn; `samples` counts speech only, per channel;
-    `padding` counts the silent samples that fill it. `payload` holds both. A tuple, because thousands are made a second
-    and a frozen dataclass takes twice as long to make.
-    """
-
-    pts: int
-    samples: int
-    padding: int
-    payload: bytes
-    last: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +23,11 @@ class FrameHeader:
     last: bool
 
 
-def pack_header(frame: Frame, turn_index: int) -> bytes:
-    """The 16 bytes that stand before the payload of `frame`."""
-    flags = (FLAG_LAST if frame.last else 0) | (FLAG_PADDING if frame.padding else 0)
-    return _HEADER.pack(HEADER_VERSION, flags, frame.padding, turn_index, frame.pts)
+def pack_header(*, turn_index: int, pts: int, padding: int, last: bool) -> bytes:
+    """The 16 bytes that stand before a frame's payload. `pts` is the index of its first sample since the start of the
+    turn; `last`: it is known to be the turn's last one."""
+    flags = (FLAG_LAST if last else 0) | (FLAG_PADDING if padding else 0)
+    return _HEADER.pack(HEADER_VERSION, flags, padding, turn_index, pts)
 
 
 def unpack_header(message: bytes) -> FrameHeader:

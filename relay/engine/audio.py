@@ -1,9 +1,10 @@
-"""One segment: provider -> decode -> resample -> encode -> reframe. And what a turn's segments share on that way.
+"""A reply's bytes -> the turn's audio: decode, resample, encode. And what a turn's segments share on that way.
 
 This file does not know which provider is speaking, nor who listens.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 from relay.codecs import encoder_for, open_decoder
@@ -12,8 +13,7 @@ from relay.codecs.onset import OnsetDetector
 from relay.codecs.resample import Resampler
 from relay.codecs.sniff import NotAudioError
 from relay.core.formats import FrameFormat
-from relay.core.frames import Frame
-from relay.core.reframer import Reframer
+from relay.core.timings import Timings
 from relay.core.transform import Chain
 from relay.errors import Code, ProviderError, ProviderFault
 from relay.providers.base.http import WordTime
@@ -28,14 +28,13 @@ SLICE_MS = 400
 
 
 class TurnAudio:
-    """Blocks of all segments of one turn -> its frames. One resampler and one reframer for the whole turn, so that
-    segments join without a sample lost or added."""
+    """Blocks of all segments of one turn -> its encoded samples. One resampler for the whole turn, so that segments
+    join without a sample lost or added."""
 
-    def __init__(self, form: FrameFormat) -> None:
-        self._rate_hz = form.audio.sample_rate_hz
+    def __init__(self, frame_format: FrameFormat) -> None:
+        self._rate_hz = frame_format.audio.sample_rate_hz
         self._onset = OnsetDetector()
-        self._reframer = Reframer(form)
-        self._chain: Chain[Block, Frame] = Chain(Resampler(self._rate_hz), encoder_for(form.audio), self._reframer)
+        self._chain: Chain[Block, bytes] = Chain(Resampler(self._rate_hz), encoder_for(frame_format.audio))
         # Input of the rate now playing, and the output samples that all input before it became.
         self._fed_samples = 0
         self._fed_rate_hz = self._rate_hz
@@ -51,49 +50,37 @@ class TurnAudio:
         return samples * 1000 / self._rate_hz
 
     @property
-    def samples(self) -> int:
-        """Samples in the frames made so far, padding not counted."""
-        return self._reframer.samples
-
-    @property
-    def frames(self) -> int:
-        return self._reframer.frames
-
-    @property
-    def padding_samples(self) -> int:
-        return self._reframer.padding_samples
-
-    @property
     def leading_silence_ms(self) -> float | None:
         """Audio before the first audible sample; None while there was none."""
         return self._onset.leading_silence_ms
 
-    def feed(self, blocks: Sequence[Block]) -> list[Frame]:
-        frames: list[Frame] = []
+    def feed(self, blocks: Sequence[Block]) -> bytes:
+        """Whole samples."""
+        pieces: list[bytes] = []
         for block in blocks:
             if block.sample_rate_hz != self._fed_rate_hz:
                 self._before_samples = self.position
                 self._fed_samples, self._fed_rate_hz = 0, block.sample_rate_hz
             self._fed_samples += len(block.samples)
-            frames += self._chain.feed(block)
-        return frames
+            pieces += self._chain.feed(block)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def listen(self, blocks: Sequence[Block]) -> None:
         """Looks for the first audible sample in what has been fed: apart, so that no frame waits for it."""
         for block in blocks:
             self._onset.feed(block)
 
-    def flush(self) -> list[Frame]:
-        """The end of the turn: what the resampler and the last frame hold."""
-        return self._chain.flush()
+    def flush(self) -> bytes:
+        """The end of the turn: what the resampler holds."""
+        return b"".join(self._chain.flush())
 
 
 async def decoded(
-    reply: Reply, provider: str, received: Callable[[int], None] = lambda size_bytes: None
+    reply: Reply, provider: str, request: Timings | None = None, *, clock: Callable[[], float] = time.monotonic
 ) -> AsyncGenerator[Sequence[Block] | WordTime, None]:
     """A reply's pieces, decoded. Raises ProviderError after the good audio; a reply without audio is one too.
 
-    `received` is told of each piece of bytes as it is taken from the reply.
+    `request` counts each piece of bytes as it is taken from the reply.
     """
     decoder = open_decoder(reply.facts.source, reply.content_type)
     heard = False
@@ -103,7 +90,8 @@ async def decoded(
             if isinstance(piece, WordTime):
                 yield piece
                 continue
-            received(len(piece))
+            if request is not None:
+                request.received(len(piece), getattr(reply, "piece_came_s", None) or clock())
             start = 0
             while True:
                 blocks = decoder.feed(piece[start : start + slice_bytes])

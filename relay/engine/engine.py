@@ -7,10 +7,14 @@ from contextlib import asynccontextmanager
 
 from relay.config import Config
 from relay.core.effects import OpenTurn
+from relay.core.events import TurnCancelled
 from relay.core.formats import NATIVE
+from relay.core.playout import Playout
+from relay.core.record import TurnEnded, TurnRecord
 from relay.core.timings import Timings
 from relay.core.traceparent import EXAMPLE, parent_of
 from relay.drivers.dispatch import Drivers
+from relay.engine.candidates import Candidate
 from relay.engine.limits import SessionLimiter
 from relay.engine.setup import (
     budgets_of,
@@ -22,8 +26,7 @@ from relay.engine.setup import (
     patience,
 )
 from relay.engine.ticker import Ticker
-from relay.engine.turn import Turn, TurnSettings
-from relay.engine.upstream import Candidate
+from relay.engine.turn import TurnSettings
 from relay.engine.warmup import keep_warm, learn_limits
 from relay.errors import ClientError, Code, ProviderError, ProviderFault, RelayError
 from relay.metrics import Metrics
@@ -75,6 +78,7 @@ class Engine:
     def settings(self, opened: OpenTurn) -> TurnSettings:
         """What a turn was asked to be -> all that is needed to speak it. Raises ClientError."""
         request, rate = opened.request, opened.audio.sample_rate
+        _check_traceparent(request.traceparent)
         rate_hz = None if rate == NATIVE else rate
         wanted = SpeechRequest(
             voice=request.voice,
@@ -85,46 +89,55 @@ class Engine:
             options=request.options,
         )
         chosen = request.provider is not None or request.providers
-        fallbacks = request.providers[1:] if chosen else self.defaults.fallbacks
+        fallbacks = [choice.provider for choice in request.providers[1:]] if chosen else self.defaults.fallbacks
         # A voice, a model and options are one provider's own; the others speak with their defaults.
         general = SpeechRequest(language=request.language, sample_rate_hz=rate_hz)
         return TurnSettings(
-            turn_id=opened.turn_id,
-            index=opened.turn_index,
             audio=opened.audio,
-            pacing=opened.pacing,
-            window_ms=request.window_ms,
             candidates=(
                 self._candidate(opened.provider, wanted),
                 *(self._candidate(name, general) for name in fallbacks),
             ),
-            driver=self.drivers,
-            traceparent=_checked_traceparent(request.traceparent),
-            dialogues=self.drivers,
+            drivers=self.drivers,
         )
 
     def _candidate(self, name: str, wanted: SpeechRequest) -> Candidate:
         provider = self.provider(name)
-        return Candidate(provider=provider, speech=provider.resolve(wanted), budget=self.budgets[name])
+        return Candidate(provider=provider, speech=provider.resolve(wanted), limiter=self.budgets[name])
 
-    def look(self) -> None:
+    def sample_gauges(self) -> None:
         """Tells the metrics how full everything is."""
-        self.metrics.look(sessions_limit=self.limits.max_sessions, places=self.budgets.values())
+        self.metrics.sample_gauges(sessions_limit=self.limits.max_sessions, places=self.budgets.values())
 
-    def turn_ended(self, turn: Turn, end: str, *, session: str | None = None) -> None:
-        """Counts and traces a turn. `end` is done, cancelled, disconnected, or the code of the error that ended it."""
-        self.metrics.turn_ended(turn, end)
-        if self.tracing is not None:
-            self.tracing.turn_ended(turn, end, session)
+    def turn_opened(self, record: TurnRecord, playout: Playout) -> None:
+        self.metrics.turn_opened(record, playout)
 
-    def turn_failed(self, turn: Turn, error: RelayError, *, session: str | None = None) -> None:
-        """Counts, traces and logs a turn that an error has ended."""
-        self.turn_ended(turn, error.code, session=session)
-        self.metrics.error_told(error.code)
-        facts = {"session": session, "provider": turn.provider_name, "code": error.code}
+    def turn_ended(self, ended: TurnEnded, session_id: str | None) -> None:
+        """Counts and traces a turn; one that an error has ended is logged too."""
+        record, error = ended.record, ended.error
+        if error is None:
+            self._count(record, "cancelled" if isinstance(ended.event, TurnCancelled) else "done", session_id)
+            return
+        self._count(record, error.code, session_id)
+        facts = {"session": session_id, "provider": record.provider, "code": error.code}
         if isinstance(error, ProviderError):
             facts["status"] = str(error.provider.status) if error.provider.status else None
         log.warning("turn failed: %s", error.message, extra=facts)
+
+    def turn_abandoned(self, record: TurnRecord, session_id: str | None) -> None:
+        """The client went away."""
+        self._count(record, "disconnected", session_id)
+
+    def error_told(self, error: RelayError) -> None:
+        self.metrics.error_told(error.code)
+
+    def underran(self, count: int, ms: float) -> None:
+        self.metrics.underran(count, ms)
+
+    def _count(self, record: TurnRecord, end: str, session_id: str | None) -> None:
+        self.metrics.turn_ended(record, end)
+        if self.tracing is not None:
+            self.tracing.turn_ended(record, end, session_id)
 
     async def voices(
         self, provider: str | None = None, language: str | None = None
@@ -181,12 +194,11 @@ class Engine:
         return bytes(body)
 
 
-def _checked_traceparent(given: str | None) -> str | None:
+def _check_traceparent(given: str | None) -> None:
     if given is not None and parent_of(given) is None:
         raise ClientError(
             Code.INVALID_CONFIG, f"traceparent has {len(given)} characters and is no W3C traceparent, such as {EXAMPLE}"
         )
-    return given
 
 
 def _speaking(voices: list[Voice], language: str | None) -> list[Voice]:

@@ -1,19 +1,54 @@
-"""One turn without a session: what `POST /v1/speech` and `relay say` speak with."""
+"""One turn without a session: what `POST /v1/speech`, jobs and programs that use the engine speak with."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
-from relay.core.effects import Effect, EndText, FailTurn, GiveText, OpenTurn, Tell
-from relay.core.events import AppendText, Command, EndTurn, Event, Failed, StartTurn, TurnRequest
-from relay.core.frames import Frame
-from relay.core.session import Session
-from relay.engine.engine import Engine
-from relay.engine.outbox import End, PulledOutbox
-from relay.engine.turn import Turn
+from relay.core.effects import OpenTurn
+from relay.core.events import (
+    AppendText,
+    Command,
+    EndTurn,
+    Event,
+    Failed,
+    FlushText,
+    SessionDefaults,
+    SessionLimits,
+    StartTurn,
+    TurnDone,
+    TurnRequest,
+)
+from relay.core.playout import Run
+from relay.core.record import TurnRecord
+from relay.engine.live_session import Accounts, LiveSession
 from relay.errors import RelayError
-from relay.server.access.scope import EVERYTHING, TokenScope
+
+# What is taken of the schedule at a time: a third of a second at 24 kHz.
+ROOM_BYTES = 16 * 1024
+
+
+class _Pulled:
+    """An outlet that one task takes from. It has room while it is empty."""
+
+    def __init__(self) -> None:
+        self.items: deque[Any] = deque()
+        self.changed = asyncio.Event()
+        self.bug: Exception | None = None
+
+    @property
+    def room_bytes(self) -> int:
+        return 0 if self.items else ROOM_BYTES
+
+    def write(self, items: Sequence[Any]) -> None:
+        self.items.extend(items)
+        self.changed.set()
+
+    def fail(self, error: Exception) -> None:
+        self.bug = error
+        self.changed.set()
 
 
 class OneShot:
@@ -22,76 +57,78 @@ class OneShot:
     Text limits and settings are those of a session. Raises RelayError where a session would answer `error`.
     """
 
-    def __init__(self, relay: Engine, request: TurnRequest, permit: TokenScope = EVERYTHING) -> None:
-        self._relay = relay
-        self._session = Session(
-            permit.defaults(relay.defaults),
-            relay.limits.session,
-            permit.settings(relay.settings),
-            max_chars=permit.max_chars,
+    def __init__(
+        self,
+        accounts: Accounts,
+        request: TurnRequest,
+        *,
+        defaults: SessionDefaults,
+        limits: SessionLimits,
+        check: Callable[[OpenTurn], Any],
+        max_chars: int | None = None,
+        traceparent: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._outlet = _Pulled()
+        self._live = LiveSession(
+            accounts,
+            self._outlet,
+            defaults=defaults,
+            limits=limits,
+            check=check,
+            max_chars=max_chars,
+            traceparent=traceparent,
+            clock=clock,
         )
-        self._outbox = PulledOutbox(relay.ticker)
-        self._task: asyncio.Task[None] | None = None
-        self._end: RelayError | str = "disconnected"
-        [opened] = self._checked(StartTurn(request=request))
-        assert isinstance(opened, OpenTurn), "starting a turn opens one"
-        self.turn = Turn(opened.checked, self._outbox, on_taken=_noted_by(self._session, opened.turn_id))
-        self.turn.go.set()
+        self._request = request
+        self.record: TurnRecord
 
     async def __aenter__(self) -> Self:
-        self._relay.metrics.turn_opened(self.turn)
-        self._task = asyncio.create_task(self.turn.run())
+        await self._live.__aenter__()
+        try:
+            self._receive(StartTurn(request=self._request))
+        except RelayError:
+            await self._live.__aexit__(None, None, None)
+            raise
+        [self.record] = self._live.session.records
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._task is not None
-        if isinstance(self._end, RelayError):
-            self._relay.turn_failed(self.turn, self._end)
-        else:
-            self._relay.turn_ended(self.turn, self._end)
-        self._task.cancel()
-        self._outbox.drop(self.turn)  # what waits there holds the turn, and the turn the outbox
-        await asyncio.wait([self._task])
+        await self._live.__aexit__(kind, error, trace)
 
     def append(self, text: str) -> None:
-        for effect in self._checked(AppendText(text=text)):
-            if isinstance(effect, GiveText):
-                self.turn.append(effect.text)
+        self._receive(AppendText(text=text))
+
+    def flush(self, flush_id: str | None = None) -> None:
+        self._receive(FlushText(flush_id=flush_id))
 
     def end_input(self) -> None:
-        for effect in self._checked(EndTurn()):
-            assert isinstance(effect, EndText)
-            self.turn.end_input()
+        self._receive(EndTurn())
 
-    async def contents(self) -> AsyncGenerator[Frame | Event, None]:
-        """Frames and events in order, each when it may leave. Raises the turn's RelayError after the good audio."""
+    async def contents(self) -> AsyncGenerator[Run | Event, None]:
+        """Runs of frames and events in order, each when it may leave. Raises the turn's RelayError after the good
+        audio."""
+        outlet = self._outlet
         while True:
-            item = await self._outbox.get()
-            assert isinstance(item, tuple), "nobody posts to the outbox of a single turn"
-            _, content = item
-            if isinstance(content, End):
-                self._end = content.error or "done"
-                if content.error:
-                    raise content.error
-                return
-            if isinstance(content, Frame) and content.pts == 0:
-                yield self.turn.audio_started()
-            yield content
+            while outlet.items:
+                item = outlet.items.popleft()
+                if isinstance(item, Failed):
+                    raise item.error
+                yield item
+                if isinstance(item, TurnDone):
+                    return
+            outlet.changed.clear()
+            self._live.speaker.flush()
+            if not outlet.items:
+                if outlet.bug is not None:
+                    raise outlet.bug
+                await outlet.changed.wait()
 
-    def _checked(self, command: Command) -> list[Effect]:
-        effects = self._session.receive(command)
-        for effect in effects:
-            match effect:
-                case Tell(Failed(error=error)) | FailTurn(error=error):
-                    raise error
-        return effects
-
-
-def _noted_by(session: Session, turn_id: str) -> Callable[[int], None]:
-    # Not a method: the turn would hold who holds it.
-    def taken(chars: int) -> None:
-        session.taken(turn_id, chars)
-
-    return taken
+    def _receive(self, command: Command) -> None:
+        self._live.receive(command)
+        # What was refused is told at once.
+        for item in self._outlet.items:
+            if isinstance(item, Failed):
+                raise item.error

@@ -1,54 +1,107 @@
 """A turn's text, segment by segment: the next one's request is under way while one is being spoken.
 
-This file does not know frames, outboxes or clients: what it gets of a provider it hands to its turn.
+    async with Segments(text, candidates, driver, notices, timings) as segments:
+        while (segment := await segments.next()) is not None:
+            async with segment:
+                ...     # carry segment.reply; a ProviderError goes to segments.failed
+
+This file does not know audio, schedules or clients.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
 
 from relay.core.events import Progress
 from relay.core.text.chunker import speakable
 from relay.core.timings import Timings, TurnTimings
+from relay.engine.candidates import Candidate, Candidates, opened
 from relay.engine.concurrency import AHEAD, NOW
-from relay.engine.converse import PassedText
-from relay.engine.text import TurnText
+from relay.engine.notices import Notices
+from relay.engine.text import PassedText, TurnText
 from relay.engine.untraced import UNTRACED
-from relay.engine.upstream import Candidate, Candidates, opened
-from relay.errors import ProviderError, RelayError, untrace
+from relay.errors import ProviderError, untrace
 from relay.providers.base.provider import Driver, Reply
 
 # The segment being spoken and the one after it, whose request is under way so that no gap stands between the two. Each
-# costs a place in the provider's concurrency limit, and text spoken for nothing when the turn is cancelled.
+# costs a slot at the provider, and text spoken for nothing when the turn is cancelled.
 OPEN_SEGMENTS = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentHooks:
-    """What the turn does with its segments, or its conversation. `carry` raises ProviderError after the good audio."""
+class Segment:
+    """One reply, open, its first piece there; or, without a reply, text that has nothing to speak in it.
 
-    carry: Callable[[Reply, PassedText, Timings], Awaitable[None]]
-    # Text without anything to speak.
-    pass_over: Callable[[str], Awaitable[None]]
-    on_wait: Callable[[], None]
-    # How far the provider is with the segment that the listener waits for, and after how many seconds.
-    on_progress: Callable[[Progress, float], None]
-    # Who failed, who has taken its place, and why.
-    on_failover: Callable[[Candidate, Candidate, ProviderError], None]
+    Leaving it ends the provider's work on it.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.passed = PassedText(text)
+        self.text = text
+        self.reply: Reply | None = None
+        self.request = Timings()
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with UNTRACED:
+            await self._stack.aclose()
 
 
-@dataclass(frozen=True, slots=True)
-class _Segment:
-    """`number` counts those that are spoken, from 0; `ready_s` is when the text was whole."""
+class _Opening(Segment):
+    """A segment whose request is under way. `number` counts those that are spoken, from 0; `ready_s` is when the text
+    was whole. What its provider says of its progress is told once the segment is the next to be heard."""
 
-    text: str
-    number: int
-    ready_s: float
+    def __init__(self, text: str, number: int, ready_s: float, notices: Notices) -> None:
+        super().__init__(text)
+        self.number = number
+        self.ready_s = ready_s
+        self.candidate: Candidate
+        self.task: asyncio.Task[None]
+        self._notices = notices
+        self._in_front = False
+        self._waits = False
+
+    def to_front(self) -> None:
+        self._in_front = True
+        if self._waits and not self.task.done():
+            self._notices.waiting()
+
+    def waiting(self) -> None:
+        self._waits = True
+        if self._in_front:
+            self._notices.waiting()
+
+    def progress(self, progress: Progress, waited_s: float) -> None:
+        if self._in_front:
+            self._notices.progress(progress, waited_s)
+
+    async def open(
+        self, candidate: Candidate, driver: Driver, timings: TurnTimings, clock: Callable[[], float]
+    ) -> None:
+        """Raises RelayError; then nothing is left open."""
+        with UNTRACED:
+            self.candidate = candidate
+            self._waits = False
+            self.request = timings.request(self.number, candidate.provider.name, self.ready_s, clock())
+            self.reply = await self._stack.enter_async_context(
+                opened(
+                    *(candidate, driver, self.text, self.request),
+                    urgency=NOW if self._in_front else AHEAD,
+                    waits=self,
+                    clock=clock,
+                )
+            )
 
 
 class Segments:
-    """Speaks all segments of one turn, in order, by the first of the candidates that can.
+    """All segments of one turn, in order, by the first of the candidates that can speak them.
 
     A candidate that fails is replaced by the next one: for the same segment if none of its audio had come, else from
     the next segment on; `truncated` is then what cut the segment off, and the turn must not end as if it were whole.
@@ -56,99 +109,115 @@ class Segments:
 
     def __init__(
         self,
+        text: TurnText,
         candidates: Candidates,
         driver: Driver,
-        hooks: SegmentHooks,
+        notices: Notices,
+        timings: TurnTimings,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.truncated: ProviderError | None = None
-        self.open = 0
+        self._text = text
         self._candidates = candidates
         self._driver = driver
-        self._hooks = hooks
+        self._notices = notices
+        self._timings = timings
         self._clock = clock
+        self._slots = asyncio.Semaphore(OPEN_SEGMENTS)
+        # Bounded by the slots; None behind the last one, an exception where taking text went wrong.
+        self._queue: asyncio.Queue[Segment | Exception | None] = asyncio.Queue()
+        self._openings: set[asyncio.Task[None]] = set()
+        self._again: _Opening | None = None
+        self._taking: asyncio.Task[None]
+        self._spoken = 0
+        self._first = True
 
-    async def speak(self, given: TurnText, timings: TurnTimings) -> None:
-        """Until all text has been spoken. Raises ExceptionGroup of RelayErrors, after what was being spoken before."""
-        spoken = 0
-        slots = asyncio.Semaphore(OPEN_SEGMENTS)
-        before = asyncio.Event()
-        before.set()
-        with UNTRACED:
-            async with asyncio.TaskGroup() as tasks:
-                while True:
-                    await slots.acquire()
-                    text = await given.next()
-                    if text is None:
-                        return
-                    after = asyncio.Event()
-                    if speakable(text):
-                        segment = _Segment(text, spoken, self._clock())
-                        tasks.create_task(self._speak(segment, timings, before, after, slots))
-                        spoken += 1
-                    else:
-                        tasks.create_task(self._pass_over(text, before, after, slots))
-                    before = after
+    @property
+    def open(self) -> bool:
+        """Whether a provider is at work on any of it, or will be without more text."""
+        return bool(self._openings) or self._again is not None or not self._queue.empty()
 
-    async def _pass_over(
-        self, text: str, before: asyncio.Event, after: asyncio.Event, slots: asyncio.Semaphore
+    async def __aenter__(self) -> Self:
+        self._taking = asyncio.create_task(self._take())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await before.wait()
-        await self._hooks.pass_over(text)
-        after.set()
-        slots.release()
+        tasks = {self._taking, *self._openings}
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        while not self._queue.empty():
+            if isinstance(left := self._queue.get_nowait(), Segment):
+                await left.__aexit__(None, None, None)
 
-    async def _speak(
-        self,
-        segment: _Segment,
-        timings: TurnTimings,
-        before: asyncio.Event,
-        after: asyncio.Event,
-        slots: asyncio.Semaphore,
-    ) -> None:
-        """Speaks one segment when the one before it has been; opens the provider's side at once."""
-        self.open += 1
-        try:
-            with UNTRACED:
-                while not await self._spoken_by(self._candidates.current, segment, timings, before):
-                    pass
-        finally:
-            self.open -= 1
-        after.set()
-        slots.release()
+    async def next(self) -> Segment | None:
+        """The next segment; the one before must have been left. None after the last. Raises RelayError when the
+        provider's side of it cannot be opened."""
+        segment = self._again
+        if segment is None:
+            if not self._first:
+                self._slots.release()
+            self._first = False
+            taken = await self._queue.get()
+            if isinstance(taken, Exception):
+                raise taken
+            if not isinstance(taken, _Opening):
+                return taken
+            segment = taken
+        self._again = None
+        while True:
+            segment.to_front()
+            try:
+                await segment.task
+            except ProviderError as error:
+                if not self._candidates.replace(segment.candidate, error):
+                    raise
+                self._open(segment)
+            else:
+                return segment
 
-    async def _spoken_by(
-        self, candidate: Candidate, segment: _Segment, timings: TurnTimings, before: asyncio.Event
-    ) -> bool:
-        """Whether the segment's audio came from `candidate`; else another one has taken its place, to be tried."""
-        text, hooks = segment.text, self._hooks
-        passed, urgency = PassedText(text), NOW if before.is_set() else AHEAD
-        request = timings.request(segment.number, candidate.provider.name, segment.ready_s, self._clock())
-
-        def on_progress(progress: Progress, waited_s: float) -> None:
-            if before.is_set():
-                hooks.on_progress(progress, waited_s)
-
-        try:
-            async with opened(
-                *(candidate, self._driver, text, request),
-                urgency=urgency,
-                on_wait=hooks.on_wait,
-                on_progress=on_progress,
-                clock=self._clock,
-            ) as reply:
-                await before.wait()
-                await hooks.carry(reply, passed, request)
-        except RelayError as error:
-            # What was being spoken before it is delivered first.
-            await before.wait()
-            if not isinstance(error, ProviderError):
-                raise
-            if not self._candidates.replace(candidate, error, hooks.on_failover):
-                raise
-            if not passed.heard:
-                return False
+    def failed(self, segment: Segment, error: ProviderError) -> None:
+        """The segment's reply has ended in `error`: another candidate goes on, or the error is raised."""
+        assert isinstance(segment, _Opening), "only what was opened can fail"
+        if not self._candidates.replace(segment.candidate, error):
+            raise error
+        if segment.passed.heard:
             untrace(error)  # it is kept, and came through here
             self.truncated = self.truncated or error
-        return True
+        else:
+            self._again = segment
+            self._open(segment)
+
+    async def _take(self) -> None:
+        """Takes text as it becomes speakable, and begins its requests ahead of need."""
+        try:
+            with UNTRACED:
+                while True:
+                    await self._slots.acquire()
+                    text = await self._text.next()
+                    if text is None:
+                        self._queue.put_nowait(None)
+                        return
+                    self._queue.put_nowait(self._begun(text))
+        except Exception as error:
+            self._queue.put_nowait(error)
+
+    def _begun(self, text: str) -> Segment:
+        if not speakable(text):
+            return Segment(text)
+        opening = _Opening(text, self._spoken, self._clock(), self._notices)
+        self._spoken += 1
+        self._open(opening)
+        return opening
+
+    def _open(self, opening: _Opening) -> None:
+        candidate = self._candidates.current
+        opening.candidate = candidate
+        opening.task = task = asyncio.create_task(
+            opening.open(candidate, self._driver, self._timings, self._clock), name="open segment"
+        )
+        self._openings.add(task)
+        task.add_done_callback(self._openings.discard)

@@ -1,90 +1,119 @@
-"""A turn whose text is passed on as it comes: one conversation, or another where one fails before it was heard.
+"""A turn whose text goes to the provider as it is typed: one conversation, or the next if one fails before its audio.
 
-This file does not know frames, outboxes or clients: what it gets of a provider it hands to its turn.
+This file does not know audio, schedules or clients.
 """
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
-from relay.core.timings import Stage, TurnTimings
-from relay.engine.converse import PassedText, converse
-from relay.engine.segments import SegmentHooks
-from relay.engine.text import Mark, StreamedText, Taken
+from relay.core.timings import Stage, Timings, TurnTimings
+from relay.engine.candidates import Candidate, Candidates
+from relay.engine.notices import Notices
+from relay.engine.text import Mark, PassedText, StreamedText
 from relay.engine.untraced import UNTRACED
-from relay.engine.upstream import Candidate, Candidates
-from relay.errors import ProviderError
-from relay.providers.base.dialogue import DialogueDriver, StreamingProvider, takes_text_as_typed
+from relay.errors import ProviderError, RelayError
+from relay.providers.base.dialogue import Conversation, DialogueDriver, StreamingProvider, takes_text_as_typed
+from relay.providers.base.provider import Reply
 
 
-class Conversations:
+class StreamedReply:
+    """A conversation under way: its reply, and the text that was passed on."""
+
+    def __init__(self, reply: Reply, request: Timings, passed: PassedText) -> None:
+        self.reply = reply
+        self.request = request
+        self.passed = passed
+
+
+class Streaming:
     """Speaks a turn by the first of the candidates that can, as long as they take text as it comes.
 
     A candidate that fails before any of its audio came is replaced by the next one, which is given all text from the
-    beginning: nobody has heard anything. One that fails later is not: it has been given text of which nobody can tell
+    beginning: nothing of it was heard. One that fails later is not: it has been given text of which it is not known
     what was spoken, and it may be all of the turn's. One that is busy, and says until when, is asked again.
     """
 
     def __init__(
         self,
+        text: StreamedText,
         candidates: Candidates,
         driver: DialogueDriver,
-        hooks: SegmentHooks,
-        taken: Taken,
+        notices: Notices,
+        timings: TurnTimings,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._text = text
         self._candidates = candidates
         self._driver = driver
-        self._hooks = hooks
-        self._taken = taken
+        self._notices = notices
+        self._timings = timings
         self._clock = clock
+        self._candidate: Candidate | None = None
+        self._deadline_s = 0.0
 
-    async def speak(self, given: StreamedText, timings: TurnTimings) -> bool:
-        """True: all text was spoken. False: the candidate whose turn it is takes segments, and `given` has all text.
+    def provider(self) -> StreamingProvider | None:
+        """Who is to be given the text; None where who speaks now takes segments."""
+        candidate = self._candidates.current
+        if candidate is not self._candidate:
+            self._candidate = candidate
+            self._deadline_s = self._clock() + candidate.limiter.timeout_s
+        return candidate.provider if takes_text_as_typed(candidate.provider, candidate.speech) else None
 
-        A conversation is opened when there is something to be said. Raises RelayError, or ExceptionGroup of bugs.
+    @asynccontextmanager
+    async def conversation(self, provider: StreamingProvider) -> AsyncIterator[StreamedReply]:
+        """Opens a conversation and passes text on until it has ended, while the reply is read within the context.
+
+        Raises the RelayError of either side: a provider that takes no more text ends the audio too.
         """
-        candidate: Candidate | None = None
-        deadline_s = 0.0
-        while True:
-            if candidate is not self._candidates.current:
-                candidate = self._candidates.current
-                deadline_s = self._clock() + candidate.budget.timeout_s
-            provider = candidate.provider
-            if not takes_text_as_typed(provider, candidate.speech):
-                return False
-            if not await given.beginning():
-                while (text := await given.next()) is not Mark.END:
-                    if isinstance(text, str):
-                        given.took(len(text))
-                        await self._hooks.pass_over(text)
-                return True
-            passed = PassedText()
-            try:
-                with UNTRACED:
-                    await self._converse(candidate, provider, given, passed, timings)
-            except ProviderError as error:
-                again = candidate.budget.waits_out(error, deadline_s)
-                if passed.heard or not (again or self._candidates.replace(candidate, error, self._hooks.on_failover)):
-                    raise
-                given.rewind()
-                self._taken.again()
-            else:
-                return True
+        candidate, now_s = self._candidates.current, self._clock()
+        upstream = provider.converse(candidate.speech)
+        request = self._timings.request(0, provider.name, now_s, now_s)
+        passed = PassedText()
+        failure: RelayError | None = None
+        try:
+            with UNTRACED:
+                async with candidate.limiter.place(on_wait=self._notices.waiting):
+                    request.mark(Stage.PLACE_GIVEN, self._clock())
+                    async with self._driver.converse(upstream, request) as conversation, asyncio.TaskGroup() as tasks:
+                        passing = tasks.create_task(self._pass_on(conversation, passed))
+                        yield StreamedReply(conversation, request, passed)
+                        # The provider has ended the turn: it has all the text, or the driver would have raised.
+                        passing.cancel()
+        except ExceptionGroup as group:
+            errors, bugs = group.split(RelayError)
+            if errors is None or bugs is not None:
+                raise
+            failure = _first(errors)
+        if failure is not None:
+            raise failure
 
-    async def _converse(
-        self,
-        candidate: Candidate,
-        provider: StreamingProvider,
-        given: StreamedText,
-        passed: PassedText,
-        timings: TurnTimings,
-    ) -> None:
-        now_s, upstream = self._clock(), provider.converse(candidate.speech)
-        request = timings.request(0, provider.name, now_s, now_s)
-        async with candidate.budget.place(on_wait=self._hooks.on_wait):
-            request.mark(Stage.PLACE_GIVEN, self._clock())
-            async with self._driver.converse(upstream, request) as conversation:
-                await converse(
-                    given, conversation, passed, lambda reply, passed: self._hooks.carry(reply, passed, request)
-                )
+    def failed(self, error: ProviderError, passed: PassedText | None) -> None:
+        """The conversation has ended in `error`: the text is given again, to another candidate perhaps, or the error is
+        raised."""
+        candidate = self._candidate
+        assert candidate is not None, "a conversation has a candidate"
+        again = candidate.limiter.waits_out(error, self._deadline_s)
+        if (passed and passed.heard) or not (again or self._candidates.replace(candidate, error)):
+            raise error
+        self._text.rewind()
+
+    async def _pass_on(self, conversation: Conversation, passed: PassedText) -> None:
+        # What has been heard in part is not passed on to another provider.
+        while (given := await self._text.next(keep=not passed.heard)) is not Mark.END:
+            if isinstance(given, str):
+                # Noted before it is given: its audio may be there before `give` returns.
+                passed.add(given)
+                await conversation.give(given)
+                self._text.took(len(given))
+            else:
+                await conversation.flush()
+        await conversation.end_text()
+
+
+def _first(group: BaseExceptionGroup[RelayError]) -> RelayError:
+    for error in group.exceptions:
+        return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    raise AssertionError("an exception group is never empty")

@@ -9,25 +9,79 @@ from typing import TypeAlias
 
 from relay.core.text.characters import speakable
 from relay.core.text.chunker import TextChunker
+from relay.engine.speaker import Speaker
 
 
 class Taken:
-    """Characters taken by who speaks them, told once though a failover has them taken again."""
+    """Counts the characters of one turn that providers were given: once, though a failover has them given again."""
 
-    def __init__(self, on_taken: Callable[[int], None]) -> None:
-        self._on_taken = on_taken
+    def __init__(self, turn_id: str, speaker: Speaker) -> None:
+        self._turn_id = turn_id
+        self._speaker = speaker
         self._chars = 0
         self._told = 0
 
-    def __call__(self, chars: int) -> None:
+    def add(self, chars: int) -> None:
         self._chars += chars
         if self._chars > self._told:
-            self._on_taken(self._chars - self._told)
+            self._speaker.taken(self._turn_id, self._chars - self._told)
             self._told = self._chars
 
     def again(self) -> None:
         """The same text is taken from its beginning."""
         self._chars = 0
+
+
+class PassedText:
+    """Text that a provider has been given and that no `text.segment` has told of yet.
+
+    A provider does not say which audio speaks which text. What is known is an order: audio that came before a text was
+    passed on does not speak it. So all text given before the first audio is one segment, each further piece is one of
+    its own, and a segment's start is the earliest instant at which it can be heard. Where `text` is given at once, as a
+    request's is, it is the one segment.
+    """
+
+    def __init__(self, text: str | None = None) -> None:
+        self._untold: list[str] = [] if text is None else [text]
+        self._audio_came = False
+
+    def add(self, text: str) -> None:
+        if self._untold and not self._audio_came:
+            self._untold[-1] += text
+        else:
+            self._untold.append(text)
+
+    @property
+    def heard(self) -> bool:
+        """Whether any audio has come."""
+        return self._audio_came
+
+    def audio_came(self) -> list[str]:
+        """The segments to tell of before the audio that has just come."""
+        self._audio_came = True
+        return self.rest()
+
+    def rest(self) -> list[str]:
+        """The segments that have not been told of, for the end of the turn."""
+        untold, self._untold = self._untold, []
+        return untold
+
+
+class Flushes:
+    """Unanswered flushes of a turn, by how much text had been given at each. The session bounds their number."""
+
+    def __init__(self) -> None:
+        self._open: deque[tuple[int, str | None]] = deque()
+
+    def add(self, chars: int, flush_id: str | None) -> None:
+        self._open.append((chars, flush_id))
+
+    def spoken(self, chars: int) -> list[str | None]:
+        """The ids of those whose text is within the first `chars` characters: answered now."""
+        answered = []
+        while self._open and self._open[0][0] <= chars:
+            answered.append(self._open.popleft()[1])
+        return answered
 
 
 class TurnText:
@@ -36,21 +90,20 @@ class TurnText:
     def __init__(
         self,
         chunker: TextChunker,
+        taken: Taken,
         *,
-        on_taken: Callable[[int], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._chunker = chunker
-        self._on_taken = on_taken
+        self._taken = taken
         self._clock = clock
         self._changed = asyncio.Event()
-        self.chars = self.pending_chars = 0
+        self.chars = 0
         # Whether nothing will be taken before the client says more.
         self.waiting = False
 
     def append(self, text: str) -> None:
         self.chars += len(text)
-        self.pending_chars += len(text)
         self._chunker.append(text, self._clock())
         self._changed.set()
 
@@ -71,8 +124,7 @@ class TurnText:
             self._changed.clear()
             segment = self._chunker.take(self._clock())
             if segment is not None:
-                self.pending_chars -= len(segment)
-                self._on_taken(len(segment))
+                self._taken.add(len(segment))
                 return segment
             if self._chunker.exhausted:
                 return None
@@ -104,18 +156,17 @@ class StreamedText:
     What waits, and what is kept to be given again, is bounded by the session's `max_turn_chars`.
     """
 
-    def __init__(self, *, on_taken: Callable[[int], None]) -> None:
-        self._on_taken = on_taken
+    def __init__(self, taken: Taken) -> None:
+        self._taken = taken
         self._given: deque[Given] = deque()
         self._kept: deque[Given] = deque()
         self._changed = asyncio.Event()
-        self.chars = self.pending_chars = 0
+        self.chars = 0
         # Whether nothing will be taken before the client says more.
         self.waiting = False
 
     def append(self, text: str) -> None:
         self.chars += len(text)
-        self.pending_chars += len(text)
         self._given.append(text)
         self._changed.set()
 
@@ -166,11 +217,20 @@ class StreamedText:
             self._kept.append(given)
         return given
 
+    async def rest(self) -> list[str]:
+        """All text up to the end, which must be there."""
+        texts = []
+        while (given := await self.next()) is not Mark.END:
+            if isinstance(given, str):
+                texts.append(given)
+                self.took(len(given))
+        return texts
+
     def rewind(self) -> None:
         """What was kept is given again, before what still waits."""
         self._given.extendleft(reversed(self._kept))
         self._kept.clear()
-        self.pending_chars = sum(len(given) for given in self._given if isinstance(given, str))
+        self._taken.again()
 
     def pour(self, into: TurnText) -> None:
         """Everything that waits goes `into` the chunker."""
@@ -192,5 +252,4 @@ class StreamedText:
 
     def took(self, chars: int) -> None:
         """So much text has been passed on: a paused client may go on."""
-        self.pending_chars -= chars
-        self._on_taken(chars)
+        self._taken.add(chars)

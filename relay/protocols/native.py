@@ -11,21 +11,33 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from relay.core import events
-from relay.core.events import Command, TurnRequest
-from relay.errors import ClientError, Code
-from relay.protocols.native_events import NAME, error_fields, http_error, send
+from relay.core.events import Command, Event, ProviderChoice, TurnRequest
+from relay.core.frames import pack_header
+from relay.core.playout import Run
+from relay.errors import ClientError, Code, RelayError
+from relay.protocols.base import Binary, Frames, Message, Text
+from relay.protocols.native_events import NAME, encode, error_fields, http_error
 
 __all__ = [
     "NAME",
+    "NativeSession",
     "SpeechBody",
     "TokenBody",
     "error_fields",
     "http_error",
-    "receive",
+    "read",
     "receive_speech",
     "receive_token",
-    "send",
 ]
+
+# What a session's end is on the WebSocket (RFC 6455, 7.4.1); every other error is a fault of the relay.
+_CLOSE_CODES = {
+    Code.INVALID_MESSAGE: 1003,
+    Code.SHUTTING_DOWN: 1001,
+    Code.IDLE_TIMEOUT: 1008,
+    Code.SLOW_CLIENT: 1008,
+    Code.UNAUTHORIZED: 1008,
+}
 
 # A reply to a message that cannot be understood quotes at most this much of a field's value.
 MAX_QUOTED_CHARS = 40
@@ -47,16 +59,31 @@ class AudioFields(_Strict):
 class PacingFields(_Strict):
     mode: str | UnsetType = UNSET
     lead_ms: int | UnsetType = UNSET
+    burst_ms: int | UnsetType = UNSET
 
 
 class FlowFields(_Strict):
     window_ms: int | None = None
 
 
+class ProviderFields(_Strict):
+    provider: str
+    voice: str | None = None
+    model: str | None = None
+    options: dict[str, Any] | None = None
+
+    def choice(self) -> ProviderChoice:
+        return ProviderChoice(provider=self.provider, voice=self.voice, model=self.model, options=self.options or {})
+
+
+def _choice(given: str | ProviderFields) -> ProviderChoice:
+    return ProviderChoice(provider=given) if isinstance(given, str) else given.choice()
+
+
 class _TurnFields(_Strict, tag_field="type", kw_only=True):
     turn_id: str | None = None
     provider: str | None = None
-    providers: list[str] | None = None
+    providers: list[str | ProviderFields] | None = None
     voice: str | None = None
     model: str | None = None
     language: str | None = None
@@ -71,7 +98,7 @@ class _TurnFields(_Strict, tag_field="type", kw_only=True):
         return TurnRequest(
             turn_id=self.turn_id,
             provider=self.provider,
-            providers=tuple(self.providers or ()),
+            providers=tuple(map(_choice, self.providers or ())),
             voice=self.voice,
             model=self.model,
             language=self.language,
@@ -106,9 +133,10 @@ class TextAppend(_Strict, tag_field="type", tag="text.append"):
 
 class TextFlush(_Strict, tag_field="type", tag="text.flush"):
     turn_id: str | None = None
+    flush_id: str | None = None
 
     def command(self) -> Command:
-        return events.FlushText(turn_id=self.turn_id)
+        return events.FlushText(turn_id=self.turn_id, flush_id=self.flush_id)
 
 
 class TurnEnd(_Strict, tag_field="type", tag="turn.end"):
@@ -154,11 +182,13 @@ class PingMessage(_Strict, tag_field="type", tag="ping"):
 
 
 class SessionClose(_Strict, tag_field="type", tag="session.close"):
+    finish: bool = False
+
     def command(self) -> Command:
-        return events.CloseSession()
+        return events.CloseSession(finish=self.finish)
 
 
-Message = (
+ClientMessage = (
     TurnStart
     | SpeakMessage
     | TextAppend
@@ -189,16 +219,57 @@ class TokenBody(_Strict):
     origin: str | None = None
 
 
-_MESSAGES: tuple[type[Struct], ...] = Message.__args__
+_MESSAGES: tuple[type[Struct], ...] = ClientMessage.__args__
 _BY_TYPE = {str(kind.__struct_config__.tag): kind for kind in _MESSAGES}
-_DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Message)
+_DECODER: msgspec.json.Decoder[Any] = msgspec.json.Decoder(ClientMessage)
 _SPEECH_DECODER = msgspec.json.Decoder(SpeechBody)
 _TOKEN_DECODER = msgspec.json.Decoder(TokenBody)
 
 S = TypeVar("S")
 
 
-def receive(message: str | bytes) -> Command:
+class NativeSession:
+    """One session's messages, both ways. See `base.SessionProtocol`."""
+
+    def __init__(self) -> None:
+        # The header's `turn_index` of the turns whose frames may carry one.
+        self._headed: dict[str, int] = {}
+
+    def receive(self, message: str | bytes) -> list[Command]:
+        if isinstance(message, bytes):
+            reason = "binary messages are for audio from the relay; send JSON text"
+            return [events.Unreadable(error=ClientError(Code.INVALID_MESSAGE, reason), fatal=True)]
+        return [read(message)]
+
+    def send(self, item: Event | Run) -> list[Message]:
+        if type(item) is Run:
+            if not item.frame_format.header:
+                return [Frames(item.payload, item.frame_format.frame_bytes)]
+            return self._with_headers(item)
+        assert not isinstance(item, Run)
+        if isinstance(item, events.TurnStarted) and item.form.header:
+            self._headed[item.turn_id] = item.turn_index
+        elif isinstance(item, events.TurnDone | events.TurnCancelled | events.Failed) and item.turn_id is not None:
+            self._headed.pop(item.turn_id, None)
+        elif isinstance(item, events.SessionEnded) and item.error is None:
+            return []
+        return [Text(encode(item))]
+
+    def close_code(self, error: RelayError | None) -> int:
+        return 1000 if error is None else _CLOSE_CODES.get(error.code, 1011)
+
+    def _with_headers(self, run: Run) -> list[Message]:
+        index, size, step = self._headed[run.turn_id], run.frame_format.frame_bytes, run.frame_format.frame_samples
+        messages: list[Message] = []
+        for number in range(run.frames):
+            last = run.last and number == run.frames - 1
+            padding = run.padding if number == run.frames - 1 else 0
+            header = pack_header(turn_index=index, pts=run.first_sample + number * step, padding=padding, last=last)
+            messages.append(Binary(header + run.payload[number * size : (number + 1) * size]))
+        return messages
+
+
+def read(message: str) -> Command:
     """One text message -> the command in it; what cannot be read is the command `Unreadable`, with the error."""
     try:
         command: Command = _DECODER.decode(message).command()
@@ -249,7 +320,7 @@ def _unreadable(message: str | bytes, error: msgspec.ValidationError) -> events.
     types = ", ".join(sorted(_BY_TYPE))
     try:
         head = msgspec.json.decode(message, type=_Head)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         reason = f"a message is a JSON object with a field type, one of {types}"
         return events.Unreadable(error=ClientError(Code.INVALID_MESSAGE, reason))
     kind = _BY_TYPE.get(head.type)

@@ -14,7 +14,7 @@ NAME = "relay.v1"
 _ENCODER = msgspec.json.Encoder()
 
 
-def send(event: Event) -> bytes:
+def encode(event: Event) -> bytes:
     """One event -> the text message that tells it, as UTF-8 JSON."""
     return _ENCODER.encode(_fields(event))
 
@@ -75,7 +75,12 @@ def _fields(event: Event) -> dict[str, Any]:
                 "at_sample": event.at_sample,
             }
         case events.AudioStarted():
-            return {"type": "audio.started", "turn_id": event.turn_id, "ttfa_ms": event.ttfa_ms}
+            return {
+                "type": "audio.started",
+                "turn_id": event.turn_id,
+                "ttfa_ms": event.ttfa_ms,
+                "timings": event.timings,
+            }
         case events.SegmentStarted():
             return {
                 "type": "text.segment",
@@ -86,6 +91,13 @@ def _fields(event: Event) -> dict[str, Any]:
             }
         case events.WordsTimed():
             return {"type": "text.words", "turn_id": event.turn_id, "words": event.words}
+        case events.FlushDone():
+            return {
+                "type": "flush.done",
+                "turn_id": event.turn_id,
+                **_present(flush_id=event.flush_id),
+                "end_sample": event.end_sample,
+            }
         case events.TextPaused():
             return {"type": "text.paused", "turn_id": event.turn_id, "pending_chars": event.pending_chars}
         case events.TextResumed():
@@ -101,6 +113,7 @@ def _fields(event: Event) -> dict[str, Any]:
                 "text_chars": event.text_chars,
                 "timings": event.timings,
                 "provider_ids": event.provider_ids,
+                "damaged_ms": event.damaged_ms,
             }
         case events.TurnCancelled():
             return {
@@ -110,14 +123,16 @@ def _fields(event: Event) -> dict[str, Any]:
                 "samples_sent": event.samples_sent,
                 **_present(samples_played=event.samples_played),
                 "text_sent": event.text_sent,
+                **_present(text_played=event.text_played),
                 "timings": event.timings,
             }
         case events.Failed():
             return {"type": "error", **error_fields(event.error), **_present(turn_id=event.turn_id)}
         case events.Pong():
             return {"type": "pong", **_present(id=event.id)}
-        case events.SessionClosing():
-            return {"type": "session.closing", "reason": event.reason, "retryable": event.retryable}
+        case events.SessionEnded(error=error):
+            assert error is not None, "a session that ends as asked says nothing more"
+            return {"type": "session.closing", "reason": error.code, "retryable": error.retryable}
 
 
 def _session_ready(event: events.SessionReady) -> dict[str, Any]:
@@ -136,7 +151,11 @@ def _session_ready(event: events.SessionReady) -> dict[str, Any]:
             "provider": defaults.provider,
             "voice": defaults.voice,
             "audio": _wanted_audio(defaults.audio),
-            "pacing": {"mode": defaults.pacing.mode, "lead_ms": defaults.pacing.lead_ms},
+            "pacing": {
+                "mode": defaults.pacing.mode,
+                "lead_ms": defaults.pacing.lead_ms,
+                "burst_ms": defaults.pacing.group_ms,
+            },
         },
     }
 

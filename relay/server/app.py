@@ -23,7 +23,7 @@ from relay.server.bad_http import server_log
 from relay.server.process import gc
 from relay.server.process import worker_dir as shared
 from relay.server.process.listen_socket import BACKLOG, bind, is_loopback
-from relay.server.routes import Routes, errors_as_json
+from relay.server.routes import Routes, errors_as_answers
 from relay.server.web.cors import Cors
 from relay.server.web.page import Page
 from relay.store.base import StoreError
@@ -61,11 +61,11 @@ class Server:
                 f"server.host is {config.server.host!r} and there are no server.keys: anyone who can reach this "
                 "machine could use it; set RELAY_SERVER_KEYS, or bind to 127.0.0.1"
             )
-        self.relay = Engine(config)
+        self.engine = Engine(config)
         self._spent = spent_tokens_of(config, shared.store())
         secret = config.tokens.secret or shared.secret()
-        self._tokens = Tokens(secret, self._spent, self.relay.metrics, now_s=wall_clock_s)
-        self._routes = Routes(self.relay, Authenticator(auth, self._tokens, config.tokens), self._tokens)
+        self._tokens = Tokens(secret, self._spent, self.engine.metrics, now_s=wall_clock_s)
+        self._routes = Routes(self.engine, Authenticator(auth, self._tokens, config.tokens), self._tokens)
         self._cors = Cors(auth)
         self.port = config.server.port
 
@@ -73,7 +73,7 @@ class Server:
     async def serving(self) -> AsyncIterator[None]:
         """Entered when ready. Leaving stops at once; call `drain` first to let turns finish."""
         warm_codecs()
-        async with self._remembering(), self.relay.running():
+        async with self._remembering(), self.engine.running():
             runner = await self._start()
             sweeper = asyncio.create_task(self._sweep())
             try:
@@ -102,21 +102,21 @@ class Server:
 
     async def drain(self) -> bool:
         """Takes nothing new, lets what was begun finish within `server.drain_timeout_s`. True: all of it did."""
-        relay, routes = self.relay, self._routes
-        relay.draining = True
-        for connection in list(routes.connections):
-            connection.drain()
+        engine, routes = self.engine, self._routes
+        engine.draining = True
+        for session in list(routes.sessions):
+            session.drain()
         if await _until(self._empty, self._config.server.drain_timeout_s):
             return True
-        log.warning("drain time is over, ending what is left", extra={"count": len(routes.connections)})
+        log.warning("drain time is over, ending what is left", extra={"count": len(routes.sessions)})
         error = LimitError(Code.SHUTTING_DOWN, "the relay shut down before the turn was spoken")
-        for connection in list(routes.connections):
-            connection.stop(error)
+        for session in list(routes.sessions):
+            session.stop(error)
         await _until(self._empty, FAREWELL_S)
         return False
 
     async def _start(self) -> web.AppRunner:
-        app = web.Application(middlewares=[errors_as_json], client_max_size=self._config.limits.max_message_bytes)
+        app = web.Application(middlewares=[errors_as_answers], client_max_size=self._config.limits.max_message_bytes)
         app.add_routes([*self._routes.table(), *self._cors.table(), *Page().table()])
         app.on_response_prepare.append(self._cors.on_response)
         runner = web.AppRunner(
@@ -139,17 +139,17 @@ class Server:
         while True:
             await asyncio.sleep(SWEEP_S)
             now_s = time.monotonic()
-            self.relay.look()
+            self.engine.sample_gauges()
             if self._empty():
                 gc.while_nobody_listens()
-            for connection in list(self._routes.connections):
+            for session in list(self._routes.sessions):
                 try:
-                    connection.check(now_s)
+                    session.check(now_s)
                 except Exception:  # one session's trouble must not end the sweep for all
                     log.exception("a session could not be checked")
 
     def _empty(self) -> bool:
-        return not self._routes.connections and not self._routes.requests
+        return not self._routes.sessions and not self._routes.requests
 
 
 async def serve(

@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from functools import partial
 from secrets import token_hex
 
 import msgspec
@@ -12,36 +13,42 @@ from aiohttp import web
 from relay.engine.engine import Engine
 from relay.engine.untraced import UNTRACED
 from relay.errors import ClientError, Code, InternalError, LimitError, RelayError, untrace
-from relay.protocols import native
+from relay.protocols.base import Handshake, HttpProtocol, SpeechProtocol, StreamProtocol
+from relay.protocols.table import OWN, SPEECHES, STREAMS, error_fields
 from relay.server.access.authenticator import Authenticator, Caller
 from relay.server.access.minting import mint
 from relay.server.access.tokens import Tokens
-from relay.server.speech import speech
-from relay.server.websocket import Connection
+from relay.server.speech import speak
+from relay.server.websocket import WebSocketSession
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 JSON = "application/json"
+# Whose form a refusal has, by route.
+_PROTOCOLS: dict[str, HttpProtocol] = {
+    **{path: each for each in STREAMS for path in each.stream_paths},
+    **{path: each for each in SPEECHES for path in each.speech_paths},
+}
 # What a client that came while the relay drains is told to wait: another process usually listens by then.
 DRAINING_RETRY_AFTER_S = 5
 
 
 class Routes:
-    """Handlers over one relay. `connections` are the sessions now open, for draining and for the sweep."""
+    """Handlers over one engine. `sessions` are those now open, for draining and for the sweep."""
 
-    def __init__(self, relay: Engine, door: Authenticator, tokens: Tokens) -> None:
-        self._relay = relay
-        self._door = door
+    def __init__(self, engine: Engine, authenticator: Authenticator, tokens: Tokens) -> None:
+        self._engine = engine
+        self._authenticator = authenticator
         self._tokens = tokens
-        self.connections: set[Connection] = set()
+        self.sessions: set[WebSocketSession] = set()
         self.requests = 0
 
     def table(self) -> list[web.RouteDef]:
         return [
-            web.get("/v1/stream", self.stream),
-            web.post("/v1/speech", self.speech),
+            *(web.get(path, partial(self.stream, each)) for each in STREAMS for path in each.stream_paths),
+            *(web.post(path, partial(self.speech, each)) for each in SPEECHES for path in each.speech_paths),
             web.post("/v1/tokens", self.tokens),
             web.get("/v1/providers", self.providers),
             web.get("/v1/voices", self.voices),
@@ -50,98 +57,120 @@ class Routes:
             web.get("/metrics", self.metrics),
         ]
 
-    async def stream(self, request: web.Request) -> web.StreamResponse:
-        """The WebSocket. Refusals happen here, before the upgrade, as HTTP errors."""
+    async def stream(self, protocol: StreamProtocol, request: web.Request) -> web.StreamResponse:
+        """A WebSocket. Refusals happen here, before the upgrade, as HTTP errors."""
         try:
-            caller = self._admit(request, speaks=True)
-            if request.headers.get("Upgrade", "").lower() != "websocket":
-                raise ClientError(Code.INVALID_MESSAGE, "/v1/stream is a WebSocket; connect with ws:// or wss://")
+            handshake = handshake_of(request)
+            caller = self._admit(request, protocol, handshake, speaks=True)
+            if handshake.headers.get("upgrade", "").lower() != "websocket":
+                reason = f"{request.path} is a WebSocket; connect with ws:// or wss://"
+                raise ClientError(Code.INVALID_MESSAGE, reason)
             async with self._entered(caller):
-                return await self._connected(request, caller)
+                session = WebSocketSession(
+                    *(self._engine, protocol, handshake),
+                    session_id=f"s-{token_hex(8)}",
+                    client=caller.client,
+                    scope=caller.scope,
+                )
+                return await self._connected(request, session)
         except RelayError as error:
-            self._relay.metrics.session_refused(error.code)
+            self._engine.metrics.session_refused(error.code)
             raise
 
-    async def _connected(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        connection = Connection(self._relay, f"s-{token_hex(8)}", caller.client, caller.permit)
-        self.connections.add(connection)
-        self._relay.metrics.session_opened()
+    async def _connected(self, request: web.Request, session: WebSocketSession) -> web.StreamResponse:
+        self.sessions.add(session)
+        self._engine.metrics.session_opened()
         try:
-            return await connection.run(request)
+            return await session.run(request)
         finally:
-            self.connections.discard(connection)
-            self._relay.metrics.session_closed(connection.outbox_peak_ms)
+            self.sessions.discard(session)
+            self._engine.metrics.session_closed(session.held_peak_ms)
 
-    async def speech(self, request: web.Request) -> web.StreamResponse:
-        caller = self._admit(request, speaks=True)
+    async def speech(self, protocol: SpeechProtocol, request: web.Request) -> web.StreamResponse:
+        handshake = handshake_of(request)
+        caller = self._admit(request, protocol, handshake, speaks=True)
         self.requests += 1
         try:
+            # Before a place is taken: a body that does not come must not hold one.
+            call = protocol.parse(handshake, await request.read())
             async with self._entered(caller):
-                return await speech(self._relay, request, caller.permit)
+                return await speak(self._engine, protocol, handshake, call, request, caller.scope)
         finally:
             self.requests -= 1
 
     async def tokens(self, request: web.Request) -> web.Response:
-        caller = self._admit(request)
-        token = await mint(self._relay, self._door, self._tokens, caller, request)
+        caller = self._admit(request, OWN, handshake_of(request))
+        token = await mint(self._engine, self._authenticator, self._tokens, caller, request)
         return _json(token, status=201, headers={"Cache-Control": "no-store"})
 
     async def providers(self, request: web.Request) -> web.Response:
-        self._admit(request)
+        self._admit(request, OWN, handshake_of(request))
         usable = [
-            {"name": name, "usable": True, "default": name == self._relay.defaults.provider}
+            {"name": name, "usable": True, "default": name == self._engine.defaults.provider}
             | {"capabilities": asdict(provider.capabilities)}
-            for name, provider in self._relay.providers.items()
+            for name, provider in self._engine.providers.items()
         ]
-        missing = [{"name": name, "usable": False, "reason": reason} for name, reason in self._relay.missing.items()]
+        missing = [{"name": name, "usable": False, "reason": reason} for name, reason in self._engine.missing.items()]
         return _json({"providers": usable + missing})
 
     async def voices(self, request: web.Request) -> web.Response:
-        self._admit(request)
-        found, failed = await self._relay.voices(request.query.get("provider"), request.query.get("language"))
+        self._admit(request, OWN, handshake_of(request))
+        found, failed = await self._engine.voices(request.query.get("provider"), request.query.get("language"))
         listed = [{"provider": name, **asdict(voice)} for name, voices in found.items() for voice in voices]
-        return _json({"voices": listed, "failed": [native.error_fields(error) for error in failed]})
+        return _json({"voices": listed, "failed": [error_fields(error) for error in failed]})
 
     async def healthz(self, request: web.Request) -> web.Response:
         return _json({"status": "ok"})
 
     async def readyz(self, request: web.Request) -> web.Response:
-        if self._relay.draining:
+        if self._engine.draining:
             raise _draining()
         return _json({"status": "ready"})
 
     async def metrics(self, request: web.Request) -> web.Response:
-        self._relay.look()
-        return web.Response(body=self._relay.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
+        self._engine.sample_gauges()
+        return web.Response(body=self._engine.metrics.render(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
     @asynccontextmanager
     async def _entered(self, caller: Caller) -> AsyncIterator[None]:
         """A place, taken before a token is spent: who is told to come again can."""
-        self._relay.places.take(caller.client)
+        self._engine.places.take(caller.client)
         try:
-            await self._door.enter(caller)
+            await self._authenticator.enter(caller)
             yield
         finally:
-            self._relay.places.give_back(caller.client)
+            self._engine.places.give_back(caller.client)
 
-    def _admit(self, request: web.Request, *, speaks: bool = False) -> Caller:
+    def _admit(
+        self, request: web.Request, protocol: HttpProtocol, handshake: Handshake, *, speaks: bool = False
+    ) -> Caller:
         """Who asks. Raises RelayError for who may not; a token is good for what `speaks` only."""
-        caller = self._door.caller(request)
+        caller = self._authenticator.caller(
+            protocol.credential(handshake), handshake.headers, request.remote or "unknown", protocol.credential_hint
+        )
         if caller.claims is not None and not speaks:
             raise ClientError(Code.FORBIDDEN, "a token opens one session or speaks one turn, no more; send a key here")
-        if self._relay.draining:
+        if self._engine.draining:
             raise _draining()
         return caller
 
 
+def handshake_of(request: web.Request) -> Handshake:
+    """Of a repeated header the first one counts."""
+    headers: dict[str, str] = {}
+    for name, value in request.headers.items():
+        headers.setdefault(name.lower(), value)
+    return Handshake(path=dict(request.match_info), query=dict(request.query), headers=headers)
+
+
 @web.middleware
-async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every refusal has the error body of the protocol."""
+async def errors_as_answers(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every refusal has the error body of the protocol whose route it is."""
     try:
         with UNTRACED:
             return await handler(request)
     except RelayError as error:
-        return _refusal(error)
+        return _refusal(request, error)
     except web.HTTPException as error:
         untrace(error)  # aiohttp keeps it with the request
         if error.status < 400:
@@ -149,19 +178,17 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         message = f"{request.method} {request.path}: {error.reason}"
         if isinstance(error, web.HTTPRequestEntityTooLarge):
             message = f"the body is too long: {error.text}"
-        return _refusal(ClientError(Code.INVALID_MESSAGE, message), error.status)
+        return _refusal(request, ClientError(Code.INVALID_MESSAGE, message), error.status)
     except Exception:
         log.exception("request failed by a bug", extra={"reason": request.path})
-        return _refusal(InternalError())
+        return _refusal(request, InternalError())
 
 
-def _refusal(error: RelayError, status: int | None = None) -> web.Response:
-    headers = {"Content-Type": JSON}
-    if error.retry_after_s is not None:
-        headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
-    if error.code is Code.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = "Bearer"
-    return web.Response(status=status or error.code.http_status, body=native.http_error(error), headers=headers)
+def _refusal(request: web.Request, error: RelayError, status: int | None = None) -> web.Response:
+    resource = request.match_info.route.resource
+    protocol = _PROTOCOLS.get(resource.canonical, OWN) if resource is not None else OWN
+    answer = protocol.refusal(error, status)
+    return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
 
 
 def _draining() -> LimitError:

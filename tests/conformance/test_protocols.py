@@ -2,14 +2,15 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from relay.core import events
+from relay.core.playout import Run
 from relay.errors import ClientError, Code
-from relay.protocols import native
+from relay.protocols.base import Binary, Frames, Message, Text
+from relay.protocols.native import NativeSession
 from relay.testing.conformance.protocol import check_protocol
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "native" / "client.jsonl"
@@ -18,56 +19,77 @@ VALID = [json.dumps(line["message"]) for line in LINES if "message" in line]
 
 
 def test_native() -> None:
-    check_protocol(native, valid=VALID)
+    check_protocol(NativeSession, valid=VALID)
 
 
-def unreadable(message: str) -> events.Unreadable:
-    return events.Unreadable(error=ClientError(Code.INVALID_MESSAGE, message))
+def unreadable(message: str) -> list[events.Command]:
+    return [events.Unreadable(error=ClientError(Code.INVALID_MESSAGE, message))]
 
 
-def raises(message: Any) -> Any:
-    return native.receive(json.dumps(json.loads(message)))
+class Raises(NativeSession):
+    def receive(self, message: Any) -> list[events.Command]:
+        return super().receive(json.dumps(json.loads(message)))
 
 
-def quotes(message: Any) -> Any:
-    command = native.receive(message)
-    return unreadable(f"what is {message!s}"[:900]) if isinstance(command, events.Unreadable) else command
+class Quotes(NativeSession):
+    def receive(self, message: Any) -> list[events.Command]:
+        [command] = super().receive(message)
+        return unreadable(f"what is {message!s}"[:900]) if isinstance(command, events.Unreadable) else [command]
 
 
-def understands_nothing(message: Any) -> Any:
-    return unreadable("no")
+class UnderstandsNothing(NativeSession):
+    def receive(self, message: Any) -> list[events.Command]:
+        return unreadable("no")
 
 
-def gives_the_text_away(message: Any) -> Any:
-    command = native.receive(message)
-    return (command, command.text) if isinstance(command, events.AppendText) else command
+class GivesTheTextAway(NativeSession):
+    def receive(self, message: Any) -> list[Any]:
+        [command] = super().receive(message)
+        return [(command, command.text)] if isinstance(command, events.AppendText) else [command]
 
 
-def tells_all_the_same(event: Any) -> bytes:
-    return b'{"type": "event"}'
+class TellsInTwoLines(NativeSession):
+    def send(self, item: Any) -> list[Message]:
+        return [Text(b"{\n}")] if not isinstance(item, Run) else super().send(item)
 
 
-def tells_no_json(event: Any) -> bytes:
-    return b"event"
+class TellsNoText(NativeSession):
+    def send(self, item: Any) -> list[Message]:
+        return [Text(b"\xff")] if not isinstance(item, Run) else super().send(item)
 
 
-def tells_in_two_lines(event: Any) -> bytes:
-    return json.dumps(json.loads(native.send(event)), indent=1).encode()
+class ClosesWithAnyNumber(NativeSession):
+    def close_code(self, error: Any) -> int:
+        return 200
+
+
+class ShowsItsGroups(NativeSession):
+    def send(self, item: Any) -> list[Message]:
+        return [Binary(b"head" + item.payload)] if isinstance(item, Run) else super().send(item)
+
+
+class LosesASample(NativeSession):
+    def send(self, item: Any) -> list[Message]:
+        return [
+            Frames(bytes(len(message.payload)), message.size) if isinstance(message, Frames) else message
+            for message in super().send(item)
+        ]
 
 
 @pytest.mark.parametrize(
     ("broken", "says"),
     [
-        ({"receive": raises}, "Expecting value"),
-        ({"receive": quotes}, "quotes the text"),
-        ({"receive": understands_nothing}, "cannot read"),
-        ({"receive": gives_the_text_away}, "became tuple|shows its text"),
-        ({"send": tells_all_the_same}, "two kinds"),
-        ({"send": tells_no_json}, "Expecting value"),
-        ({"send": tells_in_two_lines}, "one line"),
+        (Raises, "Expecting value"),
+        (Quotes, "quotes the text"),
+        (UnderstandsNothing, "cannot read"),
+        (GivesTheTextAway, "became tuple|shows its text"),
+        (TellsInTwoLines, "one line"),
+        (TellsNoText, "can't decode"),
+        (ClosesWithAnyNumber, "RFC 6455"),
+        (ShowsItsGroups, "grouped shows"),
+        (LosesASample, "lost or changed"),
     ],
 )
-def test_a_broken_protocol_is_found(broken: dict[str, Any], says: str) -> None:
-    wire = SimpleNamespace(**{"receive": native.receive, "send": native.send, **broken})
+def test_a_broken_protocol_is_found(broken: type[NativeSession], says: str) -> None:
     with pytest.raises((AssertionError, ValueError), match=says):
-        check_protocol(wire, valid=VALID)
+        check_protocol(broken, valid=VALID)

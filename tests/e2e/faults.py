@@ -166,7 +166,7 @@ async def relay_to_faulty(
 
 def be_patient(house: House, seconds: float = PATIENCE_S) -> None:
     """From now on the relay waits so long for whatever a provider has to do."""
-    drivers = house.server.relay.drivers
+    drivers = house.server.engine.drivers
     drivers.http._settings = HttpSettings(
         retries=0, first_byte_timeout_s=seconds, stall_timeout_s=seconds, connect_timeout_s=seconds
     )

@@ -221,7 +221,7 @@ class Overheard:
 def overhear(server: Server, monkeypatch: pytest.MonkeyPatch) -> list[bytearray]:
     """All audio of the workers, by segment, in the order in which the segments were asked for."""
     segments: list[bytearray] = []
-    local = server.relay.drivers.local
+    local = server.engine.drivers.local
     open_reply = local.open
 
     @asynccontextmanager

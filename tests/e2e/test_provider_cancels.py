@@ -45,7 +45,7 @@ async def a_listener(house: House, product: Product) -> AsyncIterator[Client]:
             fake.drop_connections()
             await fake.connected(0)
     assert [len(fake.exchanges) for fake in fakes] == asked
-    assert not any(budget.taken or budget.waiting for budget in house.server.relay.budgets.values())
+    assert not any(budget.taken or budget.waiting for budget in house.server.engine.budgets.values())
 
 
 async def cancel(caller: Client) -> None:
@@ -65,7 +65,7 @@ async def test_while_it_waits_for_a_place(product: Product) -> None:
             await second.send(type="speak", turn_id="t", text="And I am next.", options=product.options)
             await second.event("turn.waiting")
             await cancel(second)
-        (budget,) = (house.server.relay.budgets[name] for name in (product.provider,))
+        (budget,) = (house.server.engine.budgets[name] for name in (product.provider,))
         assert (budget.taken, budget.waiting) == (1, 0)
         await cancel(first)
         await busy.left()
@@ -165,7 +165,7 @@ async def test_while_a_socket_speaks(product: Product, confirmed: bool) -> None:
             (link,) = house.sockets.links
             if confirmed:
                 async with asyncio.timeout(5):
-                    while not house.server.relay.drivers.ws.idle_sockets:
+                    while not house.server.engine.drivers.ws.idle_sockets:
                         await asyncio.sleep(0)  # until it is free for the next turn
                 await link.close()
             async with asyncio.timeout(5):

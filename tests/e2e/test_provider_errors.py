@@ -133,7 +133,7 @@ async def check(caller: Client, house: House, faulty: Faulty, told: Told) -> Non
 
 def reopen(house: House) -> None:
     """Who is told to wait makes all others wait too; here the next one is not to."""
-    for budget in house.server.relay.budgets.values():
+    for budget in house.server.engine.budgets.values():
         budget._closed_until_s = 0.0
 
 

@@ -157,8 +157,8 @@ async def test_every_fault_has_its_end_and_leaves_nothing(place: Place, caplog: 
                     await fake.idle()
                     fake.drop_connections()
                     await fake.connected(0)
-            assert not house.server.relay.places.taken
-            assert not any(budget.taken or budget.waiting for budget in house.server.relay.budgets.values())
+            assert not house.server.engine.places.taken
+            assert not any(budget.taken or budget.waiting for budget in house.server.engine.budgets.values())
             metrics = await metrics_of(house)
     assert ends == {name: str(end) for name, end in expected.items()}
     assert "turn failed" in logged(caplog)

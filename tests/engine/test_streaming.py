@@ -7,23 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
+from hypothesis import settings as tuned
 from hypothesis import strategies as st
 
-from relay.core.events import Pacing, SegmentStarted, TurnFailedOver
-from relay.core.formats import AudioRequest
-from relay.core.frames import Frame
+from relay.core.events import FlushDone
 from relay.core.timings import Timings
-from relay.engine.concurrency import ConcurrencyLimiter
-from relay.engine.outbox import Content, End, PulledOutbox
+from relay.engine.one_shot import OneShot
 from relay.engine.text import Mark
-from relay.engine.ticker import Ticker
-from relay.engine.turn import Turn, TurnSettings
-from relay.engine.upstream import Candidate
-from relay.errors import Code, ProviderError, ProviderFault
+from relay.errors import Code, ProviderError, ProviderFault, RelayError
 from relay.providers.base.http import ReplyFacts
 from relay.providers.base.provider import Speech, SpeechRequest
-from tests.server.fakes import PCM, FakeDriver, FakeProvider, FakeReply
+from tests.engine.fakes import PCM, FakeDriver, FakeProvider, FakeReply
+from tests.engine.stage import Heard, listen, one_shot, settings
 
 CUT = ProviderError(Code.PROVIDER_CUT, "cut", provider=ProviderFault(name="fake"))
 BUSY = ProviderError(Code.PROVIDER_RATE_LIMITED, "busy", provider=ProviderFault(name="fake"))
@@ -140,74 +136,53 @@ class Dialogues:
 
 @dataclass
 class Spoken:
-    contents: list[Content]
+    heard: Heard
     dialogues: Dialogues
     segments: list[str]
     taken: int
 
     @property
     def audio(self) -> bytes:
-        return b"".join(content.payload for content in self.contents if isinstance(content, Frame))
+        return self.heard.audio
 
     @property
     def texts(self) -> list[str]:
-        return [content.text for content in self.contents if isinstance(content, SegmentStarted)]
+        return self.heard.texts
 
     @property
     def failovers(self) -> list[tuple[str, str, Code]]:
-        told = [content for content in self.contents if isinstance(content, TurnFailedOver)]
-        return [(each.from_provider, each.to_provider, each.code) for each in told]
+        return [(each.from_provider, each.to_provider, each.code) for each in self.heard.failovers]
 
     @property
-    def end(self) -> Content:
-        return self.contents[-1]
+    def error(self) -> RelayError | None:
+        return self.heard.error
 
 
 async def spoken(pieces: list[str | Mark], providers: list[FakeProvider], faults: dict[str, Fault]) -> Spoken:
     """A turn that is given `pieces`, a few turns of the loop apart."""
-    taken: list[int] = []
     dialogues = Dialogues(faults)
     driver = FakeDriver(lambda text: FakeReply([clip("segments", text)]))
-    outbox = PulledOutbox(Ticker())
-    turn = Turn(
-        TurnSettings(
-            turn_id="t",
-            index=0,
-            audio=AudioRequest(sample_rate=24000, tail="short"),
-            pacing=Pacing(),
-            window_ms=None,
-            candidates=tuple(
-                Candidate(provider=each, speech=each.resolve(SpeechRequest()), budget=ConcurrencyLimiter(each.name))
-                for each in providers
-            ),
-            driver=driver,
-            dialogues=dialogues,
-        ),
-        outbox,
-        on_taken=taken.append,
-    )
-    turn.go.set()
-    contents: list[Content] = []
+    of = settings(driver, *providers, dialogues=dialogues, sample_rate=24000, tail="short")
 
-    async def write() -> None:
+    async def write(turn: OneShot) -> None:
         for piece in pieces:
             turn.flush() if isinstance(piece, Mark) else turn.append(piece)
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         turn.end_input()
 
-    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        tasks.create_task(turn.run())
-        tasks.create_task(write())
-        while not contents or not isinstance(contents[-1], End):
-            item = await outbox.get()
-            assert isinstance(item, tuple)
-            contents.append(item[1])
-    assert turn.pending_chars == 0 or contents[-1] != End()
+    async with asyncio.timeout(10), one_shot(of) as turn, asyncio.TaskGroup() as tasks:
+        tasks.create_task(write(turn))
+        heard = await listen(turn)
+    record = turn.record
+    assert record.pending_chars == 0 or heard.error is not None
     assert dialogues.open_now == 0
     assert driver.open_now == 0
-    assert turn.text_chars == sum(len(piece) for piece in pieces if isinstance(piece, str))
-    return Spoken(contents, dialogues, driver.opened, sum(taken))
+    assert record.text_chars == sum(len(piece) for piece in pieces if isinstance(piece, str))
+    flushes = sum(isinstance(piece, Mark) for piece in pieces)
+    if heard.error is None:
+        assert sum(isinstance(item, FlushDone) for item in heard.contents) == flushes, "every flush is answered"
+    return Spoken(heard, dialogues, driver.opened, record.text_chars - record.pending_chars)
 
 
 def parts(said: list[str | Mark]) -> list[str]:
@@ -229,7 +204,7 @@ FAULTS = st.one_of(
 )
 
 
-@settings(deadline=None)
+@tuned(deadline=None)
 @given(PIECES, FAULTS, FAULTS, st.sampled_from(["typist", "segments"]))
 @example(["th", Mark.FLUSH, " ", Mark.FLUSH, "Hello "], Fault(error=BUSY), Fault(error=BUSY), "segments")
 def test_before_the_first_audio_another_provider_has_all_the_text(
@@ -240,7 +215,7 @@ def test_before_the_first_audio_another_provider_has_all_the_text(
     third: FakeProvider = Typist("three") if last == "typist" else Cutter()
     heard = asyncio.run(spoken(pieces, [Typist("one"), Typist("two"), third], {"one": one, "two": two}))
     text = "".join(piece for piece in pieces if isinstance(piece, str))
-    assert heard.end == End()
+    assert heard.error is None
     assert "".join(heard.texts) == text
     assert heard.taken == len(text), "told once, though given to several"
     failed = [name for name, _, _ in heard.failovers]
@@ -261,7 +236,7 @@ async def test_flushes_are_given_again_where_they_stood() -> None:
     heard = await spoken(pieces, [Typist("one"), Typist("two")], {"one": Fault(at=4)})
     said = heard.dialogues.conversations[-1][1].said
     assert parts(said) == ["One. ", "Two. ", "Three.", ""]
-    assert heard.end == End()
+    assert heard.error is None
     assert heard.failovers == [("one", "two", Code.PROVIDER_CUT)]
 
 
@@ -270,7 +245,7 @@ async def test_after_the_first_audio_nobody_goes_on_and_the_turn_is_not_done(hea
     """Nobody can tell which of the text it was given the provider has spoken."""
     fault = Fault(at=1, heard=heard_samples)
     heard = await spoken(["Hello there. ", "And more."], [Typist("one"), Typist("two"), Cutter()], {"one": fault})
-    assert heard.end == End(CUT)
+    assert heard.error is CUT
     assert heard.failovers == []
     text = heard.dialogues.conversations[0][1].text
     assert heard.audio == clip("one", text)[: 2 * heard_samples], "what was good is heard"
@@ -281,7 +256,7 @@ async def test_after_the_first_audio_nobody_goes_on_and_the_turn_is_not_done(hea
 async def test_when_the_last_provider_fails_its_error_ends_the_turn() -> None:
     faults = {"one": Fault(error=BUSY), "two": Fault(at=0)}
     heard = await spoken(["Hello."], [Typist("one"), Typist("two")], faults)
-    assert heard.end == End(CUT)
+    assert heard.error is CUT
     assert heard.failovers == [("one", "two", Code.PROVIDER_RATE_LIMITED)]
     assert heard.audio == b""
 
@@ -292,7 +267,7 @@ async def test_one_that_is_busy_for_a_moment_is_asked_again(at: int | None) -> N
     soon = ProviderError(Code.PROVIDER_RATE_LIMITED, "busy", provider=ProviderFault(name="fake"), retry_after_s=0.01)
     fault = Fault(at=at, error=soon, once=True)
     heard = await spoken(["Hello ", "there."], [Typist("one"), Typist("two")], {"one": fault})
-    assert heard.end == End()
+    assert heard.error is None
     assert heard.failovers == []
     assert heard.audio == clip("one", "Hello there.")
     assert heard.taken == len("Hello there.")
@@ -307,7 +282,7 @@ async def test_one_that_is_busy_for_longer_than_anyone_waits_is_replaced() -> No
 
 async def test_nothing_to_say_asks_nobody() -> None:
     heard = await spoken([" ", Mark.FLUSH, "\n"], [Typist("one"), Cutter()], {})
-    assert heard.end == End()
+    assert heard.error is None
     assert "".join(heard.texts) == " \n"
     assert heard.dialogues.conversations == []
     assert heard.taken == 2

@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.text.chunker import TextChunker
-from relay.engine.text import Mark, StreamedText, Taken, TurnText
+from relay.engine.text import Mark, StreamedText, TurnText
+from tests.engine.stage import Counted, taken
 
 
 async def test_segments_come_as_the_text_does() -> None:
-    taken: list[int] = []
-    text = TurnText(TextChunker(), on_taken=taken.append)
+    counted = Counted()
+    text = TurnText(TextChunker(), taken(counted))
     waiting = asyncio.create_task(text.next())
     await asyncio.sleep(0)
     assert not waiting.done()
@@ -23,11 +24,11 @@ async def test_segments_come_as_the_text_does() -> None:
     assert await text.next() == "And another"
     assert await text.next() is None
     assert await text.next() is None
-    assert sum(taken) == text.chars
+    assert counted.chars == text.chars
 
 
 async def test_flush_wakes_the_taker() -> None:
-    text = TurnText(TextChunker(), on_taken=lambda _: None)
+    text = TurnText(TextChunker(), taken())
     text.append("no end")
     waiting = asyncio.create_task(text.next())
     await asyncio.sleep(0)
@@ -37,7 +38,7 @@ async def test_flush_wakes_the_taker() -> None:
 
 async def test_text_that_stops_coming_is_spoken_at_the_deadline() -> None:
     now_s = 100.0
-    text = TurnText(TextChunker(), on_taken=lambda _: None, clock=lambda: now_s)
+    text = TurnText(TextChunker(), taken(), clock=lambda: now_s)
     text.append("These are several words that nobody ends ")
     waiting = asyncio.create_task(text.next())
     await asyncio.sleep(0)
@@ -68,7 +69,7 @@ def joined(given: list[Any]) -> list[Any]:
 @given(STEPS)
 def test_what_was_kept_is_given_again_in_order_and_nothing_is_lost(steps: list[Any]) -> None:
     async def main() -> None:
-        text = StreamedText(on_taken=lambda _: None)
+        text = StreamedText(taken())
         said: list[Any] = []
         got: list[Any] = []
         for step in steps:
@@ -90,7 +91,7 @@ def test_what_was_kept_is_given_again_in_order_and_nothing_is_lost(steps: list[A
 
 
 async def test_what_was_not_kept_is_not_given_again() -> None:
-    text = StreamedText(on_taken=lambda _: None)
+    text = StreamedText(taken())
     text.append("One. ")
     assert await text.next(keep=True) == "One. "
     text.append("Two.")
@@ -101,7 +102,7 @@ async def test_what_was_not_kept_is_not_given_again() -> None:
 
 
 async def test_a_flood_of_flushes_is_not_kept() -> None:
-    text = StreamedText(on_taken=lambda _: None)
+    text = StreamedText(taken())
     text.append("One")
     for _ in range(1000):
         text.flush()
@@ -112,7 +113,7 @@ async def test_a_flood_of_flushes_is_not_kept() -> None:
 
 
 async def test_all_that_waits_goes_into_segments_at_its_flushes() -> None:
-    text = StreamedText(on_taken=lambda _: None)
+    text = StreamedText(taken())
     text.append("No end")
     text.flush()
     assert await text.next(keep=True) == "No end"
@@ -120,20 +121,17 @@ async def test_all_that_waits_goes_into_segments_at_its_flushes() -> None:
     text.append("nor here")
     text.end_input()
     text.rewind()
-    assert text.pending_chars == len("No endnor here")
-    cut = TurnText(TextChunker(), on_taken=lambda _: None)
+    cut = TurnText(TextChunker(), taken())
     text.pour(cut)
     assert [await cut.next() for _ in range(3)] == ["No end", "nor here", None]
     assert cut.chars == len("No endnor here")
 
 
 def test_what_is_taken_twice_is_told_once() -> None:
-    told: list[int] = []
-    taken = Taken(told.append)
-    taken(3)
-    taken(4)
-    taken.again()
-    taken(5)
-    taken(2)
-    taken(6)
-    assert told == [3, 4, 6]
+    counted = Counted()
+    taking = taken(counted)
+    told = []
+    for step in (3, 4, None, 5, 2, 6):
+        taking.again() if step is None else taking.add(step)
+        told.append(counted.chars)
+    assert told == [3, 7, 7, 7, 7, 13]

@@ -7,5 +7,5 @@ from tests.server.harness import config, serving
 
 async def test_the_workers_of_the_built_in_voice_wait_for_the_first_turn() -> None:
     async with serving(config(), ahead=True) as server:
-        pools = server.relay.drivers.local._pools
+        pools = server.engine.drivers.local._pools
         await until(lambda: WORKER_MODULE in pools and len(pools[WORKER_MODULE]._idle) == 2)

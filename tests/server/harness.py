@@ -49,7 +49,7 @@ async def serving(settings: Config, *, ahead: bool = False, **options: Any) -> A
     """
     server = Server(settings, **options)
     if not ahead:
-        server.relay.drivers.local.warm = _nothing  # type: ignore[method-assign]
+        server.engine.drivers.local.warm = _nothing  # type: ignore[method-assign]
     async with server.serving():
         yield server
 

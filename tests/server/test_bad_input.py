@@ -143,12 +143,12 @@ async def say_until_cut_off(server: Server, caller: Client, say: Callable[[], Aw
     """Reads nothing, and says it again and again; what is not taken at once only shows that somebody is busy."""
     caller.websocket.transport.pause_reading()
     with suppress(ConnectionClosed):
-        while server.relay.places.taken:
+        while server.engine.places.taken:
             with suppress(TimeoutError):
                 async with asyncio.timeout(0.1):
                     await say()
                     await asyncio.sleep(0)  # the relay lives in this loop too
-    while server.relay.places.taken:
+    while server.engine.places.taken:
         await asyncio.sleep(0.01)
     caller.websocket.transport.abort()
 
@@ -166,7 +166,7 @@ async def test_a_client_that_asks_and_never_reads_is_cut_off(monkeypatch: pytest
 async def test_a_client_that_opens_turns_and_never_reads_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever it says when the last answer does not fit any more, the others notice nothing."""
     monkeypatch.setattr("relay.server.websocket.CLOSE_TIMEOUT_S", 0.1)
-    monkeypatch.setattr("relay.engine.outbox.MAX_URGENT", 3)
+    monkeypatch.setattr("relay.core.playout.MAX_URGENT", 3)
     async with relay_to(scenario("ok")) as (server, _):
         async with client(server, max_queue=1, sock=narrow(server)) as flooder:
 
@@ -177,7 +177,7 @@ async def test_a_client_that_opens_turns_and_never_reads_is_cut_off(monkeypatch:
             await say_until_cut_off(server, flooder, begin_and_cancel)
         async with client(server) as neighbour:
             await check_alive(neighbour)
-        assert b"relay_turns 0.0" in server.relay.metrics.render()
+        assert b"relay_turns 0.0" in server.engine.metrics.render()
 
 
 async def test_a_client_that_vanishes_ends_the_providers_work() -> None:

@@ -118,7 +118,7 @@ async def test_after_a_cancel_the_same_socket_speaks_the_next_turn_and_only_that
         await caller.send(type="turn.cancel", turn_id="a")
         assert (await caller.event("turn.cancelled"))["turn_id"] == "a"
         async with asyncio.timeout(PATIENCE_S):
-            while not server.relay.drivers.ws.idle_sockets:
+            while not server.engine.drivers.ws.idle_sockets:
                 await asyncio.sleep(0)  # until the cancel is confirmed
         heard = await caller.speak("Sorry.", turn_id="b", audio=AUDIO)
         assert len(fake.links) == 1

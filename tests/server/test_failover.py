@@ -99,7 +99,7 @@ async def test_the_providers_own_limit_is_asked_for_where_none_is_configured() -
     async with FakeProvider(choose) as fake:
         own = ProviderConfig(api_key=KEY, base_url=fake.url, voice="v")
         async with serving(config(providers={"breeze": own})) as server, client(server) as one, client(server) as two:
-            while server.relay.budgets["breeze"].limit is None:
+            while server.engine.budgets["breeze"].limit is None:
                 await asyncio.sleep(0)
             await one.send(type="speak", text="First.")
             await fake.exchange(1)
@@ -212,7 +212,7 @@ async def test_a_turn_that_was_cut_leaves_nothing_to_the_garbage_collector() -> 
         with left_in_cycles() as left:
             assert await over_two_providers(server, text) == "error"
             async with asyncio.timeout(5):
-                while server.relay.places.taken:
+                while server.engine.places.taken:
                     await asyncio.sleep(0)
     assert not left
 

@@ -104,7 +104,7 @@ async def test_a_client_that_hangs_up_ends_the_providers_work(http: aiohttp.Clie
             await response.content.readany()
             response.close()
         await (await fake.exchange(0)).left()
-        while b"relay_turns 0.0" not in server.relay.metrics.render():
+        while b"relay_turns 0.0" not in server.engine.metrics.render():
             await asyncio.sleep(0.01)
 
 
@@ -234,7 +234,7 @@ async def test_sessions_are_bounded_and_a_place_comes_back() -> None:
                     pass
             assert refused.value.response.status_code == 429
             assert refused.value.response.headers["Retry-After"]
-        while server.relay.places.taken:
+        while server.engine.places.taken:
             await asyncio.sleep(0.01)
         async with client(server) as caller:
             assert (await caller.speak()).end["type"] == "turn.done"

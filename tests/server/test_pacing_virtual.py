@@ -1,25 +1,19 @@
-"""Pacing over a minute of virtual time: a turn, its outbox and the ticker, with stalls of the loop and the provider."""
+"""Pacing over a minute of virtual time: a turn, its schedule, the ticker, and stalls of the loop and the provider."""
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from relay.core.events import Pacing
-from relay.core.formats import AudioRequest
-from relay.core.frames import Frame
-from relay.core.pacer import RAN_DRY_S
-from relay.engine.concurrency import ConcurrencyLimiter
-from relay.engine.outbox import End, PulledOutbox
-from relay.engine.ticker import TICK_S, TIMER_STEP_S, Ticker
-from relay.engine.turn import Turn, TurnSettings
-from relay.engine.upstream import Candidate
-from relay.providers.base.provider import SpeechRequest
+from relay.core.playout import RAN_DRY_S
+from relay.engine.ticker import TICK_S, TIMER_STEP_S
 from relay.testing.clock import run, virtual_loop
-from tests.server.fakes import FakeDriver, FakeProvider, FakeReply
+from tests.engine.fakes import FakeDriver, FakeProvider, FakeReply
+from tests.engine.stage import Accounts, listen, one_shot, settings
 
 FRAME_S, LEAD_S = 0.02, 0.2
 STALL_S = 0.025
@@ -34,8 +28,9 @@ class Sent:
 
     instants_s: list[float] = field(default_factory=list)
     stalls_s: list[float] = field(default_factory=list)
+    lateness: list[int] = field(default_factory=list)
     ran_dry: int = 0
-    peak_ms: int = 0
+    peak_ms: float = 0
 
     @property
     def due_s(self) -> list[float]:
@@ -55,51 +50,30 @@ class Sent:
         return most_s
 
 
-async def speak(pieces: Sequence[Any], *, stalls: bool = False) -> Sent:
+async def speak(pieces: Sequence[Any], *, stalls: bool = False, burst_ms: int = 0) -> Sent:
     """Speaks `pieces` at real time to a listener that takes every frame as it comes."""
     loop = virtual_loop()
-    ticker = Ticker(clock=loop.time)
-    outbox = PulledOutbox(ticker, clock=loop.time)
-    provider = FakeProvider()
-    settings = TurnSettings(
-        turn_id="t",
-        index=0,
-        audio=AudioRequest(),
-        pacing=Pacing(mode="realtime", lead_ms=round(LEAD_S * 1000)),
-        window_ms=None,
-        candidates=(
-            Candidate(
-                provider=provider, speech=provider.resolve(SpeechRequest()), budget=ConcurrencyLimiter(provider.name)
-            ),
-        ),
-        driver=FakeDriver(lambda _: FakeReply(pieces)),
-    )
-    turn = Turn(settings, outbox, on_taken=lambda _: None, clock=loop.time)
-    turn.go.set()
-    turn.append("A minute.")
-    turn.end_input()
+    accounts = Accounts(loop.time)
+    of = settings(FakeDriver(lambda _: FakeReply(pieces)), FakeProvider())
+    pacing = {"mode": "realtime", "lead_ms": round(LEAD_S * 1000), "burst_ms": burst_ms}
     sent = Sent()
-    async with asyncio.TaskGroup() as tasks:
-        speaking = tasks.create_task(turn.run())
-        stalling = tasks.create_task(_stall(sent)) if stalls else None
-        while True:
-            item = await outbox.get()
-            assert isinstance(item, tuple)
-            if isinstance(item[1], End):
-                assert item[1].error is None
-                break
-            if isinstance(item[1], Frame):
-                sent.instants_s.append(loop.time())
-        await speaking
-        if stalling:
-            stalling.cancel()
-    assert turn.sent.pacer is not None
-    assert turn.sent.samples == 24_000 * sum(piece is SECOND for piece in pieces)
-    start_s = sent.instants_s[0]
-    sent.instants_s = [at - start_s for at in sent.instants_s]
+    async with one_shot(of, clock=loop.time, accounts=accounts, pacing=pacing) as turn:
+        turn.append("A minute.")
+        turn.end_input()
+        async with asyncio.TaskGroup() as tasks:
+            stalling = tasks.create_task(_stall(sent)) if stalls else None
+            heard = await listen(turn, clock=loop.time)
+            if stalling:
+                stalling.cancel()
+        assert heard.error is None
+        sent.peak_ms = turn._live.session.playout.peak_ms
+    assert heard.record.sent.samples == 24_000 * sum(piece is SECOND for piece in pieces)
+    start_s = heard.frames_s[0]
+    sent.instants_s = [at - start_s for at in heard.frames_s]
     sent.stalls_s = [at - start_s for at in sent.stalls_s]
-    sent.ran_dry, sent.peak_ms = turn.sent.pacer.ran_dry, outbox.peak_ms
-    ticker.close()
+    sent.ran_dry = heard.record.sent.ran_dry
+    sent.lateness = heard.record.sent.lateness
+    accounts.ticker.close()
     return sent
 
 
@@ -121,6 +95,19 @@ def test_a_minute_leaves_on_absolute_deadlines() -> None:
     assert sent.most_ahead_s() <= LEAD_S + FRAME_S + EXACT_S
     assert sent.instants_s[-1] == pytest.approx(60 - FRAME_S - LEAD_S, abs=TICK_S + EXACT_S)
     assert sent.peak_ms < 3000, "a provider that is faster than real time is not read ahead"
+
+
+def test_frames_leave_in_groups_when_the_lead_has_fallen_by_as_much() -> None:
+    """As by default: half the lead at a time, and never less than the other half in hand."""
+    sent = run(speak([SECOND] * 60, burst_ms=100))
+    assert len(sent.instants_s) == 3000
+    groups = Counter(round(at_s / EXACT_S) for at_s in sent.instants_s)
+    assert len(groups) <= 3000 / 5 + 2, "five frames at a time"
+    assert sent.most_ahead_s() <= LEAD_S + FRAME_S + EXACT_S
+    # What the listener had in hand when each group but the last came.
+    in_hand_s = [number * FRAME_S - at_s for number, at_s in enumerate(sent.instants_s)][10:2995:5]
+    assert min(in_hand_s) >= LEAD_S - 0.1 - TICK_S - EXACT_S
+    assert sum(sent.lateness[1:]) == 0, "a group is not late: its frames are not needed yet"
 
 
 def test_stalls_of_the_loop_do_not_slow_it_and_the_lead_is_rebuilt() -> None:

@@ -82,10 +82,10 @@ async def test_a_turn_from_the_first_message_to_the_last() -> None:
         "audio.started stands right before the first frame"
     )
     timings = done["timings"]
-    stages = ["request_sent", "response_headers", "first_byte", "first_sample", "first_frame"]
+    stages = ["request_sent", "response_headers", "first_byte", "first_frame_complete", "first_frame"]
     assert [timings[stage] for stage in stages] == sorted(timings[stage] for stage in stages)
     assert timings["ttfa_ms"] == timings["first_frame"] == audio["ttfa_ms"]
-    assert timings["relay_ms"] == pytest.approx(timings["first_frame"] - timings["first_byte"], abs=0.01)
+    assert timings["relay_ms"] == pytest.approx(timings["first_frame"] - timings["first_frame_complete"], abs=0.01)
     assert timings["last_frame"] >= timings["last_byte"] >= timings["first_byte"]
     assert timings["leading_silence_ms"] is not None
     assert done["text_chars"] == 12
@@ -340,7 +340,7 @@ async def test_after_turn_cancelled_there_is_not_one_frame_of_that_turn(frames_b
             frames_before,
             frames_before * 480,
         )
-        assert end["samples_played"] == 5
+        assert end["samples_played"] == (5 if frames_before else 0), "no more than was sent"
         assert end["text_sent"] == ("A long story." if frames_before else "")
         await exchange.left()  # the provider was told to stop
         after = await caller.speak("Again.", turn_id="b")
@@ -456,7 +456,7 @@ async def test_a_listener_that_stops_reading_stops_the_provider() -> None:
             level = exchange.sent_bytes
             await asyncio.sleep(0.3)
         assert level < total * len(piece) / 2, "the rest waits at the provider"
-        held = server.relay.metrics.render().decode()
+        held = server.engine.metrics.render().decode()
         assert "relay_turns 1.0" in held
         heard = await caller.turn()
     assert heard.end["samples"] == total * len(piece) // 2
@@ -507,6 +507,6 @@ async def test_gaps_that_a_listener_heard_are_counted() -> None:
         await caller.send(type="playback.report", turn_id="t", samples=100, underruns=2, underrun_ms=30.5)
         await caller.send(type="ping")
         assert await caller.event() == {"type": "pong"}
-        found = server.relay.metrics.render().decode()
+        found = server.engine.metrics.render().decode()
     assert "relay_underruns_total 2.0" in found
     assert "relay_underrun_seconds_total 0.0305" in found

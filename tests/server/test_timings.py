@@ -40,7 +40,7 @@ async def test_a_turn_that_begins_with_nothing_to_speak_has_the_timings_of_what_
     [segment] = timings["segments"]
     assert segment["index"] == 1
     assert timings["first_byte"] == segment["first_byte"] <= timings["first_frame"]
-    assert timings["relay_ms"] == pytest.approx(timings["first_frame"] - timings["first_byte"], abs=0.01)
+    assert timings["relay_ms"] == pytest.approx(timings["first_frame"] - timings["first_frame_complete"], abs=0.01)
 
 
 async def test_the_time_of_day_may_jump(monkeypatch: pytest.MonkeyPatch) -> None:

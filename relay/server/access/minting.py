@@ -8,7 +8,7 @@ from aiohttp import web
 from relay.config import TokensConfig
 from relay.engine.engine import Engine
 from relay.errors import ClientError, Code
-from relay.protocols import native
+from relay.protocols.table import receive_token
 from relay.providers.base.provider import SpeechRequest
 from relay.server.access.authenticator import Authenticator, Caller
 from relay.server.access.tokens import DEFAULT_TTL_S, MIN_TTL_S, Claims, Tokens
@@ -20,11 +20,11 @@ MAX_VOICE_CHARS = 256
 
 
 async def mint(
-    relay: Engine, door: Authenticator, tokens: Tokens, caller: Caller, request: web.Request
+    engine: Engine, authenticator: Authenticator, tokens: Tokens, caller: Caller, request: web.Request
 ) -> dict[str, str]:
     """The reply's fields. Raises ClientError for a token that could never be used."""
-    body = native.receive_token(await request.read())
-    ttl_s = _ttl_s(body.ttl_s, relay.config.tokens)
+    body = receive_token(await request.read())
+    ttl_s = _ttl_s(body.ttl_s, engine.config.tokens)
     if body.max_chars is not None and body.max_chars < 1:
         raise ClientError(Code.INVALID_CONFIG, f"max_chars is {body.max_chars}; it must be 1 or more")
     provider = body.provider
@@ -33,11 +33,11 @@ async def mint(
             reason = f"voice has {len(body.voice)} characters; it must have 1 to {MAX_VOICE_CHARS}"
             raise ClientError(Code.INVALID_CONFIG, reason)
         # A voice is one provider's own.
-        provider = provider or relay.defaults.provider
+        provider = provider or engine.defaults.provider
     if provider is not None:
-        relay.provider(provider).resolve(SpeechRequest(voice=body.voice))
+        engine.provider(provider).resolve(SpeechRequest(voice=body.voice))
     claims = Claims(
-        issuer=door.issuer(caller),
+        issuer=authenticator.issuer(caller),
         max_chars=body.max_chars,
         provider=provider,
         voice=body.voice,

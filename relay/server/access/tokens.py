@@ -54,7 +54,7 @@ class Claims(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkno
     voice: str | None = None
     origin: str | None = None
 
-    def permit(self, session_s: float) -> TokenScope:
+    def scope(self, session_s: float) -> TokenScope:
         return TokenScope(max_chars=self.max_chars, provider=self.provider, voice=self.voice, session_s=session_s)
 
 

@@ -1,28 +1,35 @@
-"""A wire protocol: it reads any message without raising, tells every event, and keeps the user's text to itself.
+"""A wire protocol: it reads any message without raising, tells events, carries every sample, and shows no users' text.
 
-    check_protocol(native, valid=['{"type": "ping"}'])
+    check_protocol(NativeSession, valid=['{"type": "ping"}'])
 
-A protocol is whatever has `receive` and `send`: a module, or one session's object. This file does not know its words.
+`open_session` makes a new session's object, a `protocols.base.SessionProtocol`. This file does not know its words.
 """
 
 import dataclasses
 import json
 import random
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import EnumType
-from typing import Any, Protocol, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from relay.core import events
 from relay.core.events import Command, Event, SessionDefaults, SessionLimits, Word
-from relay.core.formats import AudioFormat, Encoding, FrameFormat
+from relay.core.formats import AudioFormat, AudioRequest, Encoding, FrameFormat
+from relay.core.playout import Run
 from relay.errors import ClientError, Code, InternalError, LimitError, ProviderError, ProviderFault, RelayError
+from relay.protocols.base import Binary, Frames, Message, SessionProtocol, Text
 
 # What no error may quote, and the longest message of one.
 TEXT = "My number is 4111 1111 1111 1111."
 MESSAGE_CHARS = 1000
 
 _FORM = FrameFormat(audio=AudioFormat(encoding=Encoding.PCM_S16LE, sample_rate_hz=24000), frame_samples=480)
+_FORMATS = (
+    _FORM,
+    AudioRequest(encoding=Encoding.MULAW, sample_rate=8000).resolve(8000),
+    AudioRequest(frame_ms=5, header=True, tail="short", channels=2).resolve(24000),
+)
 _FAULT = ProviderFault(name="p", status=503, code="BUSY", message="no places", request_id="r")
 
 # Values of every type that a field of an event has, the odd ones too.
@@ -51,12 +58,7 @@ _VALUES: Mapping[Any, tuple[Any, ...]] = {
 }
 
 
-class WireProtocol(Protocol):
-    """`receive` gives a Command for any message at all; `send` the text of an event, as UTF-8."""
-
-    def receive(self, message: str | bytes, /) -> Command: ...
-
-    def send(self, event: Event, /) -> bytes: ...
+OpenSession: TypeAlias = Callable[[], SessionProtocol]
 
 
 def every_event() -> Iterator[Event]:
@@ -77,54 +79,91 @@ def _values(hint: Any) -> tuple[Any, ...]:
     return tuple(value for each in get_args(hint) for value in _values(each))
 
 
-def check_protocol(wire: WireProtocol, *, valid: Sequence[str] = ()) -> None:
-    """`valid` are messages that the protocol reads; they are also what is spoilt."""
-    check_sends(wire)
-    check_reads(wire, valid)
-    check_keeps_text(wire, valid)
+def check_protocol(open_session: OpenSession, *, valid: Sequence[str] = ()) -> None:
+    """`valid` are messages that the protocol reads, each as the first of a session; they are also what is spoilt."""
+    check_sends(open_session)
+    check_carries(open_session)
+    check_reads(open_session, valid)
+    check_keeps_text(open_session, valid)
 
 
-def check_sends(wire: WireProtocol) -> None:
-    """Every event has its own message: UTF-8, JSON, the same each time, and of one kind an event."""
-    kinds: dict[str, type] = {}
+def check_sends(open_session: OpenSession) -> None:
+    """Every event is told, or is none of the protocol's: whole messages of UTF-8, each in one line, and one session's
+    words are another's."""
     for event in every_event():
-        message = wire.send(event)
-        assert message == wire.send(event), f"{type(event).__name__} is told differently each time"
-        assert b"\n" not in message, "a message is one line"
-        fields = json.loads(message.decode("utf-8"))
-        assert isinstance(fields, dict), f"{type(event).__name__} is told as {type(fields).__name__}"
-        name = json.dumps(fields.get("type", sorted(fields)))
-        assert kinds.setdefault(name, type(event)) is type(event), f"{name} tells two kinds of event"
+        if isinstance(event, events.SessionEnded):
+            assert 1000 <= open_session().close_code(event.error) < 5000, "a close code is one of RFC 6455"
+        messages = open_session().send(event)
+        assert messages == open_session().send(event), f"{type(event).__name__} is told differently each time"
+        for message in messages:
+            assert isinstance(message, Text | Binary | Frames), f"{type(message).__name__} is no message"
+            if isinstance(message, Text):
+                assert b"\n" not in message.payload, "a message is one line"
+                message.payload.decode("utf-8")
 
 
-def check_reads(wire: WireProtocol, valid: Sequence[str] = ()) -> None:
+def check_carries(open_session: OpenSession) -> None:
+    """Joined, what carries a turn's runs has every byte of them, in order, whatever the cut; and besides nothing but a
+    header of fixed size for each frame."""
+    for frame_format in _FORMATS:
+        size, step = frame_format.frame_bytes, frame_format.frame_samples
+        audio = bytes(range(256)) * (size * 7 // 256 + 1)
+        carried = []
+        for cut in ((7,), (1,) * 7, (2, 5), (6, 1)):
+            session, at = open_session(), 0
+            session.send(_started(frame_format))
+            pieces = b""
+            for frames in cut:
+                payload = audio[at * size : (at + frames) * size]
+                last = at + frames == 7
+                run = Run("a", frame_format, at * step, frames, frames * step, 0, last, payload)
+                pieces += b"".join(bytes(piece) for message in session.send(run) for piece in _binaries(message))
+                at += frames
+            carried.append(pieces)
+        assert carried[1:] == carried[:-1], "how frames are grouped shows on the wire"
+        extra, odd = divmod(len(carried[0]) - 7 * size, 7)
+        assert extra >= 0 and not odd, "a frame's header has another size than the others'"
+        whole = [carried[0][index * (size + extra) + extra : (index + 1) * (size + extra)] for index in range(7)]
+        assert b"".join(whole) == audio[: 7 * size], "samples are lost or changed"
+
+
+def check_reads(open_session: OpenSession, valid: Sequence[str] = ()) -> None:
     """Valid messages are read; nothing raises; what cannot be read is `Unreadable` with an error of the client's."""
     for message in valid:
-        command = wire.receive(message)
-        assert not isinstance(command, events.Unreadable), f"it cannot read {message[:100]}"
-        assert wire.receive(message.encode()) == command, "bytes are read differently from text"
+        for command in open_session().receive(message):
+            assert not isinstance(command, events.Unreadable), f"it cannot read {message[:100]}"
+    session = open_session()
     for wrong in _spoilt(valid):
-        command = wire.receive(wrong)
-        assert isinstance(command, get_args(Command)), f"{wrong[:60]!r} became {type(command).__name__}"
-        if isinstance(command, events.Unreadable):
-            _check_error(command)
+        for command in session.receive(wrong):
+            assert isinstance(command, get_args(Command)), f"{wrong[:60]!r} became {type(command).__name__}"
+            if isinstance(command, events.Unreadable):
+                _check_error(command)
 
 
-def check_keeps_text(wire: WireProtocol, valid: Sequence[str]) -> None:
+def check_keeps_text(open_session: OpenSession, valid: Sequence[str]) -> None:
     """An error about a message never quotes the text in it, nor does a command's representation show it."""
     for message in valid:
         fields = json.loads(message)
         if not isinstance(fields.get("text"), str):
             continue
         fields["text"] = TEXT
-        assert TEXT not in repr(wire.receive(json.dumps(fields))), "a command shows its text"
+        assert TEXT not in repr(open_session().receive(json.dumps(fields))), "a command shows its text"
         for wrong in (fields | {"no_such_field": 1}, fields | {"text": [TEXT]}, fields | {"turn_id": 7}):
-            command = wire.receive(json.dumps(wrong))
-            if isinstance(command, events.Unreadable):
-                _check_error(command)
-        command = wire.receive(json.dumps(fields)[:-1])
+            for command in open_session().receive(json.dumps(wrong)):
+                if isinstance(command, events.Unreadable):
+                    _check_error(command)
+        [command] = open_session().receive(json.dumps(fields)[:-1])
         assert isinstance(command, events.Unreadable), "half a message is read"
         _check_error(command)
+
+
+def _started(frame_format: FrameFormat) -> events.TurnStarted:
+    return events.TurnStarted(turn_id="a", turn_index=0, provider="p", voice="v", model=None, form=frame_format)
+
+
+def _binaries(message: Message) -> Iterator[bytes]:
+    if isinstance(message, Frames | Binary):
+        yield message.payload
 
 
 def _check_error(command: events.Unreadable) -> None:

@@ -11,31 +11,31 @@ KEY = "k" * 32
 HASHED = "sha256:" + hashlib.sha256(KEY.encode()).hexdigest()
 
 
+HINT = "show a key"
+
+
 @pytest.mark.parametrize("stored", [KEY, HASHED])
-@pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
-def test_a_key_is_known_however_it_is_stored(stored: str, scheme: str) -> None:
+def test_a_key_is_known_however_it_is_stored(stored: str) -> None:
     auth = Auth(["another", stored], [])
     assert auth.required
-    client = auth.client({"Authorization": f"{scheme} {KEY}"}, "10.0.0.1")
+    client = auth.client(KEY, "10.0.0.1", HINT)
     assert client != "10.0.0.1"
     assert KEY not in client
 
 
-@pytest.mark.parametrize(
-    "value", [None, "", KEY, f"Basic {KEY}", "Bearer", "Bearer ", "Bearer wrong", f"Bearer {HASHED}"]
-)
+@pytest.mark.parametrize("value", [None, "", "wrong", HASHED])
 def test_anything_else_is_refused_without_being_quoted(value: str | None) -> None:
-    headers = {} if value is None else {"Authorization": value}
     with pytest.raises(ClientError) as caught:
-        Auth([KEY], []).client(headers, "10.0.0.1")
+        Auth([KEY], []).client(value, "10.0.0.1", HINT)
     assert caught.value.code is Code.UNAUTHORIZED
     assert KEY not in caught.value.message
     assert "wrong" not in caught.value.message
+    assert value or HINT in caught.value.message
 
 
 def test_without_keys_a_client_is_its_address() -> None:
     assert not Auth([], []).required
-    assert Auth([], []).client({}, "10.0.0.1") == "10.0.0.1"
+    assert Auth([], []).client(None, "10.0.0.1", HINT) == "10.0.0.1"
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_without_keys_a_client_is_its_address() -> None:
     ],
 )
 def test_origins(origin: str | None, host: str, allowed: bool) -> None:
-    headers = {"Host": host} | ({} if origin is None else {"Origin": origin})
+    headers = {"host": host} | ({} if origin is None else {"origin": origin})
     auth = Auth([], ["https://app.example"])
     if allowed:
         auth.check_origin(headers)
@@ -88,15 +88,15 @@ def test_origins(origin: str | None, host: str, allowed: bool) -> None:
 def test_without_keys_only_names_that_cannot_be_made_up_are_answered_to(host: str, answered: bool) -> None:
     auth = Auth([], ["http://relay.home.example:8765"])
     if answered:
-        auth.check_host({"Host": host})
+        auth.check_host({"host": host})
     else:
         with pytest.raises(ClientError) as caught:
-            auth.check_host({"Host": host})
+            auth.check_host({"host": host})
         assert caught.value.code is Code.FORBIDDEN
-    Auth([KEY], []).check_host({"Host": host})
+    Auth([KEY], []).check_host({"host": host})
 
 
 def test_clients_are_named_as_their_keys_are() -> None:
     auth = Auth([KEY, "another"], [])
-    assert auth.client({"Authorization": f"Bearer {KEY}"}, "10.0.0.1") == auth.clients[0]
+    assert auth.client(KEY, "10.0.0.1", HINT) == auth.clients[0]
     assert len(set(auth.clients)) == 2

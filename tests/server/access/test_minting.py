@@ -298,7 +298,7 @@ async def test_a_session_ends_with_its_time(http: aiohttp.ClientSession, clock: 
     async with relay(clock, tokens=TokensConfig(session_s=3000), limits=patient) as server:
         for speaking in (False, True):
             async with client(server, **subprotocols(await token(http, server))) as caller:
-                [connection] = server._routes.connections
+                [connection] = server._routes.sessions
                 if speaking:
                     await caller.send(type="turn.start", turn_id="t1")
                     await caller.event("turn.started")
@@ -314,14 +314,14 @@ async def test_a_session_ends_with_its_time(http: aiohttp.ClientSession, clock: 
                 closing = await caller.event()
                 assert closing == {"type": "session.closing", "reason": "unauthorized", "retryable": False}
                 assert await caller.close_code() == (1008, "unauthorized")
-            while server._routes.connections:
+            while server._routes.sessions:
                 await asyncio.sleep(0.01)
 
 
 async def test_a_session_of_a_key_does_not_end(clock: Clock) -> None:
     async with relay(clock, limits=LimitsConfig(idle_timeout_s=1e9)) as server:
         async with client(server, additional_headers=BEARER) as caller:
-            [connection] = server._routes.connections
+            [connection] = server._routes.sessions
             connection.check(connection._opened_s + 1e6)
             assert (await caller.speak()).end["type"] == "turn.done"
 
@@ -335,7 +335,7 @@ async def test_limits_are_those_of_the_key(http: aiohttp.ClientSession, clock: C
             assert await refusal(server, additional_headers=BEARER) == (429, Code.RATE_LIMITED)
             async with client(server, **subprotocols(other[1]["token"])):
                 pass
-        while server.relay.places.taken:
+        while server.engine.places.taken:
             await asyncio.sleep(0.01)
         async with client(server, **subprotocols(again)):
             pass  # who was told to come again can
@@ -363,7 +363,7 @@ async def test_tokens_are_counted(http: aiohttp.ClientSession, clock: Clock) -> 
         await refusal(server, **subprotocols(made + "x"))
         clock.now_s += 60
         await refusal(server, **subprotocols(made))
-        text = server.relay.metrics.render().decode()
+        text = server.engine.metrics.render().decode()
     for reason in ("invalid", "expired", "spent", "origin"):
         assert f'relay_tokens_refused_total{{reason="{reason}"}} 1.0' in text
     assert "relay_tokens_minted_total 1.0" in text
@@ -398,7 +398,7 @@ async def test_a_token_is_told_to_nobody(
             said += [str((await caller.speak("Too long for it.")).said)]
             await caller.websocket.send(b"binary")
             said += [str(await caller.close_code())]
-        said += [server.relay.metrics.render().decode(), caplog.text]
+        said += [server.engine.metrics.render().decode(), caplog.text]
     payload = made.split(".")[1]
     for words in said:
         assert payload not in words

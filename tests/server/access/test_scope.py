@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from relay.config import Config, ProviderConfig
-from relay.core.effects import OpenTurn, Tell
-from relay.core.events import Failed, SessionLimits, StartTurn, TurnRequest
+from relay.core.effects import OpenTurn
+from relay.core.events import Failed, ProviderChoice, SessionLimits, StartTurn, TurnRequest
 from relay.core.session import Session
 from relay.engine.engine import Engine
 from relay.errors import ClientError, Code
@@ -23,9 +23,11 @@ def relay(**defaults: Any) -> Engine:
 def spoken_by(permit: TokenScope, of: Engine, **request: Any) -> list[tuple[str, str]]:
     """Providers and voices that may speak a turn of a session under `permit`. Raises what the session answers."""
     session = Session(permit.defaults(of.defaults), SessionLimits(), permit.settings(of.settings))
-    [effect] = session.receive(StartTurn(request=TurnRequest(**request)))
-    if isinstance(effect, Tell) and isinstance(effect.event, Failed):
-        raise effect.event.error
+    effects = session.receive(StartTurn(request=TurnRequest(**request)), 0.0)
+    for told in session.due(0.0, 1):
+        if isinstance(told, Failed):
+            raise told.error
+    [effect] = effects
     assert isinstance(effect, OpenTurn)
     return [(candidate.provider.name, candidate.speech.voice) for candidate in effect.checked.candidates]
 
@@ -56,7 +58,7 @@ def test_the_defaults_name_no_voice_of_another_provider() -> None:
     "request_",
     [
         {"provider": "breeze"},
-        {"providers": ("espeak", "breeze")},
+        {"providers": (ProviderChoice(provider="espeak"), ProviderChoice(provider="breeze"))},
         {"voice": "en-us"},
         {"voice": "de", "language": "en"},
     ],

@@ -8,17 +8,17 @@ import pytest
 
 from relay.core.events import Word
 from relay.core.transcript import Transcript
-from relay.engine.converse import PassedText
-from relay.engine.text import Mark, StreamedText
+from relay.engine.text import Mark, PassedText, StreamedText
 from relay.testing.audio import speech_like
 from relay.testing.script import Send, Status
+from tests.engine.stage import taken
 from tests.server.harness import client, relay_to
 
 # Text on its way.
 
 
 def streamed(*given: str) -> StreamedText:
-    text = StreamedText(on_taken=lambda _: None)
+    text = StreamedText(taken())
     for piece in given:
         text.append(piece)
     return text

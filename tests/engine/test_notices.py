@@ -12,48 +12,65 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.config import Config, HttpConfig, ProviderConfig, ServerConfig
-from relay.core.events import Progress
-from relay.core.timings import Timings, TurnTimings
-from relay.engine.concurrency import ConcurrencyLimiter
-from relay.engine.progress import REPEAT_S, Reports
-from relay.engine.segments import SegmentHooks, Segments
-from relay.engine.upstream import Candidate, Candidates
+from relay.core.events import Progress, TurnProgressed
+from relay.core.record import TurnRecord
+from relay.core.timings import Stage, Timings
+from relay.engine.notices import REPEAT_S, Notices
+from relay.engine.one_shot import OneShot
 from relay.providers.base.poll import PollRequest
-from relay.providers.base.provider import Speech, SpeechRequest
+from relay.providers.base.provider import Speech
 from relay.providers.breeze import jobs as breeze_jobs
 from relay.providers.playai import job as playai_job
 from relay.providers.sauti import job as sauti_job
 from relay.testing.audio import speech_like, wav
 from relay.testing.fake_provider import FakeProvider, FakeRequest, in_turn
 from relay.testing.script import Script, Send, Stall, Status
-from tests.server import fakes
+from tests.engine import fakes
+from tests.engine.stage import one_shot, settings
 from tests.server.harness import client, serving
 
 STATES = st.sampled_from(list(Progress))
 
 
+class Told:
+    """A speaker of one turn, which keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.states: list[Progress] = []
+        self.now_s = 100.0
+        self.notices = Notices(TurnRecord(turn_id="t", index=0), self, clock=lambda: self.now_s)  # type: ignore[arg-type]
+
+    def is_current(self, turn_id: str) -> bool:
+        return True
+
+    def mark(self, turn_id: str, event: TurnProgressed) -> None:
+        self.states.append(event.state)
+
+
 def test_a_change_is_told_at_once_and_the_same_again_after_a_while() -> None:
-    reports = Reports()
-    told = [
-        reports.due(Progress.QUEUED, 0.0),
-        reports.due(Progress.QUEUED, REPEAT_S - 0.1),
-        reports.due(Progress.RUNNING, REPEAT_S - 0.1),
-        reports.due(Progress.RUNNING, REPEAT_S),
-        reports.due(Progress.RUNNING, 2 * REPEAT_S),
-        reports.due(Progress.DOWNLOADING, 2 * REPEAT_S),
-    ]
-    assert told == [True, False, True, False, True, True]
+    told = Told()
+    for state, at_s in (
+        (Progress.QUEUED, 0.0),
+        (Progress.QUEUED, REPEAT_S - 0.1),
+        (Progress.RUNNING, REPEAT_S - 0.1),
+        (Progress.RUNNING, REPEAT_S),
+        (Progress.RUNNING, 2 * REPEAT_S),
+        (Progress.DOWNLOADING, 2 * REPEAT_S),
+    ):
+        told.now_s = 100.0 + at_s
+        told.notices.progress(state, at_s)
+    assert told.states == [Progress.QUEUED, Progress.RUNNING, Progress.RUNNING, Progress.DOWNLOADING]
 
 
 @given(st.lists(st.tuples(STATES, st.floats(0, 3))))
 def test_no_state_is_lost_and_none_is_repeated_within_the_time(steps: list[tuple[Progress, float]]) -> None:
-    reports, now_s = Reports(), 100.0
-    told: list[tuple[Progress, float]] = []
+    listener, told = Told(), list[tuple[Progress, float]]()
     for state, later_s in steps:
-        now_s += later_s
-        if reports.due(state, now_s):
-            told.append((state, now_s))
-        assert told[-1][0] is state, "who was told last knows the present state"
+        listener.now_s += later_s
+        listener.notices.progress(state, 0.0)
+        if len(listener.states) > len(told):
+            told.append((state, listener.now_s))
+        assert told[-1][0] is state, "what was told last is the present state"
     for (one, one_s), (two, two_s) in pairwise(told):
         assert one is not two or two_s >= one_s + REPEAT_S
 
@@ -77,6 +94,7 @@ class JobDriver:
     async def open(self, upstream: Any, timings: Timings) -> AsyncIterator[fakes.FakeReply]:
         self.told[upstream.provider] = upstream.on_progress
         await self.may_come[upstream.provider].wait()
+        timings.mark(Stage.FIRST_BYTE, 0.0)
         yield fakes.FakeReply([b"\0\0"])
 
 
@@ -84,47 +102,32 @@ SENTENCES = ["This is the first sentence, long enough. ", "This is the second se
 
 
 async def test_only_the_segment_that_is_waited_for_is_told_of() -> None:
-    driver, states = JobDriver(), []
-    carried = asyncio.Semaphore(0)
+    driver = JobDriver()
+    of = settings(driver, JobProvider(), tail="short")
+    heard: list[tuple[Progress, int]] = []
 
-    async def carry(*_: Any) -> None:
-        await carried.acquire()
+    async def listen(turn: OneShot) -> None:
+        async for item in turn.contents():
+            heard.extend([(item.state, item.waited_ms)] if isinstance(item, TurnProgressed) else [])
 
-    async def nothing(*_: Any) -> None: ...
-
-    hooks = SegmentHooks(
-        carry=carry,
-        pass_over=nothing,
-        on_wait=lambda: None,
-        on_progress=lambda state, waited_s: states.append((state, waited_s)),
-        on_failover=lambda *_: None,
-    )
-    provider = JobProvider()
-    speaker = Candidate(provider=provider, speech=provider.resolve(SpeechRequest()), budget=ConcurrencyLimiter("fake"))
-    given = asyncio.Queue[str | None]()
-    for text in (*SENTENCES, None):
-        given.put_nowait(text)
-
-    class Given:
-        next = given.get
-
-    segments = Segments(Candidates((speaker,)), driver, hooks)
-    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
-        tasks.create_task(segments.speak(Given(), TurnTimings()))  # type: ignore[arg-type]
+    async with asyncio.timeout(10), one_shot(of) as turn, asyncio.TaskGroup() as tasks:
+        tasks.create_task(listen(turn))
+        turn.append("".join(SENTENCES))
+        turn.end_input()
         while len(driver.told) < 2:
             await asyncio.sleep(0)
         one, two = (driver.told[text] for text in SENTENCES)
         one(Progress.RUNNING, 1.0)
         two(Progress.QUEUED, 1.0)
-        assert states == [(Progress.RUNNING, 1.0)], "nobody waits for the second one yet"
-        driver.may_come[SENTENCES[0]].set()
-        carried.release()
-        while not states[1:]:
-            two(Progress.RUNNING, 2.0)
+        while not heard:
             await asyncio.sleep(0)
-        assert states[1:] == [(Progress.RUNNING, 2.0)]
+        assert heard == [(Progress.RUNNING, 1000)], "the second one is not waited for yet"
+        driver.may_come[SENTENCES[0]].set()
+        while not heard[1:]:
+            two(Progress.DOWNLOADING, 2.0)
+            await asyncio.sleep(0)
+        assert heard[1:] == [(Progress.DOWNLOADING, 2000)]
         driver.may_come[SENTENCES[1]].set()
-        carried.release()
 
 
 # Through a whole relay

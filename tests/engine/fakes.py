@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
-from relay.core.frames import Frame
-from relay.core.pacer import AT_ONCE_S
 from relay.core.timings import Stage, Timings
 from relay.errors import ProviderError
 from relay.providers.base.http import Piece, ReplyFacts
@@ -72,19 +70,3 @@ class FakeProvider:
 
     def voices(self) -> list[Voice]:
         return []
-
-
-class FakeTurn:
-    """An owner whose frames leave when the test says."""
-
-    def __init__(self, frame_ms: int = 100) -> None:
-        self.frame_ms = frame_ms
-        self.stopped = False
-        self.ready_at_s = AT_ONCE_S
-        self.frames_sent = 0
-
-    def leave(self, frame: Frame, now_s: float) -> float:
-        if self.ready_at_s > now_s:
-            return self.ready_at_s
-        self.frames_sent += 1
-        return AT_ONCE_S

@@ -1,13 +1,16 @@
-"""One provider's side of a segment: a place at the provider, then its reply."""
+"""Who may speak a turn, in order, and one request at one of them: a slot at the provider, then its reply."""
 
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from relay.core.events import Progress
+from relay.core.record import TurnRecord
 from relay.core.timings import Stage, Timings
 from relay.engine.concurrency import ConcurrencyLimiter
+from relay.engine.notices import Notices
 from relay.errors import ProviderError
 from relay.providers.base.poll import PollRequest
 from relay.providers.base.provider import Driver, Provider, Reply, Speech
@@ -19,27 +22,42 @@ class Candidate:
 
     provider: Provider
     speech: Speech
-    budget: ConcurrencyLimiter
+    limiter: ConcurrencyLimiter
 
 
 class Candidates:
     """Who speaks a turn now, and who goes on if that one fails, in order. One that failed is not tried again."""
 
-    def __init__(self, candidates: tuple[Candidate, ...]) -> None:
+    def __init__(self, candidates: tuple[Candidate, ...], record: TurnRecord, notices: Notices) -> None:
         self.current, *self._others = candidates
+        self._record = record
+        self._notices = notices
+        self._name()
 
-    def replace(
-        self, failed: Candidate, error: ProviderError, tell: Callable[[Candidate, Candidate, ProviderError], None]
-    ) -> bool:
-        """Whether there is another one for what comes after a failure. `tell` is told who failed, who has taken its
-        place, and why."""
+    def replace(self, failed: Candidate, error: ProviderError) -> bool:
+        """Whether there is another one for what comes after a failure. The client is told of a change."""
         if self.current is not failed:
             return True  # an earlier segment's failure has replaced it
         if not self._others:
             return False
         self.current = self._others.pop(0)
-        tell(failed, self.current, error)
+        self._name()
+        self._notices.failed_over(failed.provider.name, error)
         return True
+
+    def _name(self) -> None:
+        record, speech = self._record, self.current.speech
+        record.provider, record.voice, record.model = self.current.provider.name, speech.voice, speech.model
+
+
+class Waits(Protocol):
+    """Told of the wait for a reply."""
+
+    def waiting(self) -> None:
+        """All slots at the provider are taken."""
+
+    def progress(self, progress: Progress, waited_s: float) -> None:
+        """The provider's job is in this state, `waited_s` after it was asked for."""
 
 
 @asynccontextmanager
@@ -50,28 +68,28 @@ async def opened(
     timings: Timings,
     *,
     urgency: int,
-    on_wait: Callable[[], None],
-    on_progress: Callable[[Progress, float], None],
+    waits: Waits | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Reply]:
-    """The reply for one segment, its first piece there. Leaving ends the provider's work and gives the place back.
+    """The reply for one segment, its first piece there. Leaving ends the provider's work and returns the slot.
 
     A provider that says it is busy, and until when, gets that time from everyone, and is asked again if the wait for a
-    place is not over by then; else its answer is the error. Raises RelayError only.
+    slot is not over by then; else its answer is the error. Raises RelayError only. `waits` is told of
+    the wait for it.
     """
-    budget = candidate.budget
-    deadline_s = clock() + budget.timeout_s
+    limiter = candidate.limiter
+    deadline_s = clock() + limiter.timeout_s
     while True:
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(budget.place(urgency, on_wait=on_wait))
+            await stack.enter_async_context(limiter.place(urgency, on_wait=waits.waiting if waits else None))
             timings.mark(Stage.PLACE_GIVEN, clock())
             upstream = candidate.provider.request(candidate.speech, text)
-            if isinstance(upstream, PollRequest):
-                upstream = replace(upstream, on_progress=on_progress)
+            if isinstance(upstream, PollRequest) and waits is not None:
+                upstream = replace(upstream, on_progress=waits.progress)
             try:
                 reply = await stack.enter_async_context(driver.open(upstream, timings))
             except ProviderError as error:
-                if not budget.waits_out(error, deadline_s):
+                if not limiter.waits_out(error, deadline_s):
                     raise
                 continue
             yield reply

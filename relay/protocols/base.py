@@ -1,0 +1,154 @@
+"""The seam of wire protocols: messages of clients -> commands, and events, audio and errors -> messages. Pure.
+
+A protocol is a description with its routes, its credentials and its refusals, which opens one object for each session.
+State of its own (contexts, sequence numbers, ids, base64) lives there. It never sees a socket, a request object or a
+clock.
+
+::
+
+    protocol.credential(handshake)           -> the key or token that is shown
+    protocol.refusal(error)                  -> HttpAnswer, in that API's own form
+    protocol.open(handshake)                 -> SessionProtocol, for a WebSocket
+    session.receive(message)                 -> [Command]
+    session.send(event or Run)               -> [Message]
+    session.close_code(error)                -> the WebSocket's close code
+    protocol.parse(handshake, body)          -> SpeechCall, for one turn over HTTP
+    protocol.reply(call)                     -> SpeechReply: headers and chunks of the body
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, TypeAlias
+
+from relay.core.events import Command, Event, TurnRequest
+from relay.core.playout import Run
+from relay.core.record import TurnRecord
+from relay.errors import RelayError
+
+
+class Text(NamedTuple):
+    """A text message, as UTF-8."""
+
+    payload: bytes
+
+
+class Binary(NamedTuple):
+    """A binary message."""
+
+    payload: bytes
+
+
+class Frames(NamedTuple):
+    """Binary messages of `size` bytes each, cut from `payload`; the last one may be shorter."""
+
+    payload: bytes
+    size: int
+
+
+Message: TypeAlias = Text | Binary | Frames
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handshake:
+    """What a request says before its body: names of headers are in lower case; `path` holds the route's own parts."""
+
+    path: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Credential(NamedTuple):
+    """What a client shows. `token_only`: it came by a way on which keys leak, so a key is not taken."""
+
+    value: str
+    token_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpAnswer:
+    """A whole answer over HTTP."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class SessionProtocol(Protocol):
+    """One session's translator. Methods never block; `receive` never raises for what a client sent."""
+
+    def receive(self, message: str | bytes, /) -> list[Command]:
+        """The commands in a message; what cannot be read is the command `Unreadable`."""
+        ...
+
+    def send(self, item: Event | Run, /) -> list[Message]:
+        """The messages that tell of an event, or carry a run of frames; none where the protocol has no words for it."""
+        ...
+
+    def close_code(self, error: RelayError | None, /) -> int:
+        """The WebSocket's close code for a session that `error` ended; None: as the client asked."""
+        ...
+
+
+class HttpProtocol(Protocol):
+    """What every protocol has over HTTP."""
+
+    name: str
+    # How a client shows its key, for the error that says there was none.
+    credential_hint: str
+
+    def credential(self, handshake: Handshake) -> Credential | None:
+        """The key or token that the client shows, wherever this protocol has it. Raises ClientError."""
+        ...
+
+    def refusal(self, error: RelayError, status: int | None = None) -> HttpAnswer:
+        """A refusal in this protocol's own form; `status` where it is not that of the error's code."""
+        ...
+
+
+class StreamProtocol(HttpProtocol, Protocol):
+    """A protocol over WebSockets. `subprotocols` are those that it selects, the first that a client offers."""
+
+    stream_paths: tuple[str, ...]
+    subprotocols: tuple[str, ...]
+
+    def open(self, handshake: Handshake) -> SessionProtocol:
+        """Raises ClientError for a handshake that asks for what cannot be."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeechCall:
+    """One turn over HTTP: its settings, all of its text, and how the reply is packed."""
+
+    request: TurnRequest
+    text: str = field(repr=False)
+    # A name of `codecs.containers`.
+    container: str = "raw"
+
+
+class SpeechReply(Protocol):
+    """How one reply is packed, from its first audio on. The body's chunks are sent in order."""
+
+    def headers(self, record: TurnRecord, media_type: str) -> Mapping[str, str]:
+        """`media_type` is that of the audio in its container."""
+        ...
+
+    def audio(self, data: bytes) -> bytes:
+        """The chunk that carries more bytes of the audio in its container."""
+        ...
+
+    def event(self, event: Event) -> bytes:
+        """The chunk that tells of an event; empty where the protocol has no words for it."""
+        ...
+
+
+class SpeechProtocol(HttpProtocol, Protocol):
+    """A protocol with one turn a request."""
+
+    speech_paths: tuple[str, ...]
+
+    def parse(self, handshake: Handshake, body: bytes) -> SpeechCall:
+        """Raises ClientError."""
+        ...
+
+    def reply(self, call: SpeechCall) -> SpeechReply: ...
