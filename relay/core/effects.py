@@ -1,4 +1,4 @@
-"""What the session tells the shell to do: the effects of a command, in order.
+"""What the session asks of the engine: the effects of a command, in order. What clients are told waits in the playout.
 
 This file does not know how any of it is done.
 """
@@ -6,14 +6,10 @@ This file does not know how any of it is done.
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from relay.core.events import Event, Pacing, TurnRequest
+from relay.core.events import Pacing, TurnRequest
 from relay.core.formats import AudioRequest
+from relay.core.record import TurnEnded, TurnRecord
 from relay.errors import RelayError
-
-
-@dataclass(frozen=True, slots=True)
-class Tell:
-    event: Event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +24,8 @@ class OpenTurn:
     pacing: Pacing
     # What the check of the provider's own settings made of them.
     checked: Any = None
+    # Where the engine writes what it learns of the turn.
+    record: TurnRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +37,7 @@ class GiveText:
 @dataclass(frozen=True, slots=True)
 class Flush:
     turn_id: str
+    flush_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +46,11 @@ class EndText:
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
-    turn_id: str
-    ms: int
+class StopTurns:
+    """These turns have ended before their time, and nothing of them leaves any more: end their work. The client is told
+    by the events, which wait to leave."""
 
-
-@dataclass(frozen=True, slots=True)
-class NotePlayed:
-    turn_id: str
-    samples: int
+    ended: tuple[TurnEnded, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +62,10 @@ class NoteUnderruns:
 
 
 @dataclass(frozen=True, slots=True)
-class StopTurn:
-    """Cancel: drop what has not been sent, stop the provider, answer `turn.cancelled` at once."""
+class CutOff:
+    """The client leaves too many answers unread, so nothing more can be said to it: drop the connection."""
 
-    turn_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class FailTurn:
-    """End the turn with an error at once, as a cancel does."""
-
-    turn_id: str
     error: RelayError
 
 
-@dataclass(frozen=True, slots=True)
-class Close:
-    """Every live turn has been stopped; close the connection as asked for by the client."""
-
-
-Effect: TypeAlias = (
-    Tell | OpenTurn | GiveText | Flush | EndText | Grant | NotePlayed | NoteUnderruns | StopTurn | FailTurn | Close
-)
+Effect: TypeAlias = OpenTurn | GiveText | Flush | EndText | StopTurns | NoteUnderruns | CutOff

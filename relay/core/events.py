@@ -24,6 +24,13 @@ class Pacing:
 
     mode: PacingMode = "fast"
     lead_ms: int = DEFAULT_LEAD_MS
+    # Frames leave together, when the lead has fallen by this much; None: half of the lead.
+    burst_ms: int | None = None
+
+    @property
+    def group_ms(self) -> int:
+        """`burst_ms`, resolved."""
+        return self.lead_ms // 2 if self.burst_ms is None else self.burst_ms
 
     def __post_init__(self) -> None:
         if self.mode not in ("fast", "realtime"):
@@ -32,6 +39,21 @@ class Pacing:
             raise ClientError(
                 Code.INVALID_CONFIG, f"pacing.lead_ms is {self.lead_ms}; it must be from 0 to {MAX_LEAD_MS}"
             )
+        if self.burst_ms is not None and not 0 <= self.burst_ms <= self.lead_ms:
+            raise ClientError(
+                Code.INVALID_CONFIG,
+                f"pacing.burst_ms is {self.burst_ms}; it must be from 0 to pacing.lead_ms, which is {self.lead_ms}",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderChoice:
+    """One of the providers that may speak a turn, with settings of its own; None means the turn's, or a default."""
+
+    provider: str
+    voice: str | None = None
+    model: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +66,7 @@ class TurnRequest:
     turn_id: str | None = None
     provider: str | None = None
     # More than one: each is tried when the one before it has failed. The other fields are the first one's.
-    providers: tuple[str, ...] = ()
+    providers: tuple[ProviderChoice, ...] = ()
     voice: str | None = None
     model: str | None = None
     language: str | None = None
@@ -81,7 +103,10 @@ class AppendText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlushText:
+    """Answered by `FlushDone` with the same `flush_id`."""
+
     turn_id: str | None = None
+    flush_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +116,8 @@ class EndTurn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelTurn:
-    """Without `turn_id`: every turn not yet finished."""
+    """Without `turn_id`: every turn not yet finished. `played_samples` is how far the listener has heard the turn that
+    it hears."""
 
     turn_id: str | None = None
     played_samples: int | None = None
@@ -120,17 +146,21 @@ class Ping:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloseSession:
-    pass
+    """`finish`: what was begun is spoken first, as if each open turn were ended."""
+
+    finish: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unreadable:
     """A message that the protocol could not read. `opens_turn`: it would have opened one, known to its sender by
-    `turn_id`, so that text without a turn id which follows is not meant for an older turn."""
+    `turn_id`, so that text without a turn id which follows is not meant for an older turn. `fatal`: the protocol does
+    not go on after it."""
 
     error: RelayError
     opens_turn: bool = False
     turn_id: str | None = None
+    fatal: bool = False
 
 
 Command: TypeAlias = (
@@ -237,8 +267,11 @@ class TurnFailedOver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioStarted:
+    """The turn's first frame follows. `timings` are those so far."""
+
     turn_id: str
     ttfa_ms: float
+    timings: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,7 +312,18 @@ class TextResumed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FlushDone:
+    """All text up to the flush has been spoken, up to `end_sample`."""
+
+    turn_id: str
+    flush_id: str | None
+    end_sample: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TurnDone:
+    """`damaged_ms` is audio that could not be decoded, and was left out or silenced."""
+
     turn_id: str
     frames: int
     samples: int
@@ -288,17 +332,20 @@ class TurnDone:
     text_chars: int
     timings: Mapping[str, object]
     provider_ids: Mapping[str, str]
+    damaged_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnCancelled:
-    """`text_sent` is the text whose audio had begun to be sent; `samples_played` what the client reported."""
+    """`text_sent` is the text whose audio had begun to be sent; `samples_played` what the client reported, and
+    `text_played` the text whose audio had begun by then."""
 
     turn_id: str
     frames: int
     samples_sent: int
     samples_played: int | None
     text_sent: str = field(repr=False)
+    text_played: str | None = field(repr=False)
     timings: Mapping[str, object]
 
 
@@ -316,9 +363,10 @@ class Pong:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionClosing:
-    reason: str
-    retryable: bool
+class SessionEnded:
+    """Nothing follows: the connection is to be closed, for `error`, or as the client asked."""
+
+    error: RelayError | None = None
 
 
 Event: TypeAlias = (
@@ -330,11 +378,12 @@ Event: TypeAlias = (
     | AudioStarted
     | SegmentStarted
     | WordsTimed
+    | FlushDone
     | TextPaused
     | TextResumed
     | TurnDone
     | TurnCancelled
     | Failed
     | Pong
-    | SessionClosing
+    | SessionEnded
 )

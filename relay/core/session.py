@@ -1,30 +1,27 @@
-"""The session and turn state machines: `receive(command) -> effects`.
+"""The state machine of one session and its turns, with the schedule of what its listener gets.
 
-This file does not know what a socket, a provider or a second is. The shell carries the effects out, in order, and tells
-the machine what became of a turn by `settle`. The tables are the whole of the law: what is not in them is refused in
-one place, `_illegal`, with the state and the command in the message.
+Commands go in by `receive`, audio by `feed`, and `due` gives what leaves now. The tables say what may happen in which
+state; what is not in them is refused in one place, `_illegal`. Ends are decided here and nowhere else: a turn that
+leaves the live ones leaves them once, and with it goes exactly one of `TurnDone`, `TurnCancelled` and `Failed`.
+
+This file does not know what a socket, a provider or a second is. The engine carries the effects out, in order.
 """
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Any
 
 from relay.core.effects import (
-    Close,
+    CutOff,
     Effect,
     EndText,
-    FailTurn,
     Flush,
     GiveText,
-    Grant,
-    NotePlayed,
     NoteUnderruns,
     OpenTurn,
-    StopTurn,
-    Tell,
+    StopTurns,
 )
 from relay.core.events import (
     AppendText,
@@ -32,14 +29,18 @@ from relay.core.events import (
     CloseSession,
     Command,
     EndTurn,
+    Event,
     Failed,
     FlushText,
     GrantFlow,
+    Pacing,
     Ping,
     Pong,
     ReportPlayback,
     SessionDefaults,
+    SessionEnded,
     SessionLimits,
+    SessionReady,
     Speak,
     StartTurn,
     TextPaused,
@@ -47,76 +48,35 @@ from relay.core.events import (
     TurnRequest,
     Unreadable,
 )
-from relay.errors import ClientError, Code, LimitError, RelayError
+from relay.core.formats import FrameFormat
+from relay.core.playout import Ended, Playout, Run, UrgentFull
+from relay.core.record import TurnEnded, TurnRecord
+from relay.core.states import LIVE, TURN_TABLE, SessionState, TurnState
+from relay.errors import ClientError, Code, InternalError, LimitError, RelayError
 
-# How many ended turns a session remembers, to tell "ended" from "never heard of" and to refuse a used id.
+# How many ended turns a session remembers, to tell "ended" from "unknown" and to refuse a used id.
 REMEMBERED_TURNS = 1024
 
 TURN_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
-class TurnState(StrEnum):
-    OPEN = "open"  # text may come
-    ENDING = "ending"  # all text is there; it is being spoken
-    DONE = "done"
-    CANCELLED = "cancelled"
-    FAILED = "failed"
-
-
-class Outcome(StrEnum):
-    """What the shell reports of a turn."""
-
-    SPOKEN = "spoken"
-    BROKEN = "broken"
-
-
-TURN_TABLE: dict[TurnState, dict[type[Command] | Outcome, TurnState]] = {
-    TurnState.OPEN: {
-        AppendText: TurnState.OPEN,
-        FlushText: TurnState.OPEN,
-        EndTurn: TurnState.ENDING,
-        GrantFlow: TurnState.OPEN,
-        ReportPlayback: TurnState.OPEN,
-        CancelTurn: TurnState.CANCELLED,
-        Outcome.BROKEN: TurnState.FAILED,
-    },
-    TurnState.ENDING: {
-        GrantFlow: TurnState.ENDING,
-        ReportPlayback: TurnState.ENDING,
-        CancelTurn: TurnState.CANCELLED,
-        Outcome.SPOKEN: TurnState.DONE,
-        Outcome.BROKEN: TurnState.FAILED,
-    },
-    # Terminal. What may still be under way from a client that has not heard of the end yet has no effect.
-    TurnState.DONE: {GrantFlow: TurnState.DONE, ReportPlayback: TurnState.DONE, CancelTurn: TurnState.DONE},
-    TurnState.CANCELLED: {
-        GrantFlow: TurnState.CANCELLED,
-        ReportPlayback: TurnState.CANCELLED,
-        CancelTurn: TurnState.CANCELLED,
-    },
-    TurnState.FAILED: {GrantFlow: TurnState.FAILED, ReportPlayback: TurnState.FAILED, CancelTurn: TurnState.FAILED},
-}
 # An hour between two reports: more is a mistake, and would spoil a sum for good.
 MOST_UNDERRUN_MS = 3_600_000
-LIVE = frozenset({TurnState.OPEN, TurnState.ENDING})
-
-
-class SessionState(StrEnum):
-    ACTIVE = "active"
-    DRAINING = "draining"  # what was begun is finished, nothing new is begun
-    CLOSED = "closed"
 
 
 @dataclass(slots=True)
 class _Turn:
+    record: TurnRecord
     state: TurnState = TurnState.OPEN
-    given_chars: int = 0
     taken_chars: int = 0
     paused: bool = False
 
 
 class Session:
-    """One client's turns. Methods never block and never raise for what a client did: errors are effects."""
+    """One client's turns. Methods never block and never raise for what a client did: errors are told in order.
+
+    Instants are seconds of one monotonic clock, and never go back.
+    """
 
     def __init__(
         self,
@@ -128,10 +88,12 @@ class Session:
     ) -> None:
         """`check` raises ClientError where the provider, or its own settings, are not valid; it must not block.
         `max_chars` bounds the text of all turns together."""
+        self.playout = Playout()
         self._defaults = defaults
         self._limits = limits
         self._check = check
-        self._turns: OrderedDict[str, _Turn] = OrderedDict()
+        # The states of all turns that are remembered; and those that have not ended.
+        self._states: OrderedDict[str, TurnState] = OrderedDict()
         self._live: dict[str, _Turn] = {}
         # None: no turn was opened yet, or the last attempt to open one was refused, so that text meant for it
         # does not end up in an older turn.
@@ -139,6 +101,7 @@ class Session:
         self._opened = 0
         self._max_chars = max_chars
         self._given_chars = 0
+        self._overflow = False
         self.state = SessionState.ACTIVE
 
     @property
@@ -146,95 +109,166 @@ class Session:
         """Ids of the turns that have not ended, in the order in which they were opened."""
         return list(self._live)
 
-    def turn_state(self, turn_id: str) -> TurnState | None:
-        turn = self._turns.get(turn_id)
-        return turn.state if turn else None
+    @property
+    def records(self) -> list[TurnRecord]:
+        """Those of the live turns, in the same order."""
+        return [turn.record for turn in self._live.values()]
 
-    def receive(self, command: Command) -> list[Effect]:
+    def turn_state(self, turn_id: str) -> TurnState | None:
+        return self._states.get(turn_id)
+
+    def greet(self, session_id: str) -> None:
+        """Says what the session is, before anything else."""
+        self._tell(SessionReady(session_id=session_id, limits=self._limits, defaults=self._defaults))
+
+    # In.
+
+    def receive(self, command: Command, now_s: float) -> list[Effect]:
         """Applies one command of the client."""
         if self.state is SessionState.CLOSED:
             return []
         try:
-            return self._receive(command)
+            effects = self._receive(command, now_s)
         except RelayError as error:
-            return [Tell(Failed(error=error, turn_id=self._refused_id(command)))]
-
-    def settle(self, turn_id: str, outcome: Outcome) -> bool:
-        """The shell says how a turn ended. False: it had ended before (a cancel came first), so say nothing more."""
-        turn = self._turns[turn_id]
-        if turn.state not in LIVE:
-            return False
-        after = TURN_TABLE[turn.state].get(outcome)
-        if after is None:
-            raise AssertionError(f"a turn that is {turn.state} cannot be {outcome}: text may still come")
-        self._end(turn_id, after)
-        return True
-
-    def taken(self, turn_id: str, chars: int) -> list[Effect]:
-        """The shell has begun to speak `chars` more of the turn's text: a paused client may be asked to go on."""
-        turn = self._turns[turn_id]
-        turn.taken_chars += chars
-        pending = turn.given_chars - turn.taken_chars
-        if turn.paused and pending <= self._limits.text_low_water_chars:
-            turn.paused = False
-            return [Tell(TextResumed(turn_id=turn_id, pending_chars=pending))]
-        return []
-
-    def drain(self) -> None:
-        """From now on no turn is opened."""
-        if self.state is SessionState.ACTIVE:
-            self.state = SessionState.DRAINING
-
-    def close(self) -> list[Effect]:
-        """Stops what is live. Idempotent."""
-        effects: list[Effect] = self._cancel_all()
-        self.state = SessionState.CLOSED
+            self._tell(Failed(error=error, turn_id=self._refused_id(command)))
+            effects = []
+        if self._overflow:
+            return [*effects, CutOff(LimitError(Code.SLOW_CLIENT, "the client has stopped reading"))]
         return effects
 
-    def _receive(self, command: Command) -> list[Effect]:
-        if isinstance(command, CancelTurn) and command.played_samples is not None:
-            _not_negative("turn.cancel played_samples", command.played_samples)
+    def drain(self) -> None:
+        """From now on no turn is opened; when the last one has ended, so does the session."""
+        if self.state is SessionState.ACTIVE:
+            self.state = SessionState.DRAINING
+            self._end_if_finished()
+
+    def close(self, error: RelayError | None, now_s: float) -> list[Effect]:
+        """Ends every live turn at once, with `error` or else as cancelled, and then the session. Idempotent."""
+        if self.state is SessionState.CLOSED:
+            return []
+        self.state = SessionState.CLOSED
+        effects = self._stop(self.live_turns, now_s, error)
+        self._close(error)
+        return effects
+
+    def fail(self, turn_id: str, error: RelayError, now_s: float) -> list[Effect]:
+        """Ends one live turn at once with an error."""
+        return self._stop([turn_id], now_s, error) if turn_id in self._live else []
+
+    def abandon(self) -> list[TurnRecord]:
+        """The connection is gone: nothing leaves any more. Returns the turns that had not ended."""
+        left = self.records
+        for turn_id in self.live_turns:
+            self._settle(turn_id, TurnState.CANCELLED)
+        self.state = SessionState.CLOSED
+        self.playout.drop_all()
+        return left
+
+    # What the engine brings.
+
+    def set_format(self, turn_id: str, frame_format: FrameFormat) -> None:
+        """The turn's exact frames, once they are known; the client is told."""
+        if turn := self._live.get(turn_id):
+            assert turn.record.frame_format is None, "a turn has one format"
+            turn.record.frame_format = frame_format
+            self.playout.set_format(turn_id, frame_format)
+            self._tell(turn.record.started())
+
+    def taken(self, turn_id: str, chars: int) -> None:
+        """The engine has begun to speak `chars` more of the turn's text: a paused client may go on."""
+        turn = self._live.get(turn_id)
+        if turn is None:
+            return
+        turn.taken_chars += chars
+        pending = turn.record.text_chars - turn.taken_chars
+        turn.record.pending_chars = pending
+        if turn.paused and pending <= self._limits.text_low_water_chars:
+            turn.paused = False
+            self._tell(TextResumed(turn_id=turn_id, pending_chars=pending))
+
+    # Out.
+
+    def due(self, now_s: float, room_bytes: int) -> list[Any]:
+        """What leaves now, in order: Runs, events, TurnEnded. See `Playout.due`."""
+        leaving = self.playout.due(now_s, room_bytes)
+        if len(leaving) == 1 and type(leaving[0]) is Run and leaving[0].first_sample:  # as nearly always
+            return leaving
+        out: list[Any] = []
+        while leaving:
+            for item in leaving:
+                if type(item) is Run:
+                    if item.first_sample == 0:
+                        out.append(self._audio_started(item.turn_id))
+                    out.append(item)
+                elif type(item) is Ended:
+                    out.append(self._ended(item))
+                else:
+                    out.append(item)
+            # An end may have been the last that a session waited for.
+            leaving = self.playout.due(now_s, room_bytes) if self._end_if_finished() else []
+        return out
+
+    @property
+    def next_due_s(self) -> float:
+        """When to call `due` again, if nothing comes before."""
+        return self.playout.next_due_s
+
+    # One command.
+
+    def _receive(self, command: Command, now_s: float) -> list[Effect]:
         match command:
             case StartTurn(request=request):
                 return [self._open(request)]
             case Speak(request=request, text=text):
-                return self._speak(request, text)
+                return self._speak(request, text, now_s)
             case Ping(id=ping_id):
-                return [Tell(Pong(id=ping_id))]
-            case CloseSession():
-                return [*self.close(), Close()]
-            case Unreadable(error=error, opens_turn=opens, turn_id=turn_id):
-                self._last = None if opens else self._last
-                return [Tell(Failed(error=error, turn_id=None if turn_id in self._turns else turn_id))]
-            case CancelTurn(turn_id=None, played_samples=played):
-                return self._cancel_all(played)
-            case CancelTurn(turn_id=str(turn_id)) if turn_id not in self._turns:
+                self._tell(Pong(id=ping_id))
                 return []
-        return self._on_turn(command)
+            case CloseSession(finish=finish):
+                return self._finish() if finish else self.close(None, now_s)
+            case Unreadable():
+                return self._unreadable(command, now_s)
+            case CancelTurn(turn_id=turn_id, played_samples=played):
+                if played is not None:
+                    _not_negative("turn.cancel played_samples", played)
+                return self._cancel(turn_id, played, now_s)
+        return self._on_turn(command, now_s)
 
-    def _on_turn(self, command: Any) -> list[Effect]:
-        turn_id, turn = self._find(command.turn_id)
-        after = TURN_TABLE[turn.state].get(type(command))
+    def _on_turn(self, command: Any, now_s: float) -> list[Effect]:
+        turn_id, state = self._find(command.turn_id)
+        after = TURN_TABLE[state].get(type(command))
         if after is None:
-            raise self._illegal(turn_id, turn.state, command)
+            raise self._illegal(turn_id, state, command)
         gaps = _gaps(command) if isinstance(command, ReportPlayback) else []
-        if turn.state not in LIVE:
+        turn = self._live.get(turn_id)
+        if turn is None:
             return gaps
         match command:
             case AppendText(text=text):
-                return self._give(turn_id, turn, text)
-            case FlushText():
-                return [Flush(turn_id)]
+                return self._give(turn_id, turn, text, now_s)
+            case FlushText(flush_id=flush_id):
+                if flush_id is not None and not TURN_ID.fullmatch(flush_id):
+                    raise ClientError(
+                        Code.INVALID_MESSAGE,
+                        f"flush_id has {len(flush_id)} characters; it must match {TURN_ID.pattern}",
+                    )
+                return [Flush(turn_id, flush_id)]
             case EndTurn():
-                turn.state = after
-                return [EndText(turn_id)]
+                return self._end_text(turn_id, turn)
             case GrantFlow(ms=ms):
-                return [Grant(turn_id, _positive("flow.grant ms", ms))]
+                self.playout.grant(turn_id, _positive("flow.grant ms", ms))
+                return []
             case ReportPlayback(samples=samples):
-                return [NotePlayed(turn_id, _not_negative("playback.report samples", samples)), *gaps]
-            case CancelTurn(played_samples=played):
-                return self._cancel(turn_id, played)
+                turn.record.played(_not_negative("playback.report samples", samples))
+                return gaps
         raise AssertionError(f"no rule for {type(command).__name__}")
+
+    def _unreadable(self, command: Unreadable, now_s: float) -> list[Effect]:
+        if command.opens_turn:
+            self._last = None
+        turn_id = None if command.turn_id in self._live else command.turn_id
+        self._tell(Failed(error=command.error, turn_id=turn_id))
+        return self.close(command.error, now_s) if command.fatal else []
 
     def _open(self, request: TurnRequest) -> OpenTurn:
         self._last = None
@@ -243,33 +277,30 @@ class Session:
             raise ClientError(
                 Code.INVALID_CONFIG, f"turn_id has {len(turn_id)} characters; it must match {TURN_ID.pattern}"
             )
-        if turn_id in self._turns:
+        if turn_id in self._states:
             raise ClientError(Code.INVALID_CONFIG, f"turn_id {turn_id!r} was used before in this session")
         if self.state is SessionState.DRAINING:
             raise LimitError(Code.SHUTTING_DOWN, "the relay is shutting down; connect again and start the turn there")
+        if self.state is SessionState.FINISHING:
+            raise ClientError(Code.INVALID_MESSAGE, "the session is closing, as session.close asked; open another one")
         live = len(self._live)
         if live >= self._limits.max_open_turns:
             raise LimitError(
                 Code.RATE_LIMITED,
                 f"{live} turns are open, limits.max_open_turns is {self._limits.max_open_turns}; wait for one to end",
             )
-        effect = self._settings(turn_id, request)
-        self._turns[turn_id] = self._live[turn_id] = _Turn()
+        opened = self._settings(turn_id, request)
+        opened.record.sent = opened.record.timings.sent = self.playout.open(turn_id, opened.pacing, request.window_ms)
+        self._live[turn_id] = _Turn(opened.record)
+        self._states[turn_id] = TurnState.OPEN
         self._last = turn_id
         self._opened += 1
         self._forget()
-        return effect
-
-    def _refused_id(self, command: Command) -> str | None:
-        """The id by which a client knows a turn that could not be opened; None where the id is another turn's."""
-        if not isinstance(command, StartTurn | Speak):
-            return None
-        turn_id = command.request.turn_id
-        return None if turn_id in self._turns else turn_id
+        return opened
 
     def _settings(self, turn_id: str, request: TurnRequest) -> OpenTurn:
         audio = replace(self._defaults.audio, **request.audio)
-        pacing = replace(self._defaults.pacing, **request.pacing)
+        pacing = _pacing(self._defaults.pacing, request)
         if request.window_ms is not None and request.window_ms < audio.frame_ms:
             raise ClientError(
                 Code.INVALID_CONFIG,
@@ -282,35 +313,39 @@ class Session:
             request=request,
             audio=audio,
             pacing=pacing,
+            record=TurnRecord(turn_id=turn_id, index=self._opened, traceparent=request.traceparent),
         )
         return replace(opened, checked=self._check(opened))
 
-    def _speak(self, request: TurnRequest, text: str) -> list[Effect]:
+    def _speak(self, request: TurnRequest, text: str, now_s: float) -> list[Effect]:
         self._check_length(len(text))
         self._check_allowance(len(text))
         opened = self._open(request)
-        turn = self._turns[opened.turn_id]
-        turn.state = TURN_TABLE[turn.state][EndTurn]
-        return [opened, *self._give(opened.turn_id, turn, text), EndText(opened.turn_id)]
+        turn = self._live[opened.turn_id]
+        self._enter(opened.turn_id, turn, TurnState.ENDING)
+        return [opened, *self._give(opened.turn_id, turn, text, now_s), EndText(opened.turn_id)]
 
-    def _give(self, turn_id: str, turn: _Turn, text: str) -> list[Effect]:
+    def _give(self, turn_id: str, turn: _Turn, text: str, now_s: float) -> list[Effect]:
         if not text:
             return []
+        record = turn.record
         try:
-            self._check_length(turn.given_chars + len(text))
+            self._check_length(record.text_chars + len(text))
             self._check_allowance(len(text))
         except ClientError as error:
             # A turn whose text cannot be whole must not look as if it had been spoken.
-            self._end(turn_id, TurnState.FAILED)
-            return [FailTurn(turn_id, error)]
-        turn.given_chars += len(text)
+            return self._stop([turn_id], now_s, error)
+        record.text_chars += len(text)
         self._given_chars += len(text)
-        effects: list[Effect] = [GiveText(turn_id, text)]
-        pending = turn.given_chars - turn.taken_chars
+        record.pending_chars = pending = record.text_chars - turn.taken_chars
         if not turn.paused and turn.state is TurnState.OPEN and pending > self._limits.text_high_water_chars:
             turn.paused = True
-            effects.append(Tell(TextPaused(turn_id=turn_id, pending_chars=pending)))
-        return effects
+            self._tell(TextPaused(turn_id=turn_id, pending_chars=pending))
+        return [GiveText(turn_id, text)]
+
+    def _end_text(self, turn_id: str, turn: _Turn) -> list[Effect]:
+        self._enter(turn_id, turn, TurnState.ENDING)
+        return [EndText(turn_id)]
 
     def _check_length(self, chars: int) -> None:
         if chars > self._limits.max_turn_chars:
@@ -327,29 +362,119 @@ class Session:
                 f" before, and this text has {chars}",
             )
 
-    def _cancel_all(self, played_samples: int | None = None) -> list[Effect]:
-        return [effect for turn_id in self.live_turns for effect in self._cancel(turn_id, played_samples)]
+    # How turns end.
 
-    def _cancel(self, turn_id: str, played_samples: int | None) -> list[Effect]:
-        self._end(turn_id, TurnState.CANCELLED)
-        if played_samples is None:
-            return [StopTurn(turn_id)]
-        return [NotePlayed(turn_id, played_samples), StopTurn(turn_id)]
+    def _cancel(self, turn_id: str | None, played_samples: int | None, now_s: float) -> list[Effect]:
+        if turn_id is not None and turn_id not in self._states:
+            return []
+        named = self.live_turns if turn_id is None else [turn_id]
+        if played_samples is not None:
+            heard = turn_id or self.playout.hearing(now_s) or self._being_sent()
+            if turn := self._live.get(heard or ""):
+                turn.record.played(played_samples)
+        if turn_id is None:
+            self.playout.forget_heard()
+        return self._stop(named, now_s, None)
 
-    def _end(self, turn_id: str, state: TurnState) -> None:
+    def _being_sent(self) -> str | None:
+        """The first live turn, if any of its audio was sent."""
+        for turn_id, turn in self._live.items():
+            return turn_id if turn.record.sent.frames else None
+        return None
+
+    def _stop(self, turn_ids: Iterable[str], now_s: float, error: RelayError | None) -> list[Effect]:
+        """From here on nothing of these turns leaves. Those that are live end: failed with `error`, or cancelled."""
+        named = list(turn_ids)
+        self.playout.cancel(named, now_s)
+        stopped = [self._stopped(turn_id, error) for turn_id in named if turn_id in self._live]
+        for ended in stopped:
+            self._tell(ended.event)
+        self._end_if_finished()
+        return [StopTurns(tuple(stopped))] if stopped else []
+
+    def _stopped(self, turn_id: str, error: RelayError | None) -> TurnEnded:
+        record = self._live[turn_id].record
+        self._settle(turn_id, TurnState.CANCELLED if error is None else TurnState.FAILED)
+        event = record.cancelled() if error is None else Failed(error=error, turn_id=turn_id)
+        return TurnEnded(record, event, error)
+
+    def _ended(self, ended: Ended) -> TurnEnded:
+        """The turn's end has its turn to leave."""
+        turn_id, error = ended.turn_id, ended.error
+        turn = self._live[turn_id]
+        if error is None and turn.state is not TurnState.ENDING:
+            error = InternalError()  # a turn whose text may still come cannot have been spoken whole
+        self._settle(turn_id, TurnState.DONE if error is None else TurnState.FAILED)
+        event = turn.record.done() if error is None else Failed(error=error, turn_id=turn_id)
+        return TurnEnded(turn.record, event, error)
+
+    def _settle(self, turn_id: str, state: TurnState) -> None:
         turn = self._live.pop(turn_id)
-        turn.state = state
+        trigger = CancelTurn if state is TurnState.CANCELLED else state
+        assert TURN_TABLE[turn.state].get(trigger) is state, f"a turn that is {turn.state} cannot become {state}"
+        self._enter(turn_id, turn, state)
         turn.paused = False
 
-    def _find(self, turn_id: str | None) -> tuple[str, _Turn]:
+    def _enter(self, turn_id: str, turn: _Turn, state: TurnState) -> None:
+        turn.state = self._states[turn_id] = state
+
+    # How the session ends.
+
+    def _finish(self) -> list[Effect]:
+        """Every open turn is ended as by `turn.end`; when all is spoken the session ends."""
+        if self.state is SessionState.ACTIVE:
+            self.state = SessionState.FINISHING
+        effects: list[Effect] = []
+        for turn_id, turn in self._live.items():
+            if turn.state is TurnState.OPEN:
+                effects += self._end_text(turn_id, turn)
+        self._end_if_finished()
+        return effects
+
+    def _end_if_finished(self) -> bool:
+        """Ends a session that waits for nothing more."""
+        if self._live or self.state not in (SessionState.DRAINING, SessionState.FINISHING):
+            return False
+        draining = self.state is SessionState.DRAINING
+        self._close(LimitError(Code.SHUTTING_DOWN, "the relay is shutting down") if draining else None)
+        return True
+
+    def _close(self, error: RelayError | None) -> None:
+        self.state = SessionState.CLOSED
+        self.playout.urgent(SessionEnded(error=error), last=True)
+
+    # Small things.
+
+    def _tell(self, event: Event) -> None:
+        """Answers past the audio."""
+        try:
+            self.playout.urgent(event)
+        except UrgentFull:
+            self._overflow = True
+
+    def _audio_started(self, turn_id: str) -> Event:
+        record = self._live[turn_id].record
+        assert record.sent.playing_from_s is not None, "its first frame was sent"
+        record.timings.margin.began(record.sent.playing_from_s)
+        return record.audio_started()
+
+    def _refused_id(self, command: Command) -> str | None:
+        """The id by which a client knows a turn that could not be opened; None where it is that of a live turn, which
+        goes on."""
+        if not isinstance(command, StartTurn | Speak):
+            return None
+        turn_id = command.request.turn_id
+        return None if turn_id in self._live else turn_id
+
+    def _find(self, turn_id: str | None) -> tuple[str, TurnState]:
         if turn_id is None:
             if self._last is None:
                 raise ClientError(Code.UNKNOWN_TURN, "no turn is open; send turn.start or speak first")
             turn_id = self._last
-        turn = self._turns.get(turn_id)
-        if turn is None:
+        state = self._states.get(turn_id)
+        if state is None:
             raise ClientError(Code.UNKNOWN_TURN, f"no turn {turn_id!r} in this session")
-        return turn_id, turn
+        return turn_id, state
 
     def _illegal(self, turn_id: str, state: TurnState, command: Command) -> ClientError:
         if state is TurnState.ENDING:
@@ -359,21 +484,30 @@ class Session:
 
     def _make_id(self) -> str:
         number = self._opened
-        while f"turn-{number}" in self._turns:
+        while f"turn-{number}" in self._states:
             number += 1
         return f"turn-{number}"
 
     def _forget(self) -> None:
-        surplus = len(self._turns) - len(self._live) - REMEMBERED_TURNS
+        """Bounds the memory of ended turns: the oldest goes first."""
+        surplus = len(self._states) - len(self._live) - REMEMBERED_TURNS
         if surplus > 0:
-            for turn_id in [key for key in self._turns if key not in self._live][:surplus]:
-                del self._turns[turn_id]
+            for turn_id in [key for key in self._states if key not in self._live][:surplus]:
+                del self._states[turn_id]
+
+
+def _pacing(defaults: Pacing, request: TurnRequest) -> Pacing:
+    """A lead of the client's own has a group of its own: the configured one may not fit into it."""
+    given = request.pacing
+    if "lead_ms" in given and "burst_ms" not in given:
+        return replace(defaults, burst_ms=None, **given)
+    return replace(defaults, **given)
 
 
 def _first_provider(request: TurnRequest) -> str | None:
     if request.provider is not None and request.providers:
         raise ClientError(Code.INVALID_CONFIG, "provider and providers are both given; name one provider, or several")
-    return request.providers[0] if request.providers else request.provider
+    return request.providers[0].provider if request.providers else request.provider
 
 
 def _positive(name: str, value: int) -> int:
@@ -383,7 +517,7 @@ def _positive(name: str, value: int) -> int:
 
 
 def _gaps(report: ReportPlayback) -> list[Effect]:
-    """What a listener missed, who hears for longer than the relay sends."""
+    """Underruns reported by the client; accepted after the turn ended, since playback outlasts sending."""
     for name, value in (("underruns", report.underruns), ("underrun_ms", report.underrun_ms)):
         if not 0 <= value <= MOST_UNDERRUN_MS:
             reason = f"playback.report {name} is {value:g}; it must be 0 to {MOST_UNDERRUN_MS}"

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from relay.core.margin import Margin
+from relay.core.playout import SentAudio
 
 # Segments whose own timings a turn keeps and reports, the first ones: some minutes of speech in 20 KB.
 MAX_SEGMENTS = 32
@@ -37,6 +38,7 @@ class Share(StrEnum):
     CONNECT = "connect"  # until the request goes out
     HEADERS = "headers"  # the provider's answer
     BODY = "body"  # and its first byte of audio
+    FILL = "fill"  # the provider's bytes, until they complete the first frame
     HELD = "held"  # by the client's own wish: the turn before, pacing, credit
     DECODE = "decode"
     FRAME = "frame"  # resample, encode, fill a frame, hand it to the socket
@@ -78,14 +80,16 @@ class TurnTimings:
     Of a segment that was asked of several providers only the last one counts, whose audio it is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sent: SentAudio | None = None) -> None:
+        """`sent` is what the playout keeps of the turn."""
+        self.sent = sent if sent is not None else SentAudio()
         self.text_s: float | None = None
-        self.first_frame_s: float | None = None
-        self.last_frame_s: float | None = None
+        # When the provider's bytes had come that complete the first frame, or the turn if that is shorter.
+        self.first_frame_complete_s: float | None = None
         self.last_byte_s: float | None = None
         self.leading_silence_ms: float | None = None
-        # Until when the first frame was held by the client's own wish: the turn before it, pacing, credit.
-        self.held_until_s: float | None = None
+        # Until when the engine held the first audio back for the turn before it.
+        self.waited_until_s: float | None = None
         self.margin = Margin()
         self.requests: list[Timings] = []
         self.tallies: dict[str, Tally] = {}
@@ -117,10 +121,20 @@ class TurnTimings:
         request.mark(Stage.LAST_BYTE, last_byte_s)
         self.last_byte_s = request.instants_s[Stage.LAST_BYTE]
 
-    def audio_began(self, now_s: float, playing_until_s: float) -> None:
-        """The first frame leaves. Until `playing_until_s` its listener hears the turn before it."""
-        self.first_frame_s = now_s
-        self.margin.began(max(now_s, playing_until_s))
+    def frame_completed(self, came_s: float) -> None:
+        """Bytes that came at `came_s` complete the first frame. The first call counts."""
+        if self.first_frame_complete_s is None:
+            self.first_frame_complete_s = came_s
+
+    @property
+    def first_frame_s(self) -> float | None:
+        return self.sent.first_frame_s
+
+    @property
+    def held_until_s(self) -> float | None:
+        """Until when the first frame was held by the client's own wish: the turn before it, pacing, credit."""
+        waits = [wait_s for wait_s in (self.waited_until_s, self.sent.held_until_s) if wait_s is not None]
+        return max(waits, default=None)
 
     @property
     def first(self) -> Timings | None:
@@ -145,17 +159,19 @@ class TurnTimings:
 
     @property
     def relay_ms(self) -> float | None:
-        """What the relay itself added between the provider's first byte and the first frame: not the time for which the
-        frame had to wait for the turn before it, its instant, or credit."""
-        first_byte_s = self._first(Stage.FIRST_BYTE)
-        if first_byte_s is None or self.first_frame_s is None:
+        """What the relay itself added to the first frame, from the instant at which the provider's bytes had come that
+        complete it: not the time for which the frame had to wait for the turn before it, its instant, or credit."""
+        begin_s = self._complete_s()
+        if begin_s is None or self.first_frame_s is None:
             return None
-        begin_s = first_byte_s if self.held_until_s is None else max(first_byte_s, self.held_until_s)
+        if self.held_until_s is not None:
+            begin_s = max(begin_s, min(self.held_until_s, self.first_frame_s))
         return round((self.first_frame_s - begin_s) * 1000, 3)
 
     def shares_s(self) -> dict[Share, float]:
         """The time to first audio, shared out: seconds that add up to it. Empty where there was no audio."""
-        if self.text_s is None or self.first_frame_s is None or self.first is None:
+        complete_s = self._complete_s()
+        if self.text_s is None or self.first_frame_s is None or self.first is None or complete_s is None:
             return {}
         at, before_s = self.first.instants_s, self.text_s
         shares: dict[Share, float] = {}
@@ -163,12 +179,13 @@ class TurnTimings:
             # A WebSocket has no headers; then its first byte is what comes after the request.
             if (now_s := at.get(stage)) is not None:
                 shares[share], before_s = now_s - before_s, now_s
-        first_byte_s, first_sample_s = at[Stage.FIRST_BYTE], at[Stage.FIRST_SAMPLE]
-        held_until_s = first_byte_s if self.held_until_s is None else min(self.held_until_s, self.first_frame_s)
-        decoding_from_s = max(first_byte_s, held_until_s) if held_until_s <= first_sample_s else first_byte_s
-        shares[Share.DECODE] = first_sample_s - decoding_from_s
-        shares[Share.FRAME] = self.first_frame_s - max(first_sample_s, held_until_s)
-        shares[Share.HELD] = self.first_frame_s - first_byte_s - shares[Share.DECODE] - shares[Share.FRAME]
+        shares[Share.FILL] = complete_s - before_s
+        held_until_s = complete_s if self.held_until_s is None else min(self.held_until_s, self.first_frame_s)
+        decoded_s = max(at[Stage.FIRST_SAMPLE], complete_s)
+        decoding_from_s = max(complete_s, held_until_s) if held_until_s <= decoded_s else complete_s
+        shares[Share.DECODE] = decoded_s - decoding_from_s
+        shares[Share.FRAME] = self.first_frame_s - max(decoded_s, held_until_s)
+        shares[Share.HELD] = self.first_frame_s - complete_s - shares[Share.DECODE] - shares[Share.FRAME]
         return shares
 
     def report(self) -> Report:
@@ -177,9 +194,10 @@ class TurnTimings:
         least_ms = None if self.margin.least_s is None else round(self.margin.least_s * 1000, 3)
         return {
             **{stage.value: self._after_text_ms(self._first(stage)) for stage in _BEFORE_FIRST_FRAME},
+            "first_frame_complete": self._after_text_ms(self._complete_s()),
             "first_frame": self.ttfa_ms,
             "last_byte": self._after_text_ms(self.last_byte_s),
-            "last_frame": self._after_text_ms(self.last_frame_s),
+            "last_frame": self._after_text_ms(self.sent.last_frame_s),
             "ttfa_ms": self.ttfa_ms,
             "leading_silence_ms": silence_ms,
             "ttfs_ms": self.ttfs_ms,
@@ -188,6 +206,13 @@ class TurnTimings:
             "min_ahead_ms": least_ms,
             "segments": [self._segment(request) for request in self.requests if request.index is not None],
         }
+
+    def _complete_s(self) -> float | None:
+        """The instant of FIRST_BYTE where nobody said when the first frame was complete."""
+        first_byte_s = self._first(Stage.FIRST_BYTE)
+        if first_byte_s is None or self.first_frame_complete_s is None:
+            return first_byte_s
+        return max(first_byte_s, self.first_frame_complete_s)
 
     def _segment(self, request: Timings) -> Report:
         stages = {stage.value: self._after_text_ms(request.instants_s.get(stage)) for stage in Stage}
