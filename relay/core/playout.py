@@ -436,12 +436,19 @@ class Playout:
             turn.sent.held_until_s = now_s
 
     def _reopen(self) -> None:
-        if self._full and self.held_ms <= LOW_WATER_MS:
+        # An unfilled frame does not count: it cannot leave before the turn feeds more, and may be longer than the mark.
+        if self._full and self.held_ms - sum(map(_unfilled_ms, self._turns.values())) <= LOW_WATER_MS:
             self._full = False
 
 
 def _ms(turn: _Turn) -> float:
     return turn.held_samples * 1000 / turn.format.audio.sample_rate_hz if turn.format else 0.0
+
+
+def _unfilled_ms(turn: _Turn) -> float:
+    if turn.format is None or turn.ended is not None:
+        return 0.0
+    return turn.held_samples % turn.format.frame_samples * 1000 / turn.format.audio.sample_rate_hz
 
 
 def _take_ahead(turn: _Turn, out: list[Any]) -> None:
