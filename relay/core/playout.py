@@ -464,8 +464,10 @@ def _take_behind(turn: _Turn, out: list[Any]) -> None:
     """Events all of whose samples have left."""
     behind = turn.behind
     if behind:
-        spare = turn.format.frame_samples - 1 if turn.idle and turn.format else 0
-        while behind and behind[0][0] <= turn.cut_samples + spare:
+        left = turn.cut_samples
+        if turn.idle and turn.format and turn.held_samples < turn.format.frame_samples:
+            left = turn.fed_samples
+        while behind and behind[0][0] <= left:
             out.append(behind.popleft()[1])
 
 
