@@ -235,10 +235,13 @@ class Playout:
         """
         dropped_ms = {}
         named = set(turn_ids)
+        head = next(iter(self._turns), None)
         for turn_id in named:
             if turn := self._turns.pop(turn_id, None):
                 dropped_ms[turn_id] = _ms(turn)
         self._forget(named, now_s)
+        if head in named:
+            self._next_becomes_head(now_s)
         self._reopen()
         return dropped_ms
 
@@ -432,7 +435,9 @@ class Playout:
     def _next_becomes_head(self, now_s: float) -> None:
         """The turn that now is first may have had its first frame for a while."""
         turn = next(iter(self._turns.values()), None)
-        if turn is not None and turn.format is not None and turn.fed_samples >= turn.format.frame_samples:
+        if turn is None or turn.format is None or not turn.fed_samples:
+            return
+        if turn.fed_samples >= turn.format.frame_samples or turn.ended is not None:
             turn.sent.held_until_s = now_s
 
     def _reopen(self) -> None:
