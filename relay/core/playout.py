@@ -423,12 +423,17 @@ class Playout:
         """The listener drops what it holds of these turns; what it holds of others moves up."""
         kept: deque[tuple[str, float]] = deque()
         begin_s = until_s = now_s
+        dropped = False
         for turn_id, end_s in self._unheard:
-            if end_s > now_s and turn_id not in turn_ids:
-                until_s += end_s - max(begin_s, now_s)
-                kept.append((turn_id, until_s))
+            if end_s > now_s:
+                if turn_id in turn_ids:
+                    dropped = True
+                else:
+                    until_s += end_s - max(begin_s, now_s)
+                    kept.append((turn_id, until_s))
             begin_s = end_s
-        if len(kept) != len(self._unheard):
+        # Otherwise the clock stays, even where it is late: a turn that goes on catches up.
+        if dropped:
             self._unheard = kept
             self._playing_until_s = until_s if kept else AT_ONCE_S
 
