@@ -318,6 +318,7 @@ class Session:
         return replace(opened, checked=self._check(opened))
 
     def _speak(self, request: TurnRequest, text: str, now_s: float) -> list[Effect]:
+        self._last = None
         self._check_length(len(text))
         self._check_allowance(len(text))
         opened = self._open(request)
