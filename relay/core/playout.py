@@ -214,7 +214,8 @@ class Playout:
     # What the client says.
 
     def urgent(self, event: Any, *, last: bool = False) -> None:
-        """An answer that leaves before all audio. Raises UrgentFull at MAX_URGENT, unless it is the `last` one."""
+        """An answer that leaves before all audio. Raises UrgentFull at MAX_URGENT, unless it must be said as one of the
+        `last` ones."""
         if len(self._urgent) >= MAX_URGENT and not last:
             raise UrgentFull
         self._urgent.append(event)
@@ -256,6 +257,7 @@ class Playout:
         self._turns.clear()
         self._urgent.clear()
         self._full = False
+        self.next_due_s = NEVER_S
 
     # What leaves.
 

@@ -127,6 +127,7 @@ class Session:
         """Applies one command of the client."""
         if self.state is SessionState.CLOSED:
             return []
+        self._overflow = False
         try:
             effects = self._receive(command, now_s)
         except RelayError as error:
@@ -447,11 +448,13 @@ class Session:
     # Small things.
 
     def _tell(self, event: Event) -> None:
-        """Answers past the audio."""
+        """Answers past the audio. At the bound the command that is answered cuts the client off, but nothing is lost:
+        what the engine makes known of a turn does not depend on how many answers wait."""
         try:
             self.playout.urgent(event)
         except UrgentFull:
             self._overflow = True
+            self.playout.urgent(event, last=True)
 
     def _audio_started(self, turn_id: str) -> Event:
         record = self._live[turn_id].record
