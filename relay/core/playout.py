@@ -229,8 +229,8 @@ class Playout:
         if turn.format is not None:
             turn.credit_samples = turn.format.samples_in(turn.credit_ms)
 
-    def cancel(self, turn_ids: Iterable[str], now_s: float) -> dict[str, float]:
-        """From here on nothing of these turns leaves, and the listener has forgotten what it held of them. Atomic.
+    def cancel(self, turn_ids: Iterable[str], now_s: float, *, forget: bool = True) -> dict[str, float]:
+        """From here on nothing of these turns leaves. Atomic. `forget`: the listener has dropped what it held of them.
 
         Turns that have ended and may still be heard may be named too. Returns the milliseconds of audio dropped, of
         each turn that was open.
@@ -241,7 +241,8 @@ class Playout:
         for turn_id in named:
             if turn := self._turns.pop(turn_id, None):
                 dropped_ms[turn_id] = _ms(turn)
-        self._forget(named, now_s)
+        if forget:
+            self._forget(named, now_s)
         if head in named:
             self._next_becomes_head(now_s)
         self._reopen()

@@ -387,7 +387,8 @@ class Session:
     def _stop(self, turn_ids: Iterable[str], now_s: float, error: RelayError | None) -> list[Effect]:
         """From here on nothing of these turns leaves. Those that are live end: failed with `error`, or cancelled."""
         named = list(turn_ids)
-        self.playout.cancel(named, now_s)
+        # A client that cancels throws away what it holds; after an error it plays that.
+        self.playout.cancel(named, now_s, forget=error is None)
         stopped = [self._stopped(turn_id, error) for turn_id in named if turn_id in self._live]
         for ended in stopped:
             self._tell(ended.event)
