@@ -44,8 +44,9 @@ LATE_BY_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 NEVER_S = float("inf")
 AT_ONCE_S = float("-inf")
 
-# Instants are sums of floats: two that differ by less are the same.
-_SAME_S = 1e-9
+# Two instants that differ by less are the same. They are sums of floats, and a monotonic clock counts from the boot of
+# the machine: after 200 days floats of it are 4 ns apart, after 30 years a tenth of this.
+_SAME_S = 1e-6
 
 
 class UrgentFull(Exception):  # noqa: N818 - like asyncio.QueueFull
@@ -216,7 +217,8 @@ class Playout:
     # What the client says.
 
     def urgent(self, event: Any, *, last: bool = False) -> None:
-        """An answer that leaves before all audio. Raises UrgentFull at MAX_URGENT, unless it is the `last` one."""
+        """An answer that leaves before all audio. Raises UrgentFull at MAX_URGENT, unless it must be said as one of the
+        `last` ones."""
         if len(self._urgent) >= MAX_URGENT and not last:
             raise UrgentFull
         self._urgent.append(event)
@@ -230,18 +232,22 @@ class Playout:
         if turn.format is not None:
             turn.credit_samples = turn.format.samples_in(turn.credit_ms)
 
-    def cancel(self, turn_ids: Iterable[str], now_s: float) -> dict[str, float]:
-        """From here on nothing of these turns leaves, and the listener has forgotten what it held of them. Atomic.
+    def cancel(self, turn_ids: Iterable[str], now_s: float, *, forget: bool = True) -> dict[str, float]:
+        """From here on nothing of these turns leaves. Atomic. `forget`: the listener has dropped what it held of them.
 
         Turns that have ended and may still be heard may be named too. Returns the milliseconds of audio dropped, of
         each turn that was open.
         """
         dropped_ms = {}
         named = set(turn_ids)
+        head = next(iter(self._turns), None)
         for turn_id in named:
             if turn := self._turns.pop(turn_id, None):
                 dropped_ms[turn_id] = _ms(turn)
-        self._forget(named, now_s)
+        if forget:
+            self._forget(named, now_s)
+        if head in named:
+            self._next_becomes_head(now_s)
         self._reopen()
         return dropped_ms
 
@@ -255,6 +261,7 @@ class Playout:
         self._turns.clear()
         self._urgent.clear()
         self._full = False
+        self.next_due_s = NEVER_S
 
     # What leaves.
 
@@ -423,28 +430,42 @@ class Playout:
         """The listener drops what it holds of these turns; what it holds of others moves up."""
         kept: deque[tuple[str, float]] = deque()
         begin_s = until_s = now_s
+        dropped = False
         for turn_id, end_s in self._unheard:
-            if end_s > now_s and turn_id not in turn_ids:
-                until_s += end_s - max(begin_s, now_s)
-                kept.append((turn_id, until_s))
+            if end_s > now_s:
+                if turn_id in turn_ids:
+                    dropped = True
+                else:
+                    until_s += end_s - max(begin_s, now_s)
+                    kept.append((turn_id, until_s))
             begin_s = end_s
-        if len(kept) != len(self._unheard):
+        # Otherwise the clock stays, even where it is late: a turn that goes on catches up.
+        if dropped:
             self._unheard = kept
             self._playing_until_s = until_s if kept else AT_ONCE_S
 
     def _next_becomes_head(self, now_s: float) -> None:
         """The turn that now is first may have had its first frame for a while."""
         turn = next(iter(self._turns.values()), None)
-        if turn is not None and turn.format is not None and turn.fed_samples >= turn.format.frame_samples:
+        if turn is None or turn.format is None or not turn.fed_samples:
+            return
+        if turn.fed_samples >= turn.format.frame_samples or turn.ended is not None:
             turn.sent.held_until_s = now_s
 
     def _reopen(self) -> None:
-        if self._full and self.held_ms <= LOW_WATER_MS:
+        # An unfilled frame does not count: it cannot leave before the turn feeds more, and may be longer than the mark.
+        if self._full and self.held_ms - sum(map(_unfilled_ms, self._turns.values())) <= LOW_WATER_MS:
             self._full = False
 
 
 def _ms(turn: _Turn) -> float:
     return turn.held_samples * 1000 / turn.format.audio.sample_rate_hz if turn.format else 0.0
+
+
+def _unfilled_ms(turn: _Turn) -> float:
+    if turn.format is None or turn.ended is not None:
+        return 0.0
+    return turn.held_samples % turn.format.frame_samples * 1000 / turn.format.audio.sample_rate_hz
 
 
 def _take_ahead(turn: _Turn, out: list[Any]) -> None:
@@ -460,8 +481,10 @@ def _take_behind(turn: _Turn, out: list[Any]) -> None:
     """Events all of whose samples have left."""
     behind = turn.behind
     if behind:
-        spare = turn.format.frame_samples - 1 if turn.idle and turn.format else 0
-        while behind and behind[0][0] <= turn.cut_samples + spare:
+        left = turn.cut_samples
+        if turn.idle and turn.format and turn.held_samples < turn.format.frame_samples:
+            left = turn.fed_samples
+        while behind and behind[0][0] <= left:
             out.append(behind.popleft()[1])
 
 

@@ -130,6 +130,7 @@ class Session:
         """Applies one command of the client."""
         if self.state is SessionState.CLOSED:
             return []
+        self._overflow = False
         try:
             effects = self._receive(command, now_s)
         except RelayError as error:
@@ -329,6 +330,7 @@ class Session:
         return replace(opened, checked=self._check(opened))
 
     def _speak(self, request: TurnRequest, text: str, now_s: float) -> list[Effect]:
+        self._last = None
         self._check_length(len(text))
         self._check_allowance(len(text))
         opened = self._open(request)
@@ -396,7 +398,8 @@ class Session:
     def _stop(self, turn_ids: Iterable[str], now_s: float, error: RelayError | None) -> list[Effect]:
         """From here on nothing of these turns leaves. Those that are live end: failed with `error`, or cancelled."""
         named = list(turn_ids)
-        self.playout.cancel(named, now_s)
+        # A client that cancels throws away what it holds; after an error it plays that.
+        self.playout.cancel(named, now_s, forget=error is None)
         stopped = [self._stopped(turn_id, error) for turn_id in named if turn_id in self._live]
         for ended in stopped:
             self._tell(ended.event)
@@ -457,11 +460,13 @@ class Session:
     # Small things.
 
     def _tell(self, event: Event) -> None:
-        """Answers past the audio."""
+        """Answers past the audio. At the bound the command that is answered cuts the client off, but nothing is lost:
+        what the engine makes known of a turn does not depend on how many answers wait."""
         try:
             self.playout.urgent(event)
         except UrgentFull:
             self._overflow = True
+            self.playout.urgent(event, last=True)
 
     def _audio_started(self, turn_id: str) -> Event:
         record = self._live[turn_id].record
