@@ -63,6 +63,8 @@ class AudioConfig(Struct, forbid_unknown_fields=True, frozen=True):
 class PacingConfig(Struct, forbid_unknown_fields=True, frozen=True):
     mode: Literal["fast", "realtime"] = "fast"
     lead_ms: int = 200
+    # None: half of the lead.
+    burst_ms: int | None = None
 
 
 class DefaultsConfig(Struct, forbid_unknown_fields=True, frozen=True):

@@ -19,11 +19,11 @@ from typing import Any
 import av
 import soundfile
 
+from bench.micro.reframe import Cut
 from relay.codecs import encoder_for
 from relay.codecs.mp3 import Mp3Decoder, warm_up
 from relay.codecs.mp3_frames import MAX_JUNK_RUN_BYTES, FrameSplitter, Mp3Frame
 from relay.core.formats import AudioRequest
-from relay.core.reframer import Reframer
 from relay.core.transform import Chain, Transform
 
 RUNS = 15
@@ -69,7 +69,7 @@ def pull(make: Callable[[], Transform[bytes, Any]], data: bytes, piece_bytes: in
 
 def to_frames() -> Transform[bytes, Any]:
     form = AudioRequest(sample_rate=24000).resolve(24000)
-    return Chain(Mp3Decoder(), encoder_for(form.audio), Reframer(form))
+    return Chain(Mp3Decoder(), encoder_for(form.audio), Cut(form))
 
 
 def whole_file(data: bytes) -> None:

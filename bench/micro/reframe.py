@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from relay.codecs import encoder_for, open_decoder, sample_decoder
-from relay.core.formats import AudioFormat, AudioRequest, Container, Encoding, SourceFormat
-from relay.core.reframer import Reframer
+from relay.core.events import Pacing
+from relay.core.formats import AudioFormat, AudioRequest, Container, Encoding, FrameFormat, SourceFormat
+from relay.core.playout import Playout, Run
 from relay.core.transform import Chain, Transform
 
 RUNS = 15
@@ -43,26 +44,49 @@ class Row:
         return self.ns_per_frame / self.memcpy_ns_per_frame
 
 
+class Cut:
+    """A schedule whose frames leave as they come: bytes -> frames, each as its own slice, as a protocol makes them."""
+
+    def __init__(self, frame_format: FrameFormat) -> None:
+        self._size = frame_format.frame_bytes
+        self._playout = Playout()
+        self._playout.open("a", Pacing())
+        self._playout.set_format("a", frame_format)
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        self._playout.feed("a", piece)
+        return self._due()
+
+    def flush(self) -> list[bytes]:
+        self._playout.end("a")
+        return self._due()
+
+    def _due(self) -> list[bytes]:
+        size = self._size
+        runs = [item.payload for item in self._playout.due(0.0, 1 << 20) if type(item) is Run]
+        return [run[at : at + size] for run in runs for at in range(0, len(run), size)]
+
+
 def reframe() -> Transform[bytes, object]:
-    return Reframer(FORM)
+    return Cut(FORM)
 
 
 def decode_encode_reframe() -> Transform[bytes, object]:
-    return Chain(sample_decoder(FORM.audio), encoder_for(FORM.audio), Reframer(FORM))
+    return Chain(sample_decoder(FORM.audio), encoder_for(FORM.audio), Cut(FORM))
 
 
 def sniff_decode_encode_reframe() -> Transform[bytes, object]:
     source = SourceFormat(container=Container.RAW, pcm=FORM.audio)
-    return Chain(open_decoder(source, "audio/pcm"), encoder_for(FORM.audio), Reframer(FORM))
+    return Chain(open_decoder(source, "audio/pcm"), encoder_for(FORM.audio), Cut(FORM))
 
 
 def to_mulaw() -> Transform[bytes, object]:
-    return Chain(sample_decoder(FORM.audio), encoder_for(MULAW_FORM.audio), Reframer(MULAW_FORM))
+    return Chain(sample_decoder(FORM.audio), encoder_for(MULAW_FORM.audio), Cut(MULAW_FORM))
 
 
 def from_f32() -> Transform[bytes, object]:
     source = AudioFormat(encoding=Encoding.PCM_F32LE, sample_rate_hz=RATE_HZ)
-    return Chain(sample_decoder(source), encoder_for(FORM.audio), Reframer(FORM))
+    return Chain(sample_decoder(source), encoder_for(FORM.audio), Cut(FORM))
 
 
 # name: (what makes the transform, what it is fed)
@@ -88,7 +112,7 @@ def main() -> list[Row]:
 
 
 def measure(chunk_bytes: int) -> list[Row]:
-    chunks = {name: _cut(audio, chunk_bytes) for name, (_, audio) in CASES.items()}
+    chunks = {name: _pieces(audio, chunk_bytes) for name, (_, audio) in CASES.items()}
     floors_ns: list[float] = []
     costs_ns: dict[str, list[float]] = {name: [] for name in CASES}
     for _ in range(RUNS):
@@ -99,7 +123,7 @@ def measure(chunk_bytes: int) -> list[Row]:
     return [Row(name, chunk_bytes, statistics.median(costs), floor_ns) for name, costs in costs_ns.items()]
 
 
-def _cut(audio: bytes, size: int) -> list[bytes]:
+def _pieces(audio: bytes, size: int) -> list[bytes]:
     return [audio[at : at + size] for at in range(0, len(audio), size)]
 
 

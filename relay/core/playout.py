@@ -48,6 +48,9 @@ AT_ONCE_S = float("-inf")
 # the machine: after 200 days floats of it are 4 ns apart, after 30 years a tenth of this.
 _SAME_S = 1e-6
 
+# More frames than there ever are.
+_ANY = 1 << 62
+
 
 class UrgentFull(Exception):  # noqa: N818 - like asyncio.QueueFull
     """More answers wait than a client that reads would ever leave waiting."""
@@ -106,6 +109,9 @@ class _Turn:
     low_s: float
     credit_ms: int | None
     format: FrameFormat | None = None
+    # Of the format: looked up for every group of frames.
+    rate_hz: int = 0
+    align_bytes: int = 0
     frame_s: float = 0.0
     credit_samples: int | None = None
     blocks: deque[bytes] = field(default_factory=deque)
@@ -164,7 +170,8 @@ class Playout:
         """Says what the turn's frames are. To be called once, before its first `feed`."""
         if turn := self._turns.get(turn_id):
             turn.format = frame_format
-            turn.frame_s = frame_format.frame_samples / frame_format.audio.sample_rate_hz
+            turn.rate_hz, turn.align_bytes = frame_format.audio.sample_rate_hz, frame_format.audio.block_align
+            turn.frame_s = frame_format.frame_samples / turn.rate_hz
             if turn.credit_ms is not None:
                 turn.credit_samples = frame_format.samples_in(turn.credit_ms)
 
@@ -174,7 +181,7 @@ class Playout:
         if turn is None or not pcm:
             return
         assert turn.format is not None and turn.ended is None, "audio has a format, and comes before the end"
-        samples, cut = divmod(len(pcm), turn.format.audio.block_align)
+        samples, cut = divmod(len(pcm), turn.align_bytes)
         assert not cut, "audio is cut between samples"
         turn.blocks.append(pcm)
         turn.fed_samples += samples
@@ -288,7 +295,12 @@ class Playout:
             if run is not None:
                 out.append(run)
                 used_bytes += len(run.payload)
-                continue
+                if self.next_due_s == NEVER_S:
+                    continue
+                # The lead is full: only events that stand here leave too.
+                _take_behind(turn, out)
+                _take_ahead(turn, out)
+                break
             if turn.ended is None or turn.held_samples:
                 break
             out.extend(event for _, event in turn.ahead)
@@ -340,50 +352,56 @@ class Playout:
             if turn.sent.first_frame_s is None:
                 turn.sent.held_until_s = now_s if self.next_due_s == NEVER_S else self.next_due_s
             return None
-        frames = min(frames, allowed, max(1, room_bytes // form.frame_bytes))
+        there = frames
+        if frames > allowed:
+            frames = allowed
+        if frames * form.frame_bytes > room_bytes:
+            frames = max(1, room_bytes // form.frame_bytes)
         # No frame overtakes an event.
         if turn.ahead:
             frames = min(frames, (turn.ahead[0][0] - turn.cut_samples) // step)
         if turn.behind:
             frames = min(frames, -((turn.cut_samples - turn.behind[0][0]) // step))
-        return self._cut(turn, form, frames, now_s)
+        run = self._cut(turn, form, frames, now_s)
+        if turn.lead_s is not None and frames == allowed < there:
+            self._hold(turn, turn.low_s)
+        return run
 
     def _allowed(self, turn: _Turn, now_s: float) -> int:
         """How many frames pacing and credit let leave now; if none, sets `next_due_s`."""
-        form = turn.format
-        assert form is not None
-        allowed = 1 << 62
+        allowed = _ANY
         if turn.credit_samples is not None:
-            allowed = (turn.credit_samples - turn.cut_samples) // form.frame_samples
+            assert turn.format is not None
+            allowed = (turn.credit_samples - turn.cut_samples) // turn.format.frame_samples
             if allowed <= 0:
                 return 0
         if turn.lead_s is None:
             return allowed
-        lead_s = self._lead_s(turn, now_s)
+        # How far the listener is behind what was sent to it; below 0 where the turn's next frame is late.
+        lead_s = self._playing_until_s - now_s
+        if lead_s < 0 and (lead_s < -RAN_DRY_S or turn.sent.first_frame_s is None):
+            lead_s = 0.0
         fit = int((turn.lead_s - lead_s + _SAME_S) / turn.frame_s)
-        if turn.filling:
-            if fit > 0:
-                return min(allowed, fit)
-            turn.filling = False
+        if turn.filling and fit > 0:
+            return min(allowed, fit)
         # The first frame of a turn waits for the lead, never for a group.
         low_s = turn.lead_s if turn.sent.first_frame_s is None else turn.low_s
         if lead_s <= low_s + _SAME_S:
             turn.filling = True
             return min(allowed, max(1, fit))
-        turn.waited = True
-        self.next_due_s = self._playing_until_s - low_s
+        self._hold(turn, low_s)
         return 0
 
-    def _lead_s(self, turn: _Turn, now_s: float) -> float:
-        """How far the listener is behind what was sent to it; below 0 where the turn's next frame is late."""
-        lead_s = self._playing_until_s - now_s
-        dry = lead_s < -RAN_DRY_S or (lead_s < 0 and turn.sent.first_frame_s is None)
-        return 0.0 if dry else lead_s
+    def _hold(self, turn: _Turn, low_s: float) -> None:
+        """The turn has frames, and the lead is full: they leave when it has fallen to `low_s`."""
+        turn.filling = False
+        turn.waited = True
+        self.next_due_s = self._playing_until_s - low_s
 
     def _cut(self, turn: _Turn, form: FrameFormat, frames: int, now_s: float) -> Run:
         step, first, sent = form.frame_samples, turn.cut_samples, turn.sent
         samples = min(frames * step, turn.fed_samples - first)
-        payload = _take_bytes(turn, samples * form.audio.block_align)
+        payload = _take_bytes(turn, samples * turn.align_bytes)
         padding = 0
         if samples < frames * step and form.tail == "pad":
             padding = frames * step - samples
@@ -398,7 +416,7 @@ class Playout:
         sent.samples += samples
         sent.padding_samples += padding
         if turn.lead_s is not None:
-            self._play(turn, frames, (samples + padding) / form.audio.sample_rate_hz, now_s)
+            self._play(turn, frames, (samples + padding) / turn.rate_hz, now_s)
         return Run(turn.turn_id, form, first, frames, samples, padding, last, payload)
 
     def _play(self, turn: _Turn, frames: int, duration_s: float, now_s: float) -> None:
@@ -454,18 +472,21 @@ class Playout:
 
     def _reopen(self) -> None:
         # An unfilled frame does not count: it cannot leave before the turn feeds more, and may be longer than the mark.
-        if self._full and self.held_ms - sum(map(_unfilled_ms, self._turns.values())) <= LOW_WATER_MS:
+        if self._full and sum(map(_leavable_ms, self._turns.values())) <= LOW_WATER_MS:
             self._full = False
 
 
 def _ms(turn: _Turn) -> float:
-    return turn.held_samples * 1000 / turn.format.audio.sample_rate_hz if turn.format else 0.0
+    """Audio that is held, in ms."""
+    return max(0, turn.fed_samples - turn.cut_samples) * 1000 / turn.rate_hz if turn.rate_hz else 0.0
 
 
-def _unfilled_ms(turn: _Turn) -> float:
+def _leavable_ms(turn: _Turn) -> float:
+    """The same without an unfilled frame, unless that is the last."""
     if turn.format is None or turn.ended is not None:
-        return 0.0
-    return turn.held_samples % turn.format.frame_samples * 1000 / turn.format.audio.sample_rate_hz
+        return _ms(turn)
+    held = turn.fed_samples - turn.cut_samples
+    return (held - held % turn.format.frame_samples) * 1000 / turn.rate_hz
 
 
 def _take_ahead(turn: _Turn, out: list[Any]) -> None:

@@ -145,7 +145,9 @@ def defaults_of(config: Config, providers: Mapping[str, Provider]) -> SessionDef
                 frame_ms=audio.frame_ms,
                 tail=audio.tail,
             ),
-            pacing=Pacing(mode=defaults.pacing.mode, lead_ms=defaults.pacing.lead_ms),
+            pacing=Pacing(
+                mode=defaults.pacing.mode, lead_ms=defaults.pacing.lead_ms, burst_ms=defaults.pacing.burst_ms
+            ),
         )
     except RelayError as error:
         raise ConfigError(f"defaults.{error.message}") from error
