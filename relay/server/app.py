@@ -23,7 +23,7 @@ from relay.server.bad_http import server_log
 from relay.server.process import gc
 from relay.server.process import worker_dir as shared
 from relay.server.process.listen_socket import BACKLOG, bind, is_loopback
-from relay.server.routes import Routes, errors_as_answers
+from relay.server.routes import Routes
 from relay.server.web.cors import Cors
 from relay.server.web.page import Page
 from relay.store.base import StoreError
@@ -116,7 +116,9 @@ class Server:
         return False
 
     async def _start(self) -> web.AppRunner:
-        app = web.Application(middlewares=[errors_as_answers], client_max_size=self._config.limits.max_message_bytes)
+        app = web.Application(
+            middlewares=[self._routes.errors_as_answers], client_max_size=self._config.limits.max_message_bytes
+        )
         app.add_routes([*self._routes.table(), *self._cors.table(), *Page().table()])
         app.on_response_prepare.append(self._cors.on_response)
         runner = web.AppRunner(

@@ -26,11 +26,6 @@ log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 JSON = "application/json"
-# Whose form a refusal has, by route.
-_PROTOCOLS: dict[str, HttpProtocol] = {
-    **{path: each for each in STREAMS for path in each.stream_paths},
-    **{path: each for each in SPEECHES for path in each.speech_paths},
-}
 # What a client that came while the relay drains is told to wait: another process usually listens by then.
 DRAINING_RETRY_AFTER_S = 5
 
@@ -44,6 +39,11 @@ class Routes:
         self._tokens = tokens
         self.sessions: set[WebSocketSession] = set()
         self.requests = 0
+        # Whose form a refusal has, by route.
+        self._protocols: dict[str, HttpProtocol] = {
+            **{path: each for each in STREAMS for path in each.stream_paths},
+            **{path: each for each in SPEECHES for path in each.speech_paths},
+        }
 
     def table(self) -> list[web.RouteDef]:
         return [
@@ -56,6 +56,32 @@ class Routes:
             web.get("/readyz", self.readyz),
             web.get("/metrics", self.metrics),
         ]
+
+    @web.middleware
+    async def errors_as_answers(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Every refusal has the error body of the protocol whose route it is."""
+        try:
+            with UNTRACED:
+                return await handler(request)
+        except RelayError as error:
+            return self._refusal(request, error)
+        except web.HTTPException as error:
+            untrace(error)  # aiohttp keeps it with the request
+            if error.status < 400:
+                raise
+            message = f"{request.method} {request.path}: {error.reason}"
+            if isinstance(error, web.HTTPRequestEntityTooLarge):
+                message = f"the body is too long: {error.text}"
+            return self._refusal(request, ClientError(Code.INVALID_MESSAGE, message), error.status)
+        except Exception:
+            log.exception("request failed by a bug", extra={"reason": request.path})
+            return self._refusal(request, InternalError())
+
+    def _refusal(self, request: web.Request, error: RelayError, status: int | None = None) -> web.Response:
+        resource = request.match_info.route.resource
+        protocol = self._protocols.get(resource.canonical, OWN) if resource is not None else OWN
+        answer = protocol.refusal(error, status)
+        return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
 
     async def stream(self, protocol: StreamProtocol, request: web.Request) -> web.StreamResponse:
         """A WebSocket. Refusals happen here, before the upgrade, as HTTP errors."""
@@ -161,34 +187,6 @@ def handshake_of(request: web.Request) -> Handshake:
     for name, value in request.headers.items():
         headers.setdefault(name.lower(), value)
     return Handshake(path=dict(request.match_info), query=dict(request.query), headers=headers)
-
-
-@web.middleware
-async def errors_as_answers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every refusal has the error body of the protocol whose route it is."""
-    try:
-        with UNTRACED:
-            return await handler(request)
-    except RelayError as error:
-        return _refusal(request, error)
-    except web.HTTPException as error:
-        untrace(error)  # aiohttp keeps it with the request
-        if error.status < 400:
-            raise
-        message = f"{request.method} {request.path}: {error.reason}"
-        if isinstance(error, web.HTTPRequestEntityTooLarge):
-            message = f"the body is too long: {error.text}"
-        return _refusal(request, ClientError(Code.INVALID_MESSAGE, message), error.status)
-    except Exception:
-        log.exception("request failed by a bug", extra={"reason": request.path})
-        return _refusal(request, InternalError())
-
-
-def _refusal(request: web.Request, error: RelayError, status: int | None = None) -> web.Response:
-    resource = request.match_info.route.resource
-    protocol = _PROTOCOLS.get(resource.canonical, OWN) if resource is not None else OWN
-    answer = protocol.refusal(error, status)
-    return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
 
 
 def _draining() -> LimitError:
