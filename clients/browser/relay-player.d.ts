@@ -52,7 +52,7 @@ export interface TurnOptions {
   model?: string;
   language?: string;
   instructions?: string;
-  pacing?: "fast" | "realtime" | { mode: "fast" | "realtime"; lead_ms?: number };
+  pacing?: "fast" | "realtime" | { mode: "fast" | "realtime"; lead_ms?: number; burst_ms?: number };
   /** The provider's own settings, under its own names. */
   options?: Record<string, unknown>;
   /** Keep the audio for `turn.wav()`: at most the first 10 minutes. Default false. */

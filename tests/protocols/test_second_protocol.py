@@ -11,6 +11,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
 from relay.config import ServerConfig
+from relay.protocols.table import STREAMS
 from relay.server import routes
 from relay.testing.conformance.protocol import check_carries, check_keeps_text, check_reads, check_sends
 from relay.testing.scenarios import PCM_CLIP, scenario
@@ -34,7 +35,7 @@ def test_it_keeps_what_every_protocol_has_to() -> None:
 async def spoken(
     monkeypatch: pytest.MonkeyPatch, query: str = "", key: str = "k", chosen: str = "ok"
 ) -> AsyncIterator[ClientConnection]:
-    monkeypatch.setattr(routes, "STREAMS", (*routes.STREAMS, Deepgram()))
+    monkeypatch.setattr(routes, "STREAMS", (*STREAMS, Deepgram()))
     async with relay_to(scenario(chosen), server=ServerConfig(port=0, keys=["k"])) as (server, _):
         url = f"ws://127.0.0.1:{server.port}/v1/speak{query}"
         headers = {"Authorization": f"Token {key}"}

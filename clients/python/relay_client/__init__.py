@@ -25,6 +25,7 @@ from relay_client.errors import (
 from relay_client.events import (
     AudioStarted,
     Event,
+    FlushDone,
     Limits,
     SegmentTimings,
     SessionClosing,
@@ -64,6 +65,7 @@ __all__ = [
     "Encoding",
     "Event",
     "Flow",
+    "FlushDone",
     "Frame",
     "HandshakeError",
     "Limits",

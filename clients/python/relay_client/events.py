@@ -103,10 +103,12 @@ class TurnFailover:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AudioStarted:
-    """The next frame is the turn's first. `ttfa_ms` is the relay's own measure, from first text to first frame."""
+    """The next frame is the turn's first. `ttfa_ms` is the relay's own measure, from first text to first frame;
+    `timings` are those so far."""
 
     turn_id: str
     ttfa_ms: float
+    timings: "Timings | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +132,15 @@ class Word:
 class TextWords:
     turn_id: str
     words: tuple[Word, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlushDone:
+    """All text up to a flush is spoken, up to `end_sample`; `flush_id` is what `Turn.flush` was given."""
+
+    turn_id: str
+    flush_id: str | None
+    end_sample: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +189,7 @@ class Timings:
     response_headers: float | None = None
     first_byte: float | None = None
     first_sample: float | None = None
+    first_frame_complete: float | None = None
     first_frame: float | None = None
     last_byte: float | None = None
     last_frame: float | None = None
@@ -192,7 +204,8 @@ class Timings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnDone:
-    """All of the text was spoken and all of its audio sent. `samples` counts speech, `padding_samples` does not."""
+    """All of the text was spoken and all of its audio sent. `samples` counts speech, `padding_samples` does not;
+    `damaged_ms` is audio that could not be decoded and was left out or silenced."""
 
     turn_id: str
     frames: int
@@ -202,11 +215,13 @@ class TurnDone:
     text_chars: int
     timings: Timings
     provider_ids: Mapping[str, str]
+    damaged_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnCancelled:
-    """The turn was stopped. `text_sent` is the text whose audio had begun to be sent."""
+    """The turn was stopped. `text_sent` is the text whose audio had begun to be sent, `text_played` that whose audio
+    had begun by `samples_played`, where that was told."""
 
     turn_id: str
     frames: int
@@ -214,6 +229,7 @@ class TurnCancelled:
     samples_played: int | None
     text_sent: str = field(repr=False)
     timings: Timings
+    text_played: str | None = field(default=None, repr=False)
 
 
 Event: TypeAlias = (
@@ -225,6 +241,7 @@ Event: TypeAlias = (
     | AudioStarted
     | TextSegment
     | TextWords
+    | FlushDone
     | TextPaused
     | TextResumed
 )

@@ -37,14 +37,16 @@ class Audio:
 
 @dataclass(frozen=True, slots=True)
 class Pacing:
-    """`fast`: as soon as audio exists. `realtime`: at the speed of listening, at most `lead_ms` ahead."""
+    """`fast`: as soon as audio exists. `realtime`: at the speed of listening, at most `lead_ms` ahead, in groups of
+    up to `burst_ms` (half of the lead if left out; 0: each frame at its own instant)."""
 
     mode: Literal["fast", "realtime"]
     lead_ms: int | None = None
+    burst_ms: int | None = None
 
     def wire(self) -> dict[str, Any]:
         """The `pacing` field of `turn.start`."""
-        return _given(mode=self.mode, lead_ms=self.lead_ms)
+        return _given(mode=self.mode, lead_ms=self.lead_ms, burst_ms=self.burst_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,10 +123,12 @@ class Turn:
         for piece in cut(text, self._max_append_chars):
             await self._send({"type": "text.append", "turn_id": self.turn_id, "text": piece})
 
-    async def flush(self) -> None:
-        """Asks to speak what was appended without waiting for a sentence to be complete."""
+    async def flush(self, flush_id: str | None = None) -> None:
+        """Asks to speak what was appended without waiting for a sentence to be complete. `events` gives a FlushDone
+        with the same `flush_id` when all of it is spoken."""
         self._check_open()
-        await self._send({"type": "text.flush", "turn_id": self.turn_id})
+        named = {} if flush_id is None else {"flush_id": flush_id}
+        await self._send({"type": "text.flush", "turn_id": self.turn_id, **named})
 
     async def end(self) -> None:
         """No more text will come: the rest is spoken and the turn finishes. Idempotent."""

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 from relay_client.errors import ProtocolError, ProviderFault
 from relay_client.events import (
     AudioStarted,
+    FlushDone,
     Limits,
     SegmentTimings,
     SessionClosing,
@@ -60,6 +61,7 @@ Message: TypeAlias = (
     | AudioStarted
     | TextSegment
     | TextWords
+    | FlushDone
     | TextPaused
     | TextResumed
     | TurnDone
@@ -229,7 +231,12 @@ def _turn_failover(fields: _Fields) -> TurnFailover:
 
 
 def _audio_started(fields: _Fields) -> AudioStarted:
-    return AudioStarted(turn_id=fields.text("turn_id"), ttfa_ms=fields.number("ttfa_ms"))
+    timings = fields.inner_or_none("timings")
+    return AudioStarted(
+        turn_id=fields.text("turn_id"),
+        ttfa_ms=fields.number("ttfa_ms"),
+        timings=_timings(timings) if timings else None,
+    )
 
 
 def _text_segment(fields: _Fields) -> TextSegment:
@@ -247,6 +254,14 @@ def _text_words(fields: _Fields) -> TextWords:
         for word in fields.each("words")
     )
     return TextWords(turn_id=fields.text("turn_id"), words=words)
+
+
+def _flush_done(fields: _Fields) -> FlushDone:
+    return FlushDone(
+        turn_id=fields.text("turn_id"),
+        flush_id=fields.text_or_none("flush_id"),
+        end_sample=fields.count("end_sample"),
+    )
 
 
 def _text_paused(fields: _Fields) -> TextPaused:
@@ -267,6 +282,7 @@ def _turn_done(fields: _Fields) -> TurnDone:
         text_chars=fields.count("text_chars"),
         timings=_timings(fields.inner("timings")),
         provider_ids=fields.mapping("provider_ids"),
+        damaged_ms=fields.number_or_none("damaged_ms") or 0.0,
     )
 
 
@@ -277,6 +293,7 @@ def _turn_cancelled(fields: _Fields) -> TurnCancelled:
         samples_sent=fields.count("samples_sent"),
         samples_played=fields.count_or_none("samples_played"),
         text_sent=fields.text("text_sent"),
+        text_played=fields.text_or_none("text_played"),
         timings=_timings(fields.inner("timings")),
     )
 
@@ -332,6 +349,7 @@ _READERS: dict[str, Callable[[_Fields], Message]] = {
     "audio.started": _audio_started,
     "text.segment": _text_segment,
     "text.words": _text_words,
+    "flush.done": _flush_done,
     "text.paused": _text_paused,
     "text.resumed": _text_resumed,
     "turn.done": _turn_done,

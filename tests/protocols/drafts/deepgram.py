@@ -1,7 +1,7 @@
 """A draft of Deepgram's `/v1/speak` over WebSocket: one file, to hold the seam of wire protocols to its word.
 
-Text goes into a turn; `Flush` ends it, so that its last frame is as long as it is, and the turn's end is `Flushed`. What is
-said next is another turn. `Clear` cancels all, `Close` finishes.
+Text goes into a turn; `Flush` ends it, so that its last frame is as long as it is, and the turn's end is `Flushed`. The
+next text opens another turn. `Clear` cancels all, `Close` finishes.
 """
 
 import json
