@@ -374,6 +374,7 @@ class Playout:
             assert turn.format is not None
             allowed = (turn.credit_samples - turn.cut_samples) // turn.format.frame_samples
             if allowed <= 0:
+                turn.waited = False
                 return 0
         if turn.lead_s is None:
             return allowed
@@ -417,6 +418,8 @@ class Playout:
         sent.padding_samples += padding
         if turn.lead_s is not None:
             self._play(turn, frames, (samples + padding) / turn.rate_hz, now_s)
+            # A frame that stays was there as well.
+            turn.waited = turn.waited and turn.held_samples >= step
         return Run(turn.turn_id, form, first, frames, samples, padding, last, payload)
 
     def _play(self, turn: _Turn, frames: int, duration_s: float, now_s: float) -> None:
@@ -424,7 +427,6 @@ class Playout:
         sent, needed_s = turn.sent, self._playing_until_s
         late_s = now_s - needed_s
         if turn.waited:
-            turn.waited = False
             for index in range(frames):
                 if late_s - index * turn.frame_s <= LATE_BY_S[0]:
                     sent.lateness[0] += frames - index
