@@ -121,6 +121,7 @@ def test_the_fmt_chunk_says_what_the_samples_are() -> None:
     assert [struct.unpack_from("<H", wav_header(audio(e), 0), 20)[0] for e in WIDTHS] == [1, 3, 7, 6]
     assert struct.unpack_from("<I", head, 4)[0] == len(head) - 8 + 8002
     assert b"fact" not in wav_header(audio("pcm_s16le"), 0)
+    assert wav_header(audio("mulaw"), None)[46:50] == bytes(4), "readers take other samples of `fact` for the duration"
 
 
 def test_a_file_too_long_for_its_sizes_says_to_the_end() -> None:

@@ -37,7 +37,8 @@ def wav_header(audio: AudioFormat, size_bytes: int | None) -> bytes:
         audio.sample_width * 8,
     )
     if tag != 1:
-        samples = UNKNOWN_SIZE if size_bytes is None else min(size_bytes // audio.block_align, UNKNOWN_SIZE)
+        # Without a size 0, not UNKNOWN_SIZE: ffmpeg and Chromium would take that for the duration.
+        samples = 0 if size_bytes is None else min(size_bytes // audio.block_align, UNKNOWN_SIZE)
         fmt += struct.pack("<H", 0)
         chunks = _chunk(b"fmt ", fmt) + _chunk(b"fact", struct.pack("<I", samples))
     else:
