@@ -74,27 +74,33 @@ class Gain:
         samples = piece.samples
         factor = self._factor_of_int16 if samples.dtype == _INT16 else self._factor
         scaled: NDArray[np.float32] = np.multiply(samples, factor, dtype=np.float32)
-        if self._remaining or scaled.max() > _FULL_SCALE or scaled.min() < -_FULL_SCALE:
-            scaled = self._limited(scaled)
+        if scaled.max() > _FULL_SCALE or scaled.min() < -_FULL_SCALE:
+            scaled = self._reduced(scaled, self._reductions(scaled))
+        elif self._remaining > 1:
+            scaled = self._reduced(scaled, np.maximum(self._remaining - 1 - np.arange(len(scaled)), 0))
+        else:
+            self._remaining = 0
         return [Block(scaled, self._sample_rate_hz)]
 
     def flush(self) -> list[Block]:
         return []
 
-    def _limited(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _reductions(self, samples: NDArray[np.float32]) -> NDArray[np.intp]:
         """remaining[n] = max(needed[n], remaining[n - 1] - 1), as the running maximum of needed[n] + n."""
         positions = np.arange(len(samples))
-        ends = positions.copy()
         magnitudes = np.abs(samples)
         loud = (magnitudes > _FULL_SCALE).nonzero()[0]
+        ends = positions.copy()
         ends[loud] += self._release.samples_for(magnitudes[loud])
         ends[0] = max(int(ends[0]), self._remaining - 1)
-        remaining = np.maximum.accumulate(ends) - positions
-        self._remaining = int(remaining[-1])
+        remaining: NDArray[np.intp] = np.maximum.accumulate(ends) - positions
         self._max_remaining = max(self._max_remaining, int(remaining.max()))
+        return remaining
+
+    def _reduced(self, samples: NDArray[np.float32], remaining: NDArray[np.intp]) -> NDArray[np.float32]:
+        self._remaining = int(remaining[-1])
         # In float64 and rounded once: at most full scale, which is a float32 itself.
-        limited: NDArray[np.float32] = (samples * self._release.factors(remaining)).astype(np.float32)
-        return limited
+        return (samples * self._release.factors(remaining)).astype(np.float32)
 
 
 class _Release:
