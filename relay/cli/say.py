@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import signal
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,7 @@ from relay.cli.settings import config_option
 from relay.cli.speaking import relay_at
 
 if TYPE_CHECKING:
-    from relay_client import Event, Turn
+    from relay_client import Event, Sink, Turn
 
 READ_BYTES = 4096
 # Text that came and was not yet taken: a pipe that gives more waits.
@@ -58,20 +60,55 @@ def say(text: str, out: str | None, url: str | None, key: str | None, config_pat
 async def _say(
     text: str, out: str | None, url: str | None, key: str | None, config_path: str | None, wanted: dict[str, Any]
 ) -> None:
-    from relay_client import Audio, connect, play
+    from relay_client import Audio, RelayClientError, connect, play
 
     options = {name: wanted.pop(name) for name in ("provider", "voice", "model", "language") if name in wanted}
     if rate := wanted.get("sample_rate"):
         wanted["sample_rate"] = _rate(rate)
-    async with (
-        relay_at(url, key, config_path) as (address, credential),
-        connect(address, key=credential) as session,
-        _sink(out) as sink,
-    ):
-        source = _standard_input() if text == "-" else text
-        turn = await session.speak(source, audio=Audio(**wanted), **options)
-        await play(turn, sink, Telling())
-        _report(turn, out)
+    sink = _sink(out)
+    try:
+        with _cancelled_by_signals():
+            async with (
+                relay_at(url, key, config_path) as (address, credential),
+                connect(address, key=credential) as session,
+                sink,
+            ):
+                source = _standard_input() if text == "-" else text
+                turn = await session.speak(source, audio=Audio(**wanted), **options)
+                await play(turn, sink, Telling())
+                _report(turn, out)
+    except asyncio.CancelledError:
+        raise RelayClientError(f"interrupted{_written(sink, out)}") from None
+
+
+@contextmanager
+def _cancelled_by_signals() -> Iterator[None]:
+    """SIGTERM (as `timeout` sends it) and SIGHUP (a terminal that is closed) cancel the task, as SIGINT does, so that
+    a file is completed. Signals that are ignored, as SIGHUP is under `nohup`, stay ignored."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None, "called in a coroutine"
+    handled: list[signal.Signals] = []
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP, and loops without handlers
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            with suppress(NotImplementedError):
+                loop.add_signal_handler(number, task.cancel)
+                handled.append(number)
+    try:
+        yield
+    finally:
+        for number in handled:
+            loop.remove_signal_handler(number)
+
+
+def _written(sink: "Sink", out: str | None) -> str:
+    from relay_client import WavSink
+
+    if not isinstance(sink, WavSink):
+        return ""
+    if not sink.duration_ms:
+        return "; no audio was written"
+    return f"; {out} holds the first {sink.duration_ms / 1000:.2f} s"
 
 
 class Telling:
@@ -109,7 +146,7 @@ def _report(turn: "Turn", out: str | None) -> None:
     )
 
 
-def _sink(out: str | None) -> Any:
+def _sink(out: str | None) -> "Sink":
     from relay_client import RawSink, SpeakerSink, WavSink
 
     if out is None:

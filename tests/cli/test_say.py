@@ -1,10 +1,23 @@
-"""What `relay say` tells while it speaks."""
+"""What `relay say` tells while it speaks, and what it leaves when it is interrupted."""
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
 
 import pytest
+import soundfile
 from relay_client import TurnFailover, TurnProgress, TurnWaiting
 from relay_client.events import TextSegment
 
 from relay.cli.say import Telling
+from relay.testing.fake_provider import FakeProvider
+from relay.testing.scenarios import PCM_CLIP
+from relay.testing.script import Send, Stall, Status
+from tests.e2e.process import PATIENCE_S, environment
+
+# Of 250 ms, the frames of 20 ms that are whole.
+WHOLE_FRAMES_SAMPLES = 12 * 480
 
 
 def test_why_nothing_is_heard_yet_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,3 +40,51 @@ def test_why_nothing_is_heard_yet_is_told_once(capsys: pytest.CaptureFixture[str
         "sauti: downloading",
         "sauti failed (provider_cut): espeak goes on",
     ]
+
+
+async def interrupted(folder: Path, *numbers: signal.Signals, audio: bool = True) -> tuple[int | None, bytes]:
+    """`relay say --out`, stopped in the middle of its turn: exit status and standard error."""
+    script = (Status(200, {"content-type": "audio/pcm"}), *((Send(PCM_CLIP.data),) if audio else ()), Stall())
+    async with FakeProvider(script) as fake:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "relay", "say", "Hello.", "--provider", "breeze", "--out", "hello.wav"),
+            cwd=folder,
+            env=environment(BREEZE_API_KEY="brz_test", BREEZE_BASE_URL=fake.url, BREEZE_VOICE="voc_1"),
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(PATIENCE_S):
+            await fake.exchange(0, PATIENCE_S)
+            while audio and written_samples(folder) < WHOLE_FRAMES_SAMPLES:
+                await asyncio.sleep(0.01)
+            for number in numbers:
+                process.send_signal(number)
+            _, said = await process.communicate()
+    return process.returncode, said
+
+
+def written_samples(folder: Path) -> int:
+    return sum(soundfile.info(part).frames for part in folder.glob(".hello.wav.*.part"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_an_interruption_leaves_a_whole_file_of_what_had_come(number: signal.Signals, tmp_path: Path) -> None:
+    status, said = await interrupted(tmp_path, number)
+    assert (status, said.decode()) == (1, "relay: interrupted; hello.wav holds the first 0.24 s\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["hello.wav"]
+    samples, _ = soundfile.read(tmp_path / "hello.wav", dtype="int16")
+    assert samples.tobytes() == PCM_CLIP.data[: 2 * WHOLE_FRAMES_SAMPLES]
+    assert (tmp_path / "hello.wav").stat().st_size == 44 + 2 * WHOLE_FRAMES_SAMPLES
+
+
+async def test_an_interruption_before_the_first_audio_leaves_no_file(tmp_path: Path) -> None:
+    assert await interrupted(tmp_path, signal.SIGINT, audio=False) == (1, b"relay: interrupted; no audio was written\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_process_that_is_killed_leaves_sizes_that_are_true(tmp_path: Path) -> None:
+    status, said = await interrupted(tmp_path, signal.SIGKILL)
+    assert (status, said) == (-signal.SIGKILL, b"")
+    [part] = tmp_path.iterdir()
+    samples, _ = soundfile.read(part, dtype="int16")
+    assert samples.tobytes() == PCM_CLIP.data[: 2 * WHOLE_FRAMES_SAMPLES]
+    assert part.read_bytes()[4:8] == (part.stat().st_size - 8).to_bytes(4, "little")

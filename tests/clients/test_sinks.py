@@ -7,8 +7,9 @@ import stat
 import struct
 import sys
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import wave
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO, cast
@@ -33,7 +34,8 @@ from relay_client import (
     connect,
     play,
 )
-from relay_client.sinks.wav import wav_header
+from relay_client.sinks.wav_file import wav_header
+from relay_client.sinks.writing import write_all as write_bytes
 
 from tests.clients.scripted import Peer, frames_of, samples_of, scripted_relay
 
@@ -119,6 +121,7 @@ def test_the_fmt_chunk_says_what_the_samples_are() -> None:
     assert [struct.unpack_from("<H", wav_header(audio(e), 0), 20)[0] for e in WIDTHS] == [1, 3, 7, 6]
     assert struct.unpack_from("<I", head, 4)[0] == len(head) - 8 + 8002
     assert b"fact" not in wav_header(audio("pcm_s16le"), 0)
+    assert wav_header(audio("mulaw"), None)[46:50] == bytes(4), "readers take other samples of `fact` for the duration"
 
 
 def test_a_file_too_long_for_its_sizes_says_to_the_end() -> None:
@@ -201,6 +204,142 @@ async def test_a_full_disk_is_a_clear_error() -> None:
     form = audio()
     with pytest.raises(SinkError, match="No space left"):
         await write_all(WavSink("/dev/full"), form, cut(form, speech(form, 16000)))
+
+
+def check_file(path: Path, form: AudioFormat, data: bytes) -> None:
+    """A whole WAV of `data`, and nothing else, by its sizes and by readers that are not ours."""
+    content = path.read_bytes()
+    assert struct.unpack_from("<I", content, 4)[0] == len(content) - 8
+    start = content.index(b"data") + 8
+    assert struct.unpack_from("<I", content, start - 4)[0] == len(data)
+    assert content[start:] == data + bytes(len(data) % 2)
+    samples = len(data) // form.block_align
+    assert soundfile.info(path).frames == samples
+    if form.encoding == "pcm_s16le":
+        with wave.open(str(path), "rb") as file:
+            assert file.getnframes() == samples
+            assert file.readframes(samples + 1) == data
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("encoding", WIDTHS)
+async def test_sizes_are_true_after_every_frame(encoding: str, channels: int, tmp_path: Path) -> None:
+    """A program that is killed leaves what had come: the part is read while it is written. Frames of odd sizes."""
+    form = audio(encoding, 8000, channels)
+    data = speech(form, 31 * 17 + 7)
+    async with WavSink(tmp_path / "out.wav") as sink:
+        await sink.start(form)
+        [part] = tmp_path.iterdir()
+        check_file(part, form, b"")
+        step = 31 * form.block_align
+        for at in range(0, len(data), step):
+            piece = data[at : at + step]
+            await sink.write(Frame(piece, at // form.block_align, len(piece) // form.block_align, 0, False))
+            check_file(part, form, data[: at + step])
+            assert sink.duration_ms == pytest.approx(len(data[: at + step]) / form.block_align / 8)
+    assert names(tmp_path) == ["out.wav"]
+    check_file(tmp_path / "out.wav", form, data)
+
+
+@contextmanager
+def largest_file(size_bytes: int) -> Iterator[None]:
+    """No file of this process grows beyond: a write does what it can, then fails, as on a disk that is full."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limits of a process")
+@pytest.mark.parametrize("room", [0, 1, 100, 319, 320, 321])
+@pytest.mark.parametrize("encoding", ["pcm_s16le", "mulaw"])
+async def test_a_disk_that_fills_leaves_the_frames_that_fitted(encoding: str, room: int, tmp_path: Path) -> None:
+    form = audio(encoding)
+    head = len(wav_header(form, 0))
+    data = speech(form, 160 * 10)
+    whole_frames = (10 * form.frame_bytes + room) // form.frame_bytes
+    path = tmp_path / "out.wav"
+    sink = WavSink(path)
+    with largest_file(head + 10 * form.frame_bytes + room), pytest.raises(SinkError) as caught:
+        await write_all(sink, form, cut(form, data * 2))
+    kept = f"it holds the first {whole_frames * 0.02:.2f} s"
+    assert str(caught.value) == f"cannot write the WAV file {path}: File too large; {kept}"
+    assert names(tmp_path) == ["out.wav"]
+    check_file(path, form, (data * 2)[: whole_frames * form.frame_bytes])
+    with pytest.raises(SinkError, match="is closed"):
+        await sink.write(cut(form, data)[0])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no limits of a process")
+@pytest.mark.parametrize("room", [0, 20, 100])
+async def test_a_disk_without_room_for_a_frame_leaves_an_older_file(room: int, tmp_path: Path) -> None:
+    form = audio()
+    (tmp_path / "out.wav").write_bytes(b"older")
+    with largest_file(room), pytest.raises(SinkError, match=r"out\.wav: File too large$"):
+        await write_all(WavSink(tmp_path / "out.wav"), form, cut(form, speech(form, 320)))
+    assert names(tmp_path) == ["out.wav"]
+    assert (tmp_path / "out.wav").read_bytes() == b"older"
+
+
+async def test_a_folder_that_goes_away_is_a_clear_error_that_says_where_the_audio_is(tmp_path: Path) -> None:
+    form = audio()
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    sink = WavSink(folder / "out.wav")
+    await sink.start(form)
+    await sink.write(cut(form, speech(form, 160))[0])
+    (folder / "out.wav").mkdir()  # a file cannot replace it
+    with pytest.raises(SinkError, match=r"Is a directory; what was written is in .*\.part$"):
+        await sink.aclose()
+    [part] = folder.glob(".*.part")
+    check_file(part, form, speech(form, 160))
+
+
+async def test_a_file_that_appends_has_open_ended_sizes(tmp_path: Path) -> None:
+    form = audio()
+    with (tmp_path / "out.wav").open("ab") as file:
+        await write_all(WavSink(file), form, cut(form, speech(form, 320)))
+    content = (tmp_path / "out.wav").read_bytes()
+    assert content == wav_header(form, None) + speech(form, 320)
+
+
+async def test_a_file_is_on_the_disk_with_every_frame_however_it_is_buffered(tmp_path: Path) -> None:
+    form = audio()
+    data = speech(form, 320)
+    with (tmp_path / "out.wav").open("w+b") as file:
+        sink = WavSink(file)
+        await sink.start(form)
+        for at, frame in enumerate(cut(form, data)):
+            await sink.write(frame)
+            check_file(tmp_path / "out.wav", form, data[: (at + 1) * form.frame_bytes])
+
+
+async def test_a_named_pipe_whose_reader_goes_is_a_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    form = audio()
+
+    def read_a_little() -> None:
+        with path.open("rb", buffering=0) as pipe:
+            pipe.read(100)
+
+    reader = threading.Thread(target=read_a_little)
+    reader.start()
+    with pytest.raises(SinkError, match=r"Broken pipe$"):
+        await write_all(WavSink(path), form, cut(form, speech(form, 160 * 1000)))
+    reader.join(5)
+    assert stat.S_ISFIFO(path.stat().st_mode)
+
+
+def test_a_full_file_that_does_not_block_is_an_error_and_no_loop() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with os.fdopen(reading, "rb"), os.fdopen(writing, "wb", buffering=0) as pipe, pytest.raises(BlockingIOError):
+        write_bytes(cast("BinaryIO", pipe), bytes(10_000_000))
 
 
 @pytest.mark.parametrize("make", [lambda: WavSink(io.BytesIO()), lambda: RawSink(io.BytesIO())], ids=["wav", "raw"])

@@ -7,6 +7,7 @@ from typing import BinaryIO
 from relay_client.errors import SinkError
 from relay_client.frames import AudioFormat, Frame
 from relay_client.sinks.base import Sink, check_same_format
+from relay_client.sinks.writing import write_all
 
 __all__ = ["RawSink"]
 
@@ -41,8 +42,5 @@ class RawSink(Sink):
         """Nothing is left to do: every frame was flushed."""
 
     def _write(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest:
-            # An unbuffered stream (python -u) may take a part.
-            rest = rest[self._stream.write(rest) :]
+        write_all(self._stream, data)
         self._stream.flush()
