@@ -48,6 +48,8 @@ class LimitsConfig(Struct, forbid_unknown_fields=True, frozen=True):
     idle_timeout_s: Seconds = 300.0
     # A listener that stops reading for a minute (a paused call) must survive; two minutes is a dead client.
     slow_client_timeout_s: Seconds = 120.0
+    # From a request's head to the end of its body: the largest message over a slow mobile line takes some seconds.
+    body_timeout_s: Seconds = 60.0
     text_high_water_chars: Count = 2000
     text_low_water_chars: Count = 1000
 
