@@ -9,7 +9,6 @@ from functools import partial
 from relay.codecs import g711, pcm
 from relay.codecs.base import CorruptAudioError, Decoder, Encoder, SampleDecoder, SampleEncoder
 from relay.codecs.media_type import read_media_type
-from relay.codecs.mp3 import Mp3Decoder, warm_up
 from relay.codecs.mp3_frames import HEADER_BYTES, read_header
 from relay.codecs.sniff import Hints, NotAudioError, SniffingDecoder
 from relay.codecs.wav import WavDecoder, wav_header
@@ -30,7 +29,7 @@ def open_decoder(source: SourceFormat, content_type: str | None = None) -> Sniff
     media = read_media_type(content_type, source.pcm)
     openers: dict[Container, Callable[[], Decoder]] = {
         Container.WAV: partial(WavDecoder, sample_decoder),
-        Container.MP3: partial(Mp3Decoder, encoder_delay_samples=source.encoder_delay_samples),
+        Container.MP3: partial(_mp3_decoder, encoder_delay_samples=source.encoder_delay_samples),
     }
     if media.pcm is not None:
         openers[Container.RAW] = partial(sample_decoder, media.pcm)
@@ -50,6 +49,18 @@ def sample_decoder(form: AudioFormat) -> Decoder:
 def encoder_for(form: AudioFormat) -> Encoder:
     """An encoder to one of OUTPUT_ENCODINGS; blocks must be at its rate."""
     return SampleEncoder(form, _ENCODE[form.encoding])
+
+
+def _mp3_decoder(encoder_delay_samples: int) -> Decoder:
+    from relay.codecs.mp3 import Mp3Decoder
+
+    return Mp3Decoder(encoder_delay_samples=encoder_delay_samples)
+
+
+def warm_up() -> None:
+    from relay.codecs.mp3 import warm_up
+
+    warm_up()
 
 
 def _mp3_frame_bytes(data: bytes, at: int) -> int:

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Mapping
 
-from relay.codecs import warm_up as warm_decoder
 from relay.codecs.resample import warm_up as warm_filters
 from relay.drivers.dispatch import Drivers
 from relay.drivers.http.settings import HttpSettings
@@ -23,7 +22,6 @@ RENEW_AFTER = 0.8
 
 def warm_codecs() -> None:
     """Pays the one-time costs of decoding and resampling: about 50 ms."""
-    warm_decoder()
     warm_filters(USUAL_RATES_HZ)
 
 
