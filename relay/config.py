@@ -6,7 +6,6 @@ environment (`[server] port` is `RELAY_SERVER_PORT`); a provider's key and addre
 """
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -193,6 +192,8 @@ def load(
 
 
 def _read(file: Path) -> dict[str, Any]:
+    import tomllib
+
     try:
         return tomllib.loads(file.read_text("utf-8"))
     except FileNotFoundError:

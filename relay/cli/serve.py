@@ -70,6 +70,9 @@ def serve(
 
     if workers > 1:
         sys.exit(run(_several(config, workers, on_ready, config_path, overrides), plain_loop=True))
+    from relay.drivers.trust import import_aiohttp
+
+    import_aiohttp()
     from relay.server import app
 
     listener = socket.socket(fileno=listen_fd) if listen_fd is not None else None

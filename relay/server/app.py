@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from relay.config import Config, ConfigError
+from relay.engine.codec_warmup import warm_codecs
 from relay.engine.engine import Engine
 from relay.engine.setup import spent_tokens_of
-from relay.engine.warmup import warm_codecs
 from relay.errors import Code, LimitError
 from relay.server.access.authenticator import Authenticator
 from relay.server.access.keys import Auth
@@ -71,15 +71,18 @@ class Server:
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         """Entered when ready. Leaving stops at once; call `drain` first to let turns finish."""
-        warm_codecs()
         async with self._remembering(), self.engine.running():
             runner = await self._start()
-            sweeper = asyncio.create_task(self._sweep())
+            tasks = [
+                asyncio.create_task(self._sweep(), name="sweep"),
+                asyncio.create_task(warm_codecs(self.engine.providers.values()), name="warm codecs"),
+            ]
             try:
                 yield
             finally:
-                sweeper.cancel()
-                await asyncio.wait([sweeper])
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
                 await runner.cleanup()
 
     @asynccontextmanager

@@ -7,8 +7,8 @@ import signal
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from relay.server.process.handled_signals import unblock_signals
 from relay.server.process.stop_signals import StopSignals
-from relay.server.process.worker import unblock_signals
 
 log = logging.getLogger(__name__)
 

@@ -9,13 +9,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from relay.server.process.handled_signals import HANDLED
 from relay.server.process.roster import Order
 
-# What a worker handles itself. They are blocked in it from its first instant until it has its handlers: a signal to
-# the whole process group would otherwise end a worker that is starting, or leave it half-way.
-HANDLED = tuple(
-    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)
-)
 SIGNALS = {
     Order.RETIRE: signal.SIGUSR1,
     Order.DRAIN: signal.SIGTERM,
@@ -71,9 +67,3 @@ class WorkerProcess:
         if self.ready_fd >= 0:
             os.close(self.ready_fd)
             self.ready_fd = -1
-
-
-def unblock_signals() -> None:
-    """For a worker that has its handlers now."""
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
