@@ -25,6 +25,7 @@ signal.signal(signal.SIGHUP, signal.SIG_IGN)
 signal.pthread_sigmask(signal.SIG_SETMASK, ())
 listener = socket.socket(fileno=int(options["--listen-fd"]))
 listener.listen(16)
+listener.setblocking(False)
 os.write(int(options["--ready-fd"]), b"ready")
 os.close(int(options["--ready-fd"]))
 if "crash" in settings:
@@ -33,6 +34,13 @@ while True:
     readable, _, _ = select.select([listener, sys.stdin], [], [])
     if sys.stdin in readable:
         sys.exit(status)
-    connection, _ = listener.accept()
-    connection.sendall(str(os.getpid()).encode())
-    connection.close()
+    # What was accepted is answered.
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2))
+    try:
+        connection, _ = listener.accept()
+        connection.setblocking(True)
+        connection.sendall(str(os.getpid()).encode())
+        connection.close()
+    except OSError:
+        pass  # the worker that it is shared with was faster
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
