@@ -6,7 +6,6 @@ environment (`[server] port` is `RELAY_SERVER_PORT`); a provider's key and addre
 """
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -48,6 +47,8 @@ class LimitsConfig(Struct, forbid_unknown_fields=True, frozen=True):
     idle_timeout_s: Seconds = 300.0
     # A listener that stops reading for a minute (a paused call) must survive; two minutes is a dead client.
     slow_client_timeout_s: Seconds = 120.0
+    # From a request's head to the end of its body: the largest message over a slow mobile line takes some seconds.
+    body_timeout_s: Seconds = 60.0
     text_high_water_chars: Count = 2000
     text_low_water_chars: Count = 1000
 
@@ -191,6 +192,8 @@ def load(
 
 
 def _read(file: Path) -> dict[str, Any]:
+    import tomllib
+
     try:
         return tomllib.loads(file.read_text("utf-8"))
     except FileNotFoundError:

@@ -2,12 +2,13 @@
 
 import os
 import sys
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import click
 
 from relay.cli.outcome import run
-from relay.cli.settings import config_option, load_config
+from relay.cli.settings import config_option, load_config, read_config
 
 if TYPE_CHECKING:
     from relay.config import Config
@@ -52,10 +53,12 @@ def serve(
     """
     import socket
 
+    # Products of matrices are kept small enough for one thread; OpenBLAS would start one more for each core.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from relay import log
-    from relay.server import app
 
-    config = load_config(config_path, RELAY_SERVER_HOST=host, RELAY_SERVER_PORT=port, RELAY_LOG_LEVEL=log_level)
+    overrides = {"RELAY_SERVER_HOST": host, "RELAY_SERVER_PORT": port, "RELAY_LOG_LEVEL": log_level}
+    config = load_config(config_path, **overrides)
     log.configure(config.log.level, config.log.format)
 
     def on_ready(port: int) -> None:
@@ -65,16 +68,37 @@ def serve(
             return
         click.echo(_try_next(config, port), err=True)
 
-    async def several() -> int:
-        from relay.server.process.supervisor import Supervisor, command
-
-        return await Supervisor(config, command(config_path, log_level), workers).run(on_ready=on_ready)
-
     if workers > 1:
-        sys.exit(run(several()))
+        sys.exit(run(_several(config, workers, on_ready, config_path, overrides), plain_loop=True))
+    from relay.drivers.trust import import_aiohttp
+
+    import_aiohttp()
+    from relay.server import app
+
     listener = socket.socket(fileno=listen_fd) if listen_fd is not None else None
     lifeline_fd = None if ready_fd is None else sys.stdin.fileno()
     sys.exit(run(app.serve(config, on_ready=on_ready, listener=listener, lifeline_fd=lifeline_fd)))
+
+
+async def _several(
+    config: "Config",
+    workers: int,
+    on_ready: Callable[[int], None],
+    config_path: str | None,
+    overrides: Mapping[str, object],
+) -> int:
+    from relay.server.process.supervisor import Supervisor
+    from relay.server.process.worker import command
+
+    host, log_level = overrides["RELAY_SERVER_HOST"], overrides["RELAY_LOG_LEVEL"]
+    supervisor = Supervisor(
+        config,
+        command({"--host": host, "--log-level": log_level}),
+        workers,
+        named=config_path,
+        load=lambda: read_config(config_path, **overrides),
+    )
+    return await supervisor.run(on_ready=on_ready)
 
 
 def _try_next(config: "Config", port: int) -> str:

@@ -9,13 +9,21 @@ from functools import partial
 from relay.codecs import g711, pcm
 from relay.codecs.base import CorruptAudioError, Decoder, Encoder, SampleDecoder, SampleEncoder
 from relay.codecs.media_type import read_media_type
-from relay.codecs.mp3 import Mp3Decoder, warm_up
 from relay.codecs.mp3_frames import HEADER_BYTES, read_header
 from relay.codecs.sniff import Hints, NotAudioError, SniffingDecoder
 from relay.codecs.wav import WavDecoder, wav_header
 from relay.core.formats import AudioFormat, Container, SourceFormat
 
-__all__ = ["NotAudioError", "SniffingDecoder", "encoder_for", "open_decoder", "sample_decoder", "warm_up", "wav_header"]
+__all__ = [
+    "NotAudioError",
+    "SniffingDecoder",
+    "encoder_for",
+    "load_compressed",
+    "must_load",
+    "open_decoder",
+    "sample_decoder",
+    "wav_header",
+]
 
 _DECODE = {**pcm.DECODE, **g711.DECODE}
 _ENCODE = {**pcm.ENCODE, **g711.ENCODE}
@@ -30,7 +38,7 @@ def open_decoder(source: SourceFormat, content_type: str | None = None) -> Sniff
     media = read_media_type(content_type, source.pcm)
     openers: dict[Container, Callable[[], Decoder]] = {
         Container.WAV: partial(WavDecoder, sample_decoder),
-        Container.MP3: partial(Mp3Decoder, encoder_delay_samples=source.encoder_delay_samples),
+        Container.MP3: partial(_mp3_decoder, encoder_delay_samples=source.encoder_delay_samples),
     }
     if media.pcm is not None:
         openers[Container.RAW] = partial(sample_decoder, media.pcm)
@@ -50,6 +58,34 @@ def sample_decoder(form: AudioFormat) -> Decoder:
 def encoder_for(form: AudioFormat) -> Encoder:
     """An encoder to one of OUTPUT_ENCODINGS; blocks must be at its rate."""
     return SampleEncoder(form, _ENCODE[form.encoding])
+
+
+def load_compressed() -> None:
+    """Imports PyAV and decodes a frame: 40 to 100 ms and 15 MiB, which else the first decoder that needs it costs.
+
+    Idempotent; may be called in a thread.
+    """
+    from relay.codecs.mp3 import warm_up
+
+    if not _LOADED:
+        warm_up()
+        _LOADED.add(Container.MP3)
+
+
+def must_load(source: SourceFormat, content_type: str | None) -> bool:
+    """Whether a decoder for such a reply would import PyAV. A reply may still turn out to be what it does not say."""
+    said = read_media_type(content_type, source.pcm).container
+    return Container.MP3 in (source.container, said) and not _LOADED
+
+
+# Containers whose library has been imported.
+_LOADED: set[Container] = set()
+
+
+def _mp3_decoder(encoder_delay_samples: int) -> Decoder:
+    from relay.codecs.mp3 import Mp3Decoder
+
+    return Mp3Decoder(encoder_delay_samples=encoder_delay_samples)
 
 
 def _mp3_frame_bytes(data: bytes, at: int) -> int:

@@ -19,8 +19,6 @@ from relay.core.formats import Encoding
 
 _Table: TypeAlias = NDArray[np.int32]
 
-# In the order of their bits read as unsigned: 0..32767, then -32768..-1.
-_ALL_INT16: _Table = np.arange(65536, dtype=np.uint16).view(np.int16).astype(np.int32)
 _ALL_CODES: _Table = np.arange(256, dtype=np.int32)
 _SIGN = 0x80
 
@@ -32,16 +30,21 @@ _ALAW_MAX = 2047
 _ALAW_INVERTED = 0x55
 
 
+def _all_int16() -> _Table:
+    """In the order of their bits read as unsigned: 0..32767, then -32768..-1."""
+    return np.arange(65536, dtype=np.uint16).view(np.int16).astype(np.int32)
+
+
 def _bit_length(values: _Table) -> _Table:
     exponents: _Table = np.frexp(values)[1]
     return exponents
 
 
 def _mulaw_codes() -> _Table:
-    magnitude: _Table = np.minimum(np.abs(_ALL_INT16) >> 2, _MULAW_MAX) + _MULAW_BIAS
+    magnitude: _Table = np.minimum(np.abs(_all_int16()) >> 2, _MULAW_MAX) + _MULAW_BIAS
     segment = _bit_length(magnitude) - 6
     step = magnitude >> segment + 1 & 0xF
-    codes: _Table = np.where(_ALL_INT16 < 0, 0x7F, 0xFF) - (segment << 4 | step)
+    codes: _Table = np.where(_all_int16() < 0, 0x7F, 0xFF) - (segment << 4 | step)
     return codes
 
 
@@ -52,11 +55,11 @@ def _mulaw_values() -> _Table:
 
 
 def _alaw_codes() -> _Table:
-    magnitude: _Table = np.minimum(np.abs(_ALL_INT16) >> 4, _ALAW_MAX)
+    magnitude: _Table = np.minimum(np.abs(_all_int16()) >> 4, _ALAW_MAX)
     # The first two segments share the smallest step; from the second on each begins at a power of two.
     segment: _Table = np.maximum(_bit_length(magnitude) - 4, 0)
     step = magnitude >> np.maximum(segment - 1, 0) & 0xF
-    codes: _Table = np.where(_ALL_INT16 < 0, 0, _SIGN) | segment << 4 | step
+    codes: _Table = np.where(_all_int16() < 0, 0, _SIGN) | segment << 4 | step
     return codes ^ _ALAW_INVERTED
 
 

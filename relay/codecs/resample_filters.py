@@ -142,11 +142,16 @@ class Polyphase:
         # Of two cycles in a row, so that one may begin at any block. A column and a row: see `apply`.
         self._firsts = np.array([[ratio.first_input(block * block_outputs)] for block in range(2 * self._cycle)])
         self._cycles = np.arange(most_blocks // self._cycle + 1) * self._cycle_inputs
-        # distance[block, i, output]: from input i of the block's window to the output, in 1/up of an input.
-        outputs = np.arange(self._cycle * block_outputs).reshape(self._cycle, 1, block_outputs)
-        window = self._firsts[: self._cycle, :, None] + np.arange(self._window)[:, None]
-        matrices = _quantised(_coefficients(outputs * ratio.down - window * ratio.up, ratio))
-        self._matrices = np.concatenate((matrices, matrices))
+        # One by one: all at once would take five times their memory for a moment, which the process then keeps.
+        self._matrices = np.stack([self._matrix(block) for block in range(self._cycle)])
+
+    def _matrix(self, block: int) -> Doubles:
+        """[i, output]: what input i of the block's window adds to an output."""
+        ratio, size = self.ratio, self.block_outputs
+        outputs = block * size + np.arange(size)
+        window = self._firsts[block] + np.arange(self._window)[:, None]
+        # In 1/up of an input.
+        return _quantised(_coefficients(outputs * ratio.down - window * ratio.up, ratio))
 
     def apply(self, inputs: Doubles, first: int, blocks: int) -> Doubles:
         if self._cycle == 1:
@@ -155,10 +160,17 @@ class Polyphase:
             return outputs.reshape(-1)
         # One product for each phase of the cycle, with a row for each cycle begun.
         phase = first % self._cycle
-        phases = slice(phase, phase + min(self._cycle, blocks))
+        count = min(self._cycle, blocks)
+        phases = slice(phase, phase + count)
         starts = self._firsts[phases] - self._firsts[phase] + self._cycles[: -(-blocks // self._cycle)]
         rows = _windows(inputs, len(inputs) - self._window + 1, self._window)[starts]
-        outputs = np.matmul(rows, self._matrices[phases])
+        until_wrap = self._cycle - phase
+        if count <= until_wrap:
+            outputs = np.matmul(rows, self._matrices[phases])
+        else:
+            outputs = np.empty((*rows.shape[:2], self.block_outputs))
+            np.matmul(rows[:until_wrap], self._matrices[phase:], out=outputs[:until_wrap])
+            np.matmul(rows[until_wrap:], self._matrices[: count - until_wrap], out=outputs[until_wrap:])
         return outputs.transpose(1, 0, 2).reshape(-1)
 
 

@@ -1,11 +1,9 @@
-"""What would otherwise make the first turn wait: filters, decoders, workers, connections to providers."""
+"""What would otherwise make the first turn wait: workers of local providers, and connections to the others."""
 
 import asyncio
 import logging
 from collections.abc import Mapping
 
-from relay.codecs import warm_up as warm_decoder
-from relay.codecs.resample import warm_up as warm_filters
 from relay.drivers.dispatch import Drivers
 from relay.drivers.http.settings import HttpSettings
 from relay.engine.concurrency import ConcurrencyLimiter
@@ -15,16 +13,8 @@ from relay.providers.base.provider import KnowsItsLimits, LocalRequest, Provider
 
 log = logging.getLogger(__name__)
 
-# The built-in voice, and what most providers send; to what a browser, a bot and a phone line ask for.
-USUAL_RATES_HZ = [(source, target) for source in (22050, 24000) for target in (8000, 16000, 24000, 48000)]
 # A connection is opened anew well before the pool would let it go.
 RENEW_AFTER = 0.8
-
-
-def warm_codecs() -> None:
-    """Pays the one-time costs of decoding and resampling: about 50 ms."""
-    warm_decoder()
-    warm_filters(USUAL_RATES_HZ)
 
 
 async def learn_limits(drivers: Drivers, providers: list[Provider], budgets: Mapping[str, ConcurrencyLimiter]) -> None:

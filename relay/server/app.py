@@ -1,9 +1,7 @@
 """Wiring and life cycle: start, ready, drain, stop."""
 
 import asyncio
-import contextlib
 import logging
-import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
@@ -12,9 +10,9 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from relay.config import Config, ConfigError
+from relay.engine.codec_warmup import warm_codecs
 from relay.engine.engine import Engine
 from relay.engine.setup import spent_tokens_of
-from relay.engine.warmup import warm_codecs
 from relay.errors import Code, LimitError
 from relay.server.access.authenticator import Authenticator
 from relay.server.access.keys import Auth
@@ -23,6 +21,7 @@ from relay.server.bad_http import server_log
 from relay.server.process import gc
 from relay.server.process import worker_dir as shared
 from relay.server.process.listen_socket import BACKLOG, bind, is_loopback
+from relay.server.process.orders import Orders, drained
 from relay.server.routes import Routes
 from relay.server.web.cors import Cors
 from relay.server.web.page import Page
@@ -72,15 +71,18 @@ class Server:
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         """Entered when ready. Leaving stops at once; call `drain` first to let turns finish."""
-        warm_codecs()
         async with self._remembering(), self.engine.running():
             runner = await self._start()
-            sweeper = asyncio.create_task(self._sweep())
+            tasks = [
+                asyncio.create_task(self._sweep(), name="sweep"),
+                asyncio.create_task(warm_codecs(self.engine.providers.values()), name="warm codecs"),
+            ]
             try:
                 yield
             finally:
-                sweeper.cancel()
-                await asyncio.wait([sweeper])
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
                 await runner.cleanup()
 
     @asynccontextmanager
@@ -161,50 +163,29 @@ async def serve(
     listener: socket.socket | None = None,
     lifeline_fd: int | None = None,
 ) -> int:
-    """Serves until SIGTERM or SIGINT, drains, and returns the exit status. A second signal stops at once.
+    """Serves until SIGTERM or SIGINT, then drains. A second signal stops at once. SIGHUP is ignored.
 
-    SIGUSR1 says that another process has taken over the listening socket: no more is accepted, the rest is as above.
-    The end of `lifeline_fd`, a pipe, says that nobody looks after this process any more: as SIGTERM.
+    The exit status is 0 when every turn was finished, 1 when turns were ended by force or the drain failed.
+
+    `lifeline_fd` is a pipe from a supervisor, and makes this process a worker: SIGTERM and SIGINT drain however often
+    they come, since they may be sent to the whole process group; SIGUSR2 stops at once. SIGUSR1 says that another
+    process has taken over the listening socket: no more is accepted, the rest is as above. So does the end of the pipe
+    say that the supervisor is gone: as SIGTERM.
     """
     server = Server(config, listener)
-    stop, at_once, retire = asyncio.Event(), asyncio.Event(), asyncio.Event()
-
-    def on_signal() -> None:
-        (at_once if stop.is_set() else stop).set()
-
-    def on_retire() -> None:
-        retire.set()
-        stop.set()
-
-    loop = asyncio.get_running_loop()
-    with contextlib.suppress(NotImplementedError):  # Windows
-        loop.add_signal_handler(signal.SIGTERM, on_signal)
-        loop.add_signal_handler(signal.SIGINT, on_signal)
-        loop.add_signal_handler(signal.SIGUSR1, on_retire)
-
-    def on_orphaned(pipe: int) -> None:
-        loop.remove_reader(pipe)
-        log.warning("the supervisor is gone")
-        stop.set()
-
-    if lifeline_fd is not None:
-        loop.add_reader(lifeline_fd, on_orphaned, lifeline_fd)
-    async with server.serving():
-        gc.seldom()
-        on_ready(server.port)
-        await stop.wait()
-        if retire.is_set():
-            await server.stop_accepting()
-            # Who was accepted a moment ago has not been heard yet, and is not to be refused.
-            await asyncio.sleep(HANDSHAKE_S)
-        log.info("draining; a second signal stops at once")
-        draining = asyncio.create_task(server.drain())
-        hurry = asyncio.create_task(at_once.wait())
-        await asyncio.wait([draining, hurry], return_when=asyncio.FIRST_COMPLETED)
-        for task in (draining, hurry):
-            task.cancel()
-        await asyncio.wait([draining, hurry])
-    return 0
+    orders = Orders(asyncio.get_running_loop(), lifeline_fd)
+    orders.handle()
+    with shared.used():
+        async with server.serving():
+            gc.seldom()
+            on_ready(server.port)
+            await orders.stop.wait()
+            if orders.retire.is_set():
+                await server.stop_accepting()
+                # Who was accepted a moment ago has not been heard yet, and is not to be refused.
+                await asyncio.sleep(HANDSHAKE_S)
+            log.info("draining; a second signal stops at once")
+            return await drained(server.drain(), orders.at_once)
 
 
 async def _until(condition: Callable[[], bool], timeout_s: float) -> bool:

@@ -19,6 +19,7 @@ from relay.server.access.authenticator import Authenticator, Caller
 from relay.server.access.minting import mint
 from relay.server.access.tokens import Tokens
 from relay.server.speech import speak
+from relay.server.web.body import read_body
 from relay.server.websocket import WebSocketSession
 
 log = logging.getLogger(__name__)
@@ -118,7 +119,7 @@ class Routes:
         self.requests += 1
         try:
             # Before a place is taken: a body that does not come must not hold one.
-            call = protocol.parse(handshake, await request.read())
+            call = protocol.parse(handshake, await self._body(request))
             async with self._entered(caller):
                 return await speak(self._engine, protocol, handshake, call, request, caller.scope)
         finally:
@@ -126,7 +127,7 @@ class Routes:
 
     async def tokens(self, request: web.Request) -> web.Response:
         caller = self._admit(request, OWN, handshake_of(request))
-        token = await mint(self._engine, self._authenticator, self._tokens, caller, request)
+        token = await mint(self._engine, self._authenticator, self._tokens, caller, await self._body(request))
         return _json(token, status=201, headers={"Cache-Control": "no-store"})
 
     async def providers(self, request: web.Request) -> web.Response:
@@ -166,6 +167,10 @@ class Routes:
             yield
         finally:
             self._engine.places.give_back(caller.client)
+
+    async def _body(self, request: web.Request) -> bytes:
+        limits = self._engine.config.limits
+        return await read_body(request, limits.body_timeout_s, limits.max_message_bytes)
 
     def _admit(
         self, request: web.Request, protocol: HttpProtocol, handshake: Handshake, *, speaks: bool = False

@@ -5,12 +5,18 @@ from collections.abc import Callable
 from relay.errors import ClientError, Code
 from relay.store.base import SpentTokens
 from relay.store.memory import MemorySpentTokens
-from relay.store.sqlite import SqliteSpentTokens
+
+
+def _sqlite(path: str) -> SpentTokens:
+    from relay.store.sqlite import SqliteSpentTokens
+
+    return SqliteSpentTokens(path)
+
 
 # By the part of the address before the first colon; each is given the part after it.
 SPENT_TOKENS: dict[str, Callable[[str], SpentTokens]] = {
     "memory": MemorySpentTokens,
-    "sqlite": SqliteSpentTokens,
+    "sqlite": _sqlite,
 }
 
 

@@ -35,6 +35,15 @@ class Process:
                     return
         raise AssertionError("".join(self.said))
 
+    async def line(self, words: str) -> None:
+        """Waits until a line with these words was written."""
+        assert self.process.stderr is not None
+        async with asyncio.timeout(PATIENCE_S):
+            while not any(words in line for line in self.said):
+                line = (await self.process.stderr.readline()).decode()
+                assert line, "".join(self.said)
+                self.said.append(line)
+
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
 

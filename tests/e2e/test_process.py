@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,7 @@ async def test_sigterm_while_speaking_lets_the_turn_finish_and_refuses_new_sessi
     assert "Traceback" not in "".join(relay.said)
 
 
-async def test_a_turn_that_takes_longer_than_the_drain_ends_with_an_error() -> None:
+async def test_a_turn_that_takes_longer_than_the_drain_ends_with_an_error_and_in_the_status() -> None:
     script = (Status(200, {"content-type": "audio/pcm"}), Send(PCM_CLIP.data[:1000]), Stall())
     async with FakeProvider(script) as fake:
         settings = {"BREEZE_API_KEY": "brz_test", "BREEZE_BASE_URL": fake.url, "BREEZE_VOICE": "voc_1"}
@@ -79,6 +80,38 @@ async def test_a_turn_that_takes_longer_than_the_drain_ends_with_an_error() -> N
                         pass
                 assert ended.value.code == "shutting_down"
                 assert ended.value.retryable
+            assert await relay.exit_status() == 1, "".join(relay.said)
+    assert "turns were ended by force" in "".join(relay.said)
+
+
+async def test_a_hangup_ends_no_relay() -> None:
+    async with relay_process() as relay:
+        relay.process.send_signal(signal.SIGHUP)
+        status, _, said = await run_relay("say", "Hello.", "--url", relay.url, "--out", "-")
+        assert status == 0, said
+        relay.terminate()
+        assert await relay.exit_status() == 0
+    assert "SIGHUP is ignored" in "".join(relay.said)
+
+
+async def test_a_signal_that_comes_twice_at_once_is_one_drain() -> None:
+    """A terminal signals the whole process group, and a wrapper that is in it passes its own signal on."""
+    script = (
+        Status(200, {"content-type": "audio/pcm"}),
+        Send(PCM_CLIP.data[:1000]),
+        Stall(),
+        Send(PCM_CLIP.data[1000:]),
+    )
+    async with FakeProvider(script) as fake:
+        settings = {"BREEZE_API_KEY": "brz_test", "BREEZE_BASE_URL": fake.url, "BREEZE_VOICE": "voc_1"}
+        async with relay_process(**settings) as relay, relay_client.connect(relay.url) as session:
+            turn = await session.speak("Hello.", provider="breeze")
+            await anext(turn)
+            relay.terminate()
+            relay.process.send_signal(signal.SIGINT)
+            await relay.line("draining")
+            fake.release()
+            assert [frame async for frame in turn]
             assert await relay.exit_status() == 0, "".join(relay.said)
 
 

@@ -4,11 +4,17 @@ import asyncio
 import os
 import re
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import pytest
 import relay_client
 
+from relay.testing.fake_provider import FakeProvider
+from relay.testing.scenarios import PCM_CLIP
+from relay.testing.script import Send, Stall, Status
 from tests.e2e.process import Process, relay_process, run_relay
 
 
@@ -63,6 +69,74 @@ async def test_a_worker_that_dies_is_replaced() -> None:
         relay.terminate()
         assert await relay.exit_status() == 0
     assert "ended by itself" in "".join(relay.said)
+
+
+async def test_a_worker_that_dies_within_a_second_of_a_hangup_leaves_two_and_each_is_replaced() -> None:
+    async with relay_process("--workers", "2") as relay:
+        for _ in range(3):
+            before = workers(relay)
+            relay.process.send_signal(signal.SIGHUP)
+            os.kill(before[0], signal.SIGKILL)
+            relay.process.send_signal(signal.SIGHUP)
+            while set(before) & set(workers(relay)) or len(workers(relay)) != 2:
+                await asyncio.sleep(0.05)
+        [victim, _] = workers(relay)
+        os.kill(victim, signal.SIGKILL)
+        while victim in workers(relay) or len(workers(relay)) != 2:
+            await asyncio.sleep(0.05)
+        assert await spoken_frames(relay.url) > 10
+        relay.terminate()
+        assert await relay.exit_status() == 0, "".join(relay.said)
+    assert "Traceback" not in "".join(relay.said)
+
+
+async def test_a_signal_to_the_whole_group_lets_turns_finish_in_every_process() -> None:
+    async with half_a_clip() as (fake, settings):
+        async with relay_process("--workers", "2", **settings) as relay:
+            async with relay_client.connect(relay.url) as session:
+                turn = await session.speak("Hello.", provider="breeze")
+                await anext(turn)
+                for process in (*workers(relay), relay.process.pid):
+                    os.kill(process, signal.SIGTERM)
+                    os.kill(process, signal.SIGINT)
+                await relay.line("draining all workers")
+                fake.release()
+                assert [frame async for frame in turn]
+            assert await relay.exit_status() == 0, "".join(relay.said)
+
+
+async def test_turns_that_were_ended_by_force_in_a_worker_are_in_the_status_of_the_relay() -> None:
+    async with half_a_clip() as (_, settings):
+        async with relay_process("--workers", "2", RELAY_SERVER_DRAIN_TIMEOUT_S="0.2", **settings) as relay:
+            async with relay_client.connect(relay.url) as session:
+                turn = await session.speak("Hello.", provider="breeze")
+                await anext(turn)
+                relay.terminate()
+                with pytest.raises(relay_client.TurnError):
+                    async for _ in turn:
+                        pass
+            assert await relay.exit_status() == 1, "".join(relay.said)
+    assert "not every worker drained cleanly" in "".join(relay.said)
+
+
+async def test_a_second_relay_cannot_join_the_port() -> None:
+    async with relay_process("--workers", "2") as relay:
+        for more in ((), ("--workers", "2")):
+            status, _, said = await run_relay("serve", "--port", str(relay.port), *more)
+            assert (status, "is another relay running" in said) == (1, True), said
+
+
+@asynccontextmanager
+async def half_a_clip() -> AsyncIterator[tuple[FakeProvider, dict[str, str]]]:
+    """A provider that waits in the middle of its audio, and what makes it one of a relay."""
+    script = (
+        Status(200, {"content-type": "audio/pcm"}),
+        Send(PCM_CLIP.data[:1000]),
+        Stall(),
+        Send(PCM_CLIP.data[1000:]),
+    )
+    async with FakeProvider(script) as fake:
+        yield fake, {"BREEZE_API_KEY": "brz_test", "BREEZE_BASE_URL": fake.url, "BREEZE_VOICE": "voc_1"}
 
 
 async def test_workers_that_cannot_start_are_one_clear_failure() -> None:

@@ -26,6 +26,7 @@ from relay.drivers.http.attempt import Attempt, border_of, tracing
 from relay.drivers.http.errors import Meaning
 from relay.drivers.http.reply import READ_BYTES, REFUSAL_BYTES, HttpReply
 from relay.drivers.http.settings import HttpSettings
+from relay.drivers.trust import SYSTEM_TRUST
 from relay.errors import Code, ProviderError
 from relay.providers.base.http import HttpRequest, Refusal
 from relay.providers.base.poll import Answer
@@ -75,6 +76,7 @@ class HttpDriver:
                 limit=self._settings.connections,
                 keepalive_timeout=self._settings.keepalive_s,
                 socket_factory=_socket,
+                ssl=SYSTEM_TRUST,
             ),
             # A cookie of one provider is nobody's business, not even its own next reply's.
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -23,6 +23,7 @@ import aiohttp
 
 from relay import __version__
 from relay.core.timings import Stage, Timings
+from relay.drivers.trust import SYSTEM_TRUST
 from relay.drivers.ws.conversation import WsConversation
 from relay.drivers.ws.pool import IdleSockets
 from relay.drivers.ws.settings import WsSettings
@@ -70,7 +71,7 @@ class WsDriver:
         """Opens no connection yet."""
         assert self._session is None, "the driver has been started"
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._settings.connections, socket_factory=_socket),
+            connector=aiohttp.TCPConnector(limit=self._settings.connections, socket_factory=_socket, ssl=SYSTEM_TRUST),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"speech-relay/{__version__}"},
             trust_env=False,

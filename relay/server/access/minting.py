@@ -3,8 +3,6 @@
 import re
 from datetime import UTC, datetime
 
-from aiohttp import web
-
 from relay.config import TokensConfig
 from relay.engine.engine import Engine
 from relay.errors import ClientError, Code
@@ -20,10 +18,10 @@ MAX_VOICE_CHARS = 256
 
 
 async def mint(
-    engine: Engine, authenticator: Authenticator, tokens: Tokens, caller: Caller, request: web.Request
+    engine: Engine, authenticator: Authenticator, tokens: Tokens, caller: Caller, data: bytes
 ) -> dict[str, str]:
     """The reply's fields. Raises ClientError for a token that could never be used."""
-    body = receive_token(await request.read())
+    body = receive_token(data)
     ttl_s = _ttl_s(body.ttl_s, engine.config.tokens)
     if body.max_chars is not None and body.max_chars < 1:
         raise ClientError(Code.INVALID_CONFIG, f"max_chars is {body.max_chars}; it must be 1 or more")

@@ -1,10 +1,11 @@
-"""Several relay processes behind one port: a supervisor that starts, replaces and drains them.
+"""Several relay processes behind one port: starts, replaces and drains them. What to do is decided in `roster`.
 
 Each worker has a listening socket of its own on the same port (SO_REUSEPORT). The supervisor holds all of them open, so
 that a worker can be replaced without losing a connection that waits to be accepted: the new worker takes over the
 socket, then the old one is told to accept no more and to finish what it has.
 
-SIGTERM or SIGINT: all workers drain. SIGHUP: each worker in turn is replaced, with the configuration read again.
+SIGTERM or SIGINT: all workers drain. SIGHUP: each worker in turn is replaced, with the settings read again. Both may
+be sent to the whole process group.
 """
 
 import asyncio
@@ -12,206 +13,207 @@ import logging
 import os
 import signal
 import socket
-import sys
-import tempfile
+from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from pathlib import Path
+from contextlib import AsyncExitStack
 
 from relay.config import Config, ConfigError
-from relay.server.process import worker_dir as shared
-from relay.server.process.listen_socket import BACKLOG, bind, is_loopback
+from relay.engine.setup import spent_tokens_of
+from relay.server.process import worker_dir
+from relay.server.process.listen_socket import SharedPort, is_loopback
+from relay.server.process.roster import AllServing, Effect, Over, Park, Roster, Say, Spawn, Tell
+from relay.server.process.settings_copy import SettingsCopies
+from relay.server.process.stop_signals import StopSignals
+from relay.server.process.worker import WorkerProcess
+from relay.store.base import StoreError
 
 log = logging.getLogger(__name__)
 
-# A worker imports, binds nothing and warms up: a second on a slow machine, many on one that swaps.
-READY_TIMEOUT_S = 30.0
-# After the drain a worker has this long to be gone.
-GONE_TIMEOUT_S = 10.0
-# A worker that dies is replaced; one that dies at once is not replaced a thousand times a second.
-REPLACE_AFTER_S = 1.0
-
-
-class Worker:
-    """One process. `retired` once it was told to go, so that its end is no surprise."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.retired = False
-
-    @classmethod
-    async def start(cls, command: Sequence[str], listener: socket.socket) -> "Worker":
-        """Returns when the worker serves. Raises ConfigError when it ends or takes too long instead."""
-        read_end, write_end = os.pipe()
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                f"--listen-fd={listener.fileno()}",
-                f"--ready-fd={write_end}",
-                pass_fds=(listener.fileno(), write_end),
-                # Never written to. It ends when the supervisor does, however that was ended: then the worker drains.
-                stdin=asyncio.subprocess.PIPE,
-            )
-        finally:
-            os.close(write_end)
-        try:
-            async with asyncio.timeout(READY_TIMEOUT_S):
-                if await _read_end(read_end) != b"ready":
-                    raise ConfigError("a worker ended before it was ready; its own message stands above")
-        except BaseException as error:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-            if isinstance(error, TimeoutError):
-                raise ConfigError(f"a worker was not ready within {READY_TIMEOUT_S:g} s") from None
-            raise
-        return cls(process)
-
-    def tell(self, name: signal.Signals) -> None:
-        self.retired = True
-        if self.process.returncode is None:
-            self.process.send_signal(name)
-
-    async def gone(self, timeout_s: float) -> None:
-        """Waits for the process to end; kills it when it takes longer."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self.process.wait()
-        except TimeoutError:
-            log.warning("a worker did not end in time, killing it", extra={"count": self.process.pid})
-            self.process.kill()
-            await self.process.wait()
+# The word that a worker writes when it serves; a pipe holds it whole.
+READY = b"ready"
 
 
 class Supervisor:
-    """Keeps `count` workers running until told to stop. `command` starts one, given the sockets it inherits."""
+    """Keeps `count` workers running until told to stop. `command` starts one, given its sockets and its settings.
 
-    def __init__(self, config: Config, command: Sequence[str], count: int) -> None:
-        self._command = command
-        self._gone_s = config.server.drain_timeout_s + GONE_TIMEOUT_S
-        host, port = config.server.host, config.server.port
+    `load` reads the settings that `config` came from again, and `named` is their file if one was named. Every callback
+    runs to its end on the loop, so that no two things happen at once. Needs a loop that leaves SIGCHLD to its user, as
+    asyncio's own does.
+    """
+
+    def __init__(
+        self, config: Config, command: Sequence[str], count: int, *, named: str | None, load: Callable[[], Config]
+    ) -> None:
+        host = config.server.host
         if not config.server.keys and not is_loopback(host):
             raise ConfigError(f"server.host is {host!r} and there are no server.keys; set RELAY_SERVER_KEYS")
-        self._listeners = [bind(host, port, shared=True)]
-        self.port = self._listeners[0].getsockname()[1]
-        self._listeners += [bind(host, self.port, shared=True) for _ in range(count - 1)]
-        for listener in self._listeners:
-            listener.listen(BACKLOG)
-        self._workers: list[Worker | None] = [None] * count
-        self._leaving: list[Worker] = []
-        self._stopping = asyncio.Event()
-        self._replacing: asyncio.Task[None] | None = None
+        self._config = config
+        self._command = command
+        self._named, self._load = named, load
+        self._shared = SharedPort(host, config.server.port, count)
+        self.port = self._shared.port
+        self._roster = Roster(count, config.server.drain_timeout_s)
+        self._processes: dict[int, WorkerProcess] = {}
+        self._effects: deque[Effect] = deque()
+        self._carrying_out = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._generation = 0
 
     async def run(self, *, on_ready: Callable[[int], None]) -> int:
-        """Serves until SIGTERM or SIGINT; the exit status is 0 when every worker drained."""
-        loop = asyncio.get_running_loop()
-        hurry = asyncio.Event()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, lambda: (hurry if self._stopping.is_set() else self._stopping).set())
-        with tempfile.TemporaryDirectory(prefix="relay-metrics-") as folder, shared.folder():
-            # prometheus-client adds up what all processes write there.
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-            await self._fill_all()
-            async with asyncio.TaskGroup() as tasks:
-                keepers = [tasks.create_task(self._keep(slot)) for slot in range(len(self._workers))]
-                loop.add_signal_handler(signal.SIGHUP, self._on_hangup, tasks)
-                on_ready(self.port)
-                await self._stopping.wait()
-                loop.remove_signal_handler(signal.SIGHUP)
-                if self._replacing is not None:
-                    self._replacing.cancel()
-                    await asyncio.wait([self._replacing])
-                log.info("draining all workers; a second signal stops at once")
-                await self._end_all(hurry)
-                for keeper in keepers:
-                    keeper.cancel()
-        for listener in self._listeners:
-            listener.close()
-        return int(any(worker is not None and worker.process.returncode for worker in self._workers))
+        """Serves until SIGTERM or SIGINT. The exit status is 0 if every worker drained, else 1.
 
-    def _on_hangup(self, tasks: asyncio.TaskGroup) -> None:
-        if self._replacing is None or self._replacing.done():
-            self._replacing = tasks.create_task(self._replace_all())
+        Raises ConfigError if the workers do not start: all or none.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._over: asyncio.Future[Over] = self._loop.create_future()
+        self._on_ready = on_ready
+        async with AsyncExitStack() as stack:
+            stack.callback(self._shared.close)
+            folder = stack.enter_context(worker_dir.folder())
+            self._settings = SettingsCopies(folder, self._named, self._load)
+            self._settings.add(self._generation)
+            await self._make_store(stack)
+            self._handle_signals(stack)
+            self._apply(self._roster.start(self._loop.time()))
+            stack.callback(self._abandon)
+            over = await self._over
+        if over.failure is not None:
+            raise ConfigError(over.failure)
+        if over.status:
+            log.error("not every worker drained cleanly")
+        return over.status
 
-    async def _fill_all(self) -> None:
-        """All or none: where one worker cannot start, no other is left running."""
-        fills = [self._fill(slot) for slot in range(len(self._workers))]
-        failures = [end for end in await asyncio.gather(*fills, return_exceptions=True) if end is not None]
-        if failures:
-            await self._end_all(asyncio.Event())
-            raise failures[0]
+    async def _make_store(self, stack: AsyncExitStack) -> None:
+        """Made once, and held open: processes that make or leave the same database at the same time lock each other out
+        of it."""
+        store = spent_tokens_of(self._config, worker_dir.store())
+        try:
+            await store.open()
+        except StoreError as error:
+            raise ConfigError(f"tokens.store: {error}") from error
+        stack.push_async_callback(store.close)
 
-    async def _fill(self, slot: int) -> None:
-        self._workers[slot] = await Worker.start(self._command, self._listeners[slot])
+    def _handle_signals(self, stack: AsyncExitStack) -> None:
+        stops = StopSignals()
 
-    async def _keep(self, slot: int) -> None:
-        """Replaces the worker of a slot whenever it ends without having been told to."""
-        while True:
-            worker = self._workers[slot]
-            assert worker is not None
-            await worker.process.wait()
-            _forget_metrics(worker.process.pid)
-            if worker.retired or self._stopping.is_set():
-                if worker is self._workers[slot]:
-                    return
-                continue
-            log.error("a worker ended by itself, replacing it", extra={"status": worker.process.returncode})
-            await asyncio.sleep(REPLACE_AFTER_S)
-            try:
-                await self._fill(slot)
-            except ConfigError as error:
-                log.error("no replacement: %s", error)
-
-    async def _replace_all(self) -> None:
-        """Rolling: at every instant all slots but one are served by a worker that is neither new nor leaving."""
-        for slot, listener in enumerate(self._listeners):
-            old = self._workers[slot]
-            try:
-                self._workers[slot] = await Worker.start(self._command, listener)
-            except ConfigError as error:
-                log.error("keeping the old workers: %s", error)
+        def on_stop() -> None:
+            now_s = self._loop.time()
+            if stops.at_once(now_s):
+                self._apply(self._roster.stop_at_once())
                 return
-            if old is not None:
-                old.tell(signal.SIGUSR1)
-                self._leaving.append(old)
-                await old.gone(self._gone_s)
-                self._leaving.remove(old)
-        log.info("all workers were replaced")
+            if effects := self._roster.stop(now_s):
+                log.info("draining all workers; a second signal stops at once")
+                self._apply(effects)
 
-    async def _end_all(self, hurry: asyncio.Event) -> None:
-        workers = self._leaving + [worker for worker in self._workers if worker is not None]
-        for worker in workers:
-            worker.tell(signal.SIGTERM)
-        async with asyncio.TaskGroup() as tasks:
-            hurrying = tasks.create_task(self._hurry(hurry, workers))
-            await asyncio.gather(*(worker.gone(self._gone_s) for worker in workers))
-            hurrying.cancel()
+        handlers = (
+            (signal.SIGTERM, on_stop),
+            (signal.SIGINT, on_stop),
+            (signal.SIGHUP, self._on_hangup),
+            (signal.SIGCHLD, self._on_child),
+        )
+        for name, handler in handlers:
+            self._loop.add_signal_handler(name, handler)
+            stack.callback(self._loop.remove_signal_handler, name)
 
-    async def _hurry(self, hurry: asyncio.Event, workers: list[Worker]) -> None:
-        await hurry.wait()
-        for worker in workers:
-            worker.tell(signal.SIGTERM)  # the second one, which stops at once
+    def _on_hangup(self) -> None:
+        generation = self._generation + 1
+        try:
+            config = self._settings.add(generation)
+        except ConfigError as error:
+            log.error("keeping the old settings and workers: %s", error)
+            return
+        self._generation = generation
+        log.info("replacing all workers, one after the other")
+        self._apply(self._roster.reload(generation, config.server.drain_timeout_s, self._loop.time()))
+        self._settings.keep(self._roster.generations)
+
+    def _on_child(self) -> None:
+        """Some process may have ended: signals that come together are one."""
+        for number, process in list(self._processes.items()):
+            status = process.status()
+            if status is None:
+                continue
+            del self._processes[number]
+            self._loop.remove_reader(process.ready_fd)
+            process.close()
+            _forget_metrics(process.pid)
+            self._apply(self._roster.ended(number, status, self._loop.time()))
+
+    def _on_ready_pipe(self, number: int) -> None:
+        process = self._processes[number]
+        said = os.read(process.ready_fd, len(READY))
+        self._loop.remove_reader(process.ready_fd)
+        if said == READY:
+            self._apply(self._roster.ready(number, self._loop.time()))
+
+    def _apply(self, effects: Sequence[Effect]) -> None:
+        """In order, those that follow from one of them after all of these."""
+        self._effects.extend(effects)
+        if self._carrying_out:
+            return
+        self._carrying_out = True
+        try:
+            while self._effects:
+                self._carry_out(self._effects.popleft())
+        finally:
+            self._carrying_out = False
+        self._set_timer()
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case Spawn():
+                self._spawn(effect)
+            case Tell(worker=number, order=order):
+                if number in self._processes:
+                    self._processes[number].tell(order)
+            case Park(slot=slot):
+                _park(self._shared.listeners[slot])
+            case Say(message=message, error=is_error, status=status):
+                log.log(logging.ERROR if is_error else logging.INFO, message, extra={"status": status})
+            case AllServing():
+                self._on_ready(self.port)
+            case Over():
+                self._over.set_result(effect)
+
+    def _spawn(self, spawn: Spawn) -> None:
+        settings = self._settings.path(spawn.generation)
+        try:
+            process = WorkerProcess(self._command, self._shared.listeners[spawn.slot], settings)
+        except OSError as error:
+            log.error("cannot start a worker: %s", error)
+            self._apply(self._roster.ended(spawn.worker, 1, self._loop.time()))
+            return
+        self._processes[spawn.worker] = process
+        self._loop.add_reader(process.ready_fd, self._on_ready_pipe, spawn.worker)
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due_s = self._roster.next_due_s
+        if due_s < float("inf"):
+            self._timer = self._loop.call_at(due_s, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._apply(self._roster.due(self._loop.time()))
+
+    def _abandon(self) -> None:
+        """For an end by an exception: every process that is left drains, as if this one had been killed."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for process in self._processes.values():
+            process.close()
 
 
-def command(config_path: str | None, log_level: str | None) -> list[str]:
-    """How a worker is started: the same program, the same settings, sockets instead of an address."""
-    options = [f"--config={Path(config_path).absolute()}"] if config_path else []
-    options += [f"--log-level={log_level}"] if log_level else []
-    return [sys.executable, "-m", "relay", "serve", *options]
+def _park(listener: socket.socket) -> None:
+    """The port's other sockets get what would have come here, until a worker listens again."""
+    try:
+        listener.shutdown(socket.SHUT_RDWR)
+    except OSError as error:  # not on every system
+        log.debug("connections wait for a worker: %s", error)
 
 
-def _forget_metrics(pid: int | None) -> None:
+def _forget_metrics(pid: int) -> None:
     from prometheus_client.multiprocess import mark_process_dead
 
     mark_process_dead(pid)  # type: ignore[no-untyped-call]
-
-
-async def _read_end(read_end: int) -> bytes:
-    """All that comes out of a pipe until its other end is closed."""
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
-    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb"))
-    try:
-        return await reader.read()
-    finally:
-        transport.close()
