@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ import click
 
 from relay.cli.outcome import run
 from relay.cli.settings import config_option
-from relay.cli.speaking import relay_at
+from relay.cli.speaking import engine_turn
 
 if TYPE_CHECKING:
     from relay_client import Event, Sink, Turn
@@ -60,25 +60,42 @@ def say(text: str, out: str | None, url: str | None, key: str | None, config_pat
 async def _say(
     text: str, out: str | None, url: str | None, key: str | None, config_path: str | None, wanted: dict[str, Any]
 ) -> None:
-    from relay_client import Audio, RelayClientError, connect, play
+    from relay_client import RelayClientError, play
 
-    options = {name: wanted.pop(name) for name in ("provider", "voice", "model", "language") if name in wanted}
+    options: dict[str, Any] = {
+        name: wanted.pop(name) for name in ("provider", "voice", "model", "language") if name in wanted
+    }
     if rate := wanted.get("sample_rate"):
         wanted["sample_rate"] = _rate(rate)
     sink = _sink(out)
+    source = _standard_input() if text == "-" else text
     try:
         with _cancelled_by_signals():
-            async with (
-                relay_at(url, key, config_path) as (address, credential),
-                connect(address, key=credential) as session,
-                sink,
-            ):
-                source = _standard_input() if text == "-" else text
-                turn = await session.speak(source, audio=Audio(**wanted), **options)
+            async with _turn(source, url, key, config_path, wanted, options) as turn, sink:
                 await play(turn, sink, Telling())
                 _report(turn, out)
     except asyncio.CancelledError:
         raise RelayClientError(f"interrupted{_written(sink, out)}") from None
+
+
+@asynccontextmanager
+async def _turn(
+    source: str | AsyncIterator[str],
+    url: str | None,
+    key: str | None,
+    config_path: str | None,
+    audio: dict[str, Any],
+    options: dict[str, Any],
+) -> "AsyncIterator[Any]":
+    """The turn that speaks: at the relay at `url`, or in this process."""
+    if url is None:
+        async with engine_turn(source, config_path, audio=audio, **options) as turn:
+            yield turn
+        return
+    from relay_client import Audio, connect
+
+    async with connect(url, key=key) as session:
+        yield await session.speak(source, audio=Audio(**audio), **options)
 
 
 @contextmanager

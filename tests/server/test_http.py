@@ -238,3 +238,20 @@ async def test_sessions_are_bounded_and_a_place_comes_back() -> None:
             await asyncio.sleep(0.01)
         async with client(server) as caller:
             assert (await caller.speak()).end["type"] == "turn.done"
+
+
+async def test_bodies_that_do_not_come_hold_no_place(http: aiohttp.ClientSession) -> None:
+    limits = LimitsConfig(max_sessions_per_client=1, body_timeout_s=0.3)
+    async with relay_to(scenario("ok"), limits=limits) as (server, _):
+        halves = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(3)]
+        for _, writer in halves:
+            writer.write(b'POST /v1/speech HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n\r\n{"text": "half')
+        async with http.post(url(server, "/v1/speech"), json={"text": "Hello."}) as response:
+            assert (response.status, bool(await response.read())) == (200, True)
+        for reader, writer in halves:
+            async with asyncio.timeout(10):
+                answer = await reader.readuntil(b"}}")
+            writer.close()
+            assert answer.startswith(b"HTTP/1.1 408"), answer[:40]
+            assert b'"code":"slow_client"' in answer
+        assert server.engine.places.taken == 0
