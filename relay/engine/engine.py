@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from relay.config import Config
 from relay.core.effects import OpenTurn
-from relay.core.events import TurnCancelled
+from relay.core.events import ProviderChoice, TurnCancelled, TurnRequest
 from relay.core.formats import NATIVE
 from relay.core.playout import Playout
 from relay.core.record import TurnEnded, TurnRecord
@@ -80,26 +81,37 @@ class Engine:
         request, rate = opened.request, opened.audio.sample_rate
         _check_traceparent(request.traceparent)
         rate_hz = None if rate == NATIVE else rate
-        wanted = SpeechRequest(
-            voice=request.voice,
-            model=request.model,
-            language=request.language,
-            instructions=request.instructions,
-            sample_rate_hz=rate_hz,
-            options=request.options,
-        )
-        chosen = request.provider is not None or request.providers
-        fallbacks = [choice.provider for choice in request.providers[1:]] if chosen else self.defaults.fallbacks
-        # A voice, a model and options are one provider's own; the others speak with their defaults.
+        # A voice, a model and options are one provider's own: what the turn says of them is for the first one.
+        first, *others = self._choices(request)
         general = SpeechRequest(language=request.language, sample_rate_hz=rate_hz)
+        wanted = replace(
+            general,
+            voice=first.voice or request.voice,
+            model=first.model or request.model,
+            instructions=request.instructions,
+            options={**request.options, **first.options},
+        )
         return TurnSettings(
             audio=opened.audio,
             candidates=(
                 self._candidate(opened.provider, wanted),
-                *(self._candidate(name, general) for name in fallbacks),
+                *(
+                    self._candidate(
+                        each.provider, replace(general, voice=each.voice, model=each.model, options=each.options)
+                    )
+                    for each in others
+                ),
             ),
             drivers=self.drivers,
         )
+
+    def _choices(self, request: TurnRequest) -> Sequence[ProviderChoice]:
+        """Who speaks, and who goes on if that one fails."""
+        if request.providers:
+            return request.providers
+        if request.provider is not None:
+            return [ProviderChoice(provider=request.provider)]
+        return [ProviderChoice(provider=name) for name in (self.defaults.provider, *self.defaults.fallbacks)]
 
     def _candidate(self, name: str, wanted: SpeechRequest) -> Candidate:
         provider = self.provider(name)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from relay.core.effects import OpenTurn
 from relay.core.events import SessionDefaults, TurnRequest
@@ -40,7 +41,8 @@ class TokenScope:
                 raise ClientError(Code.FORBIDDEN, f"the token is for the voice {self.voice!r} only")
         if self.voice is not None:
             # A provider's own fields may name voices beside the main one: the second speaker of a dialogue, say.
-            for name, value in opened.request.options.items():
+            request = opened.request
+            for name, value in chain(request.options.items(), *(each.options.items() for each in request.providers)):
                 if "voice" in name and isinstance(value, str) and value != self.voice:
                     raise ClientError(
                         Code.FORBIDDEN, f"the token is for the voice {self.voice!r} only; options.{name} is another"
