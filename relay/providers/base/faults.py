@@ -149,6 +149,34 @@ def refused(
     )
 
 
+def unreadable(
+    provider: str, what: str, *, status: int | None = None, headers: Mapping[str, str] | None = None
+) -> ProviderError:
+    """The error of an answer with a good status, on the way to speech, that is not what the API gives: `what` was sent.
+
+    The same code as for a page, a text or nothing in place of audio (`code_for_status`), for every provider: to the
+    listener it is one fault, whichever request of a turn met it.
+    """
+    answered = f"answered {status} with" if status is not None else "sent"
+    return ProviderError(
+        Code.BAD_AUDIO,
+        f"{provider} {answered} {what}",
+        retryable=False,
+        provider=ProviderFault(name=provider, status=status, request_id=request_id(headers or {})),
+    )
+
+
+def no_answer(provider: str, what: str) -> ProviderError:
+    """The error of an answer to a question that is not about speech (which voices there are, say) and cannot be read:
+    `what` was sent."""
+    return ProviderError(
+        Code.PROVIDER_UNAVAILABLE,
+        f"{provider} sent {what}",
+        retryable=False,
+        provider=ProviderFault(name=provider),
+    )
+
+
 def _http_date(value: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(value)
