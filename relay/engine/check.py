@@ -8,10 +8,10 @@ from time import monotonic
 
 from relay.core.timings import Timings
 from relay.drivers.dispatch import Drivers
-from relay.engine.voices import VoiceNames, spoken_as
+from relay.engine.voices import VoiceNames, is_named, spoken_as
 from relay.errors import Code, ProviderError, ProviderFault, RelayError
 from relay.providers.base.dialogue import DialogueRequest
-from relay.providers.base.provider import NamesItsVoices, Origin, Probe, Provider, SpeechRequest, Voice, VoiceQuery
+from relay.providers.base.provider import Origin, Probe, Provider, SpeechRequest, Voice, VoiceQuery
 
 # More than this is a provider gone wrong, not a list of voices.
 MAX_VOICE_PAGES = 50
@@ -119,7 +119,11 @@ def _wrong_voices(
             wrong.append(f"{what}: {error.message}")
             code = code or error.code
             continue
-        if listed is not None and provider.capabilities.lists_every_voice and not _is_listed(provider, voice, listed):
+        if (
+            listed is not None
+            and provider.capabilities.lists_every_voice
+            and not any(is_named(provider, voice, each) for each in listed)
+        ):
             wrong.append(f"{what} is {voice!r}, which is not among the voices that it lists")
             code = code or Code.VOICE_NOT_FOUND
     return wrong, code
@@ -132,9 +136,3 @@ def _speaks_unasked(provider: Provider) -> bool:
     except RelayError:
         return False
     return True
-
-
-def _is_listed(provider: Provider, voice: str, listed: list[Voice]) -> bool:
-    if isinstance(provider, NamesItsVoices):
-        return any(provider.is_named(voice, each) for each in listed)
-    return any(voice in (each.id, each.name) for each in listed)

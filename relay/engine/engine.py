@@ -106,8 +106,8 @@ class Engine:
             instructions=request.instructions,
             options={**request.options, **first.options},
         )
-        if wanted.voice is None and not self._chose(request):
-            wanted = replace(wanted, voice=self.config.defaults.voice)
+        if wanted.voice is None:
+            wanted = replace(wanted, voice=self._default_voice(opened.provider))
         return TurnSettings(
             audio=opened.audio,
             candidates=(
@@ -124,10 +124,6 @@ class Engine:
         if request.provider is not None:
             return [ProviderChoice(provider=request.provider)]
         return [ProviderChoice(provider=name) for name in (self.defaults.provider, *self.defaults.fallbacks)]
-
-    def _chose(self, request: TurnRequest) -> bool:
-        """Whether the turn itself says who speaks."""
-        return bool(request.providers) or request.provider is not None
 
     def _fallback(self, choice: ProviderChoice, general: SpeechRequest, voice: str | None) -> Candidate:
         """`voice` is that of the turn: a name is used where it stands for a voice of this provider too, else the
@@ -149,12 +145,18 @@ class Engine:
         speech = self.provider(name).resolve(spoken_as(self.config.voices, name, wanted))
         return replace(speech, voice_name=wanted.voice) if wanted.voice in self.config.voices else speech
 
+    def _default_voice(self, name: str) -> str | None:
+        """The voice of a turn that names none: `defaults.voice` where that stands for a voice of this provider, or is
+        the default provider's own; else None, for the provider's default."""
+        voice = self.config.defaults.voice
+        if voice is not None and voice in self.config.voices:
+            return voice if name in self.config.voices[voice] else None
+        return voice if name == self.defaults.provider else None
+
     def _wanted_by_default(self, name: str) -> SpeechRequest:
         """What a turn that asks for nothing wants of a provider."""
-        rate, voice = self.defaults.audio.sample_rate, self.config.defaults.voice
-        if voice is not None and name != self.defaults.provider and name not in self.config.voices.get(voice, {}):
-            voice = None
-        wanted = SpeechRequest(voice=voice, sample_rate_hz=None if rate == NATIVE else rate)
+        rate = self.defaults.audio.sample_rate
+        wanted = SpeechRequest(voice=self._default_voice(name), sample_rate_hz=None if rate == NATIVE else rate)
         return spoken_as(self.config.voices, name, wanted)
 
     def sample_gauges(self) -> None:
@@ -223,7 +225,7 @@ class Engine:
 
     async def _voices_of(self, provider: Provider) -> list[Voice]:
         listed = await every_voice(self.drivers, provider)
-        return [*named_voices(self.config.voices, provider.name, listed), *listed]
+        return [*named_voices(self.config.voices, provider, listed), *listed]
 
 
 def _check_traceparent(given: str | None) -> None:

@@ -68,11 +68,12 @@ def adapter_of(config: Config, name: str) -> str:
 
 
 def models_of(config: Config, providers: Mapping[str, Provider]) -> dict[str, frozenset[str]]:
-    """The models that each provider is known to have: those it lists, and the one that is configured."""
+    """The models that each instance is known to have: those it lists, and those that are configured."""
     known = {}
     for name, provider in providers.items():
         own = config.providers.get(name, ProviderConfig()).model
-        known[name] = frozenset((*provider.capabilities.models, *([own] if own else [])))
+        of_voices = [voice_at(config.voices, voice, name).model for voice, at in config.voices.items() if name in at]
+        known[name] = frozenset(model for model in (*provider.capabilities.models, own, *of_voices) if model)
     return known
 
 

@@ -3,13 +3,13 @@
 This file does not know which providers there are.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
 from relay.config import VoiceConfig
 from relay.errors import ClientError, Code
-from relay.providers.base.provider import SpeechRequest, Voice
+from relay.providers.base.provider import NamesItsVoices, Provider, SpeechRequest, Voice
 
 # A name -> instance -> its voice there.
 VoiceNames: TypeAlias = Mapping[str, Mapping[str, str | VoiceConfig]]
@@ -42,15 +42,21 @@ def spoken_as(names: VoiceNames, provider: str, wanted: SpeechRequest) -> Speech
     )
 
 
-def named_voices(names: VoiceNames, provider: str, listed: Iterable[Voice]) -> list[Voice]:
+def is_named(provider: Provider, voice: str, listed: Voice) -> bool:
+    """Whether `voice` asks for a voice that the provider lists."""
+    if isinstance(provider, NamesItsVoices):
+        return provider.is_named(voice, listed)
+    return voice in (listed.id, listed.name)
+
+
+def named_voices(names: VoiceNames, provider: Provider, listed: Sequence[Voice]) -> list[Voice]:
     """The names that stand for a voice of a provider, as voices: what is known of the voice itself is told of them."""
-    by_id = {voice.id: voice for voice in listed}
     found = []
     for name, providers in names.items():
-        if provider not in providers:
+        if provider.name not in providers:
             continue
-        meant = voice_at(names, name, provider)
-        known = by_id.get(meant.voice)
+        meant = voice_at(names, name, provider.name)
+        known = next((voice for voice in listed if is_named(provider, meant.voice, voice)), None)
         languages = (meant.language,) if meant.language else known.languages if known else ()
         found.append(
             Voice(

@@ -101,7 +101,7 @@ class TimedLines:
     def _error(self, event: Mapping[str, Any]) -> ProviderError:
         """Before any audio, an error of no known code is as good as a page: no audio."""
         error = self._failed(event)
-        if self._audio_came or event.get("code") in KNOWN_CODES:
+        if self._audio_came or str(event.get("code")) in KNOWN_CODES:
             return error
         return ProviderError(Code.BAD_AUDIO, error.message, provider=error.provider)
 
