@@ -60,8 +60,9 @@ async def _report(config: "Config", only: str | None) -> dict[str, Any]:
     providers = [_reached(config, each) for each in reached]
     for name, reason in missing.items():
         if only in (None, name):
-            # An instance that nobody has configured is no mistake, unless it was asked about.
-            wrong = name in config.providers or only is not None
+            # An adapter that nobody has given a key is no mistake, unless it is asked about or meant to be used.
+            keyless = reason.startswith("no ") and _adapter(config, name) == name
+            wrong = not keyless or only is not None or name in config.defaults.fallbacks
             providers.append(
                 {"name": name, "adapter": _adapter(config, name), "status": "wrong" if wrong else "not configured"}
                 | {"message": reason}
@@ -100,10 +101,9 @@ def _print(report: dict[str, Any]) -> None:
     configuration = report["configuration"]
     rows = [("configuration", "ok" if configuration["ok"] else "wrong", configuration.get("message", ""))]
     rows += [(each["name"], each["status"], _line(each)) for each in report["providers"]]
-    names, statuses = (max(len(row[column]) for row in rows) for column in (0, 1))
     for name, status, message in rows:
-        colour = {"ok": "green", "wrong": "red"}.get(status)
-        click.echo(f"{name:<{names}}  {click.style(f'{status:<{statuses}}', fg=colour)}  {message}".rstrip())
+        shown = click.style(status, fg={"ok": "green", "wrong": "red"}.get(status))
+        click.echo(f"{name}: {shown}, {message}" if message else f"{name}: {shown}")
 
 
 def _line(provider: dict[str, Any]) -> str:

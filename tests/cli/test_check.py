@@ -29,14 +29,14 @@ def relay(*arguments: str, **settings: str) -> tuple[int, str]:
 
 def lines(output: str) -> dict[str, str]:
     """What is said of whom."""
-    return {line.split()[0]: " ".join(line.split()[1:]) for line in output.splitlines()}
+    return {line.partition(": ")[0]: line.partition(": ")[2] for line in output.splitlines()}
 
 
 def test_what_is_not_configured_is_no_mistake() -> None:
     status, out = relay("check")
     said = lines(out)
-    assert (status, said["configuration"], said["espeak"].startswith("ok ")) == (0, "ok", True)
-    assert said["breeze"].startswith("not configured no key: set BREEZE_API_KEY")
+    assert (status, said["configuration"], said["espeak"].startswith("ok, 138 voices")) == (0, "ok", True)
+    assert said["breeze"].startswith("not configured, no key: set BREEZE_API_KEY")
     assert list(said) == ["configuration", "espeak", "breeze", "bland", "sauti", "playai"]
 
 
@@ -55,10 +55,10 @@ def test_each_provider_has_one_line_and_a_wrong_one_is_status_1() -> None:
     said = lines(out)
     assert (status, len(said)) == (1, 6)
     assert said["espeak"].startswith("ok")
-    assert said["breeze"].startswith("wrong provider_unavailable: breeze (127.0.0.1:9) cannot be reached")
-    assert said["playai"].startswith("wrong provider_unavailable: playai (127.0.0.1:9) cannot be reached")
-    assert said["bland"].startswith("wrong wrong settings: bland.voice is 'any'")
-    assert said["sauti"].startswith("wrong no key"), "it is configured in part"
+    assert said["breeze"].startswith("wrong, provider_unavailable: breeze (127.0.0.1:9) cannot be reached")
+    assert said["playai"].startswith("wrong, provider_unavailable: playai (127.0.0.1:9) cannot be reached")
+    assert said["bland"].startswith("wrong, wrong settings: bland.voice is 'any'")
+    assert said["sauti"].startswith("not configured, no key"), "it has a voice and no key"
 
 
 def test_one_may_be_asked_alone() -> None:
@@ -68,9 +68,19 @@ def test_one_may_be_asked_alone() -> None:
     status, out = relay("check", "--provider", "breeze", **wrong)
     assert (status, list(lines(out))) == (1, ["configuration", "breeze"])
     status, out = relay("check", "--provider", "sauti")
-    assert (status, lines(out)["sauti"].startswith("wrong no key")) == (1, True), "it was asked about"
+    assert (status, lines(out)["sauti"].startswith("wrong, no key")) == (1, True), "it was asked about"
     status, out = relay("check", "--provider", "nobody")
     assert (status, "usable are: espeak" in out) == (1, True)
+
+
+def test_what_is_meant_to_be_used_and_lacks_its_key_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "relay.toml").write_text("[providers.blue]\nadapter = 'breeze'\n[defaults]\nfallbacks = ['sauti']\n")
+    status, out = relay("check")
+    said = lines(out)
+    assert status == 1
+    assert said["blue"].startswith("wrong, no key: set providers.blue.api_key in the configuration")
+    assert said["sauti"].startswith("wrong, no key")
+    assert said["breeze"].startswith("not configured, no key")
 
 
 def test_instances_are_asked_by_their_names(tmp_path: Path) -> None:
@@ -81,7 +91,7 @@ def test_instances_are_asked_by_their_names(tmp_path: Path) -> None:
     status, out = relay("check")
     assert status == 1
     assert lines(out)["blue"].endswith("Connection refused (adapter breeze)")
-    assert lines(out)["low"].startswith("ok 138 voices")
+    assert lines(out)["low"].startswith("ok, 138 voices")
 
 
 def test_as_json_it_says_the_same() -> None:
@@ -102,7 +112,7 @@ def test_a_wrong_default_is_told_and_the_others_are_asked_all_the_same() -> None
     status, out = relay("check", RELAY_DEFAULTS_PROVIDER="breeze")
     said = lines(out)
     assert status == 1
-    assert said["configuration"].startswith("wrong defaults.provider: breeze cannot be used")
+    assert said["configuration"].startswith("wrong, defaults.provider: breeze cannot be used")
     assert said["espeak"].startswith("ok")
 
 

@@ -38,6 +38,8 @@ _CODES: Mapping[str, Code] = {
     # 60 s without a message from us: the session is over, whatever was still to be spoken.
     "idle_timeout": Code.PROVIDER_CUT,
 }
+# What v1 says of every request that it refuses (the vendor's page); a 404 says more: the voice.
+_INVALID_INPUT = "invalid input"
 # The code of a full concurrency pool is not in the vendor's pages; words that such a code can hardly do without.
 _CROWDED = ("concurren", "rate_limit", "too_many")
 
@@ -81,6 +83,8 @@ def refused(
         code = Code.PROVIDER_REJECTED
     if code is None and said.told and refusal.status == 404 and speaking:
         code = Code.VOICE_NOT_FOUND  # nothing else that a request to speak names can be missing
+    if code is None and (said.code or "").lower() == _INVALID_INPUT and refusal.status < 400:
+        code = Code.PROVIDER_REJECTED
     if code is None and said.told:
         code = unknown
     return faults.refused(
