@@ -20,7 +20,7 @@ from relay.testing.fake_breeze import FakeBreeze
 from relay.testing.fake_provider import FakeProvider
 from relay.testing.scenarios import error_reply, scenario
 from relay.testing.script import Script, Send, Status
-from tests.server.fakes import FakeProvider as Described
+from tests.engine.fakes import FakeProvider as Described
 
 KEY = "key_4f9d2c71b8e6a035"
 KAREN = "29158307-9893-4149-8a75-bc9ce313d64e"

@@ -8,6 +8,7 @@ from relay.config import Config, DefaultsConfig, ProviderConfig, VoiceConfig
 from relay.core.effects import OpenTurn
 from relay.core.events import Pacing, ProviderChoice, TurnRequest
 from relay.core.formats import AudioRequest
+from relay.core.record import TurnRecord
 from relay.engine.engine import Engine
 from relay.errors import ClientError, Code
 from relay.providers.base.provider import Speech, SpeechRequest
@@ -41,6 +42,7 @@ def spoken(of: Engine, **request: Any) -> dict[str, Speech]:
         request=wanted,
         audio=AudioRequest(),
         pacing=Pacing(),
+        record=TurnRecord(turn_id="t", index=0),
     )
     return {each.provider.name: each.speech for each in of.settings(opened).candidates}
 

@@ -18,8 +18,8 @@ from relay.providers.espeak.provider import WORKER_MODULE
 from relay.testing.fake_breeze import FakeBreeze, session
 from relay.testing.fake_provider import FakeProvider
 from relay.testing.fake_socket import Refuse
+from tests.engine import fakes
 from tests.providers.fake_requests import until
-from tests.server import fakes
 from tests.server.harness import client, config, serving
 
 
@@ -97,7 +97,7 @@ async def test_a_conversation_is_opened_ahead_only_where_the_operator_says_so(
         )
         async with serving(settings) as server, client(server) as caller:
             await other.connected(1)  # all are begun together
-            await until(lambda: server.relay.drivers.ws.idle_sockets == opened)
+            await until(lambda: server.engine.drivers.ws.idle_sockets == opened)
             heard = await caller.speak("Hello there.", provider="breeze")
             assert heard.end["type"] == "turn.done", heard.end
             assert heard.end["timings"]["connection_reused"] is (opened > 0)
