@@ -40,7 +40,7 @@ async def _report(config: "Config", only: str | None) -> dict[str, Any]:
     from relay.config import ConfigError
     from relay.drivers.dispatch import Drivers
     from relay.engine.check import reach
-    from relay.engine.setup import build_providers, dialogue_patience, patience, unusable
+    from relay.engine.setup import adapter_of, build_providers, dialogue_patience, is_mistake, patience, unusable
     from relay.server.app import Server
 
     usable, missing = build_providers(config)
@@ -57,14 +57,12 @@ async def _report(config: "Config", only: str | None) -> dict[str, Any]:
         reached = await asyncio.gather(
             *(reach(drivers, usable[name], config.voices, has_default=_has_default(config, name)) for name in chosen)
         )
-    providers = [_reached(config, each) for each in reached]
+    providers = [_reached(adapter_of(config, each.name), each) for each in reached]
     for name, reason in missing.items():
         if only in (None, name):
-            # An adapter that nobody has given a key is no mistake, unless it is asked about or meant to be used.
-            keyless = reason.startswith("no ") and _adapter(config, name) == name
-            wrong = not keyless or only is not None or name in config.defaults.fallbacks
+            wrong = only is not None or is_mistake(config, name, reason)
             providers.append(
-                {"name": name, "adapter": _adapter(config, name), "status": "wrong" if wrong else "not configured"}
+                {"name": name, "adapter": adapter_of(config, name), "status": "wrong" if wrong else "not configured"}
                 | {"message": reason}
             )
     wrong_ones = [each for each in providers if each["status"] == "wrong"]
@@ -75,10 +73,10 @@ async def _report(config: "Config", only: str | None) -> dict[str, Any]:
     }
 
 
-def _reached(config: "Config", found: "Reached") -> dict[str, Any]:
+def _reached(adapter: str, found: "Reached") -> dict[str, Any]:
     return {
         "name": found.name,
-        "adapter": _adapter(config, found.name),
+        "adapter": adapter,
         "status": "ok" if found.ok else "wrong",
         "message": "; ".join((*found.wrong, *(found.known if not found.wrong else ()))),
         **({"code": found.code} if found.code else {}),
@@ -90,11 +88,6 @@ def _reached(config: "Config", found: "Reached") -> dict[str, Any]:
 def _has_default(config: "Config", name: str) -> bool:
     own = config.providers.get(name)
     return own is not None and own.voice is not None
-
-
-def _adapter(config: "Config", name: str) -> str:
-    own = config.providers.get(name)
-    return (own.adapter if own is not None else None) or name
 
 
 def _print(report: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from relay.engine.setup import (
     build_providers,
     defaults_of,
     dialogue_patience,
+    is_mistake,
     limits_of,
     models_of,
     patience,
@@ -59,9 +60,9 @@ class Engine:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Starts the drivers; leaving ends every request, connection and worker they have."""
-        named = {*self.config.providers, *self.config.defaults.fallbacks}
-        for name in sorted(named & self.missing.keys()):
-            log.warning("provider %s cannot be used: %s", name, self.missing[name], extra={"provider": name})
+        for name, reason in self.missing.items():
+            if is_mistake(self.config, name, reason):
+                log.warning("provider %s cannot be used: %s", name, reason, extra={"provider": name})
         async with self.drivers:
             providers = list(self.providers.values())
             warming = keep_warm(

@@ -43,6 +43,13 @@ def build_providers(config: Config) -> tuple[dict[str, Provider], dict[str, str]
     return usable, missing
 
 
+def is_mistake(config: Config, name: str, reason: str) -> bool:
+    """Whether somebody should put right that an instance cannot be used, for that reason. An adapter that merely has no
+    key is none, unless turns are to fail over to it: most relays use one or two of the catalog."""
+    without_key = reason.startswith("no ") and adapter_of(config, name) == name
+    return not without_key or name in config.defaults.fallbacks
+
+
 def build_listable(config: Config, name: str) -> Provider | None:
     """An instance that cannot be used, as far as its voices can be listed: with its address and key alone."""
     own = config.providers.get(name, ProviderConfig())

@@ -189,3 +189,15 @@ async def test_a_token_for_a_name_that_the_provider_lacks_is_not_made() -> None:
         bound = {"provider": "green", "voice": "ben"}
         async with aiohttp.ClientSession() as session, session.post(address, json=bound) as response:
             assert (response.status, (await response.json())["error"]["code"]) == (404, Code.VOICE_NOT_FOUND)
+
+
+async def test_a_worker_that_several_instances_share_answers_each_by_its_name() -> None:
+    low = ProviderConfig(adapter="espeak", voice="de")
+    settings = Config(server=ServerConfig(port=0), providers={"low": low})
+    async with serving(settings) as server, client(server) as caller:
+        for name in ("low", "espeak"):
+            assert (await caller.speak("Hallo.", provider=name)).of("turn.started")[0]["provider"] == name
+            error = (await caller.speak("Hallo.", provider=name, voice="nope")).end
+            assert (error["code"], error["provider"]["name"]) == (Code.VOICE_NOT_FOUND, name)
+            assert error["message"].startswith(f"{name} has no voice 'nope'")
+        assert len(server.engine.drivers.local._pools) == 1
