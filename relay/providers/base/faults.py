@@ -87,6 +87,11 @@ def json_object(body: bytes) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def tells_error(reply: Mapping[str, Any]) -> bool:
+    """Whether a JSON object has an error in it, in the fields that most APIs use for that."""
+    return bool(reply.get("error") or reply.get("errors"))
+
+
 def body_words(body: bytes) -> str:
     """The human words in a body that is not the error the provider documents: the title of a page, or plain text."""
     text = body.decode("utf-8", "replace")

@@ -71,7 +71,7 @@ class BreezeJob:
             case "failed" | "cancelled":
                 error = job.get("error")
                 raise self._api.failed("failed the job", error if isinstance(error, Mapping) else {}, *self._sent)
-            case str() as state:
+            case str() as state if not faults.tells_error(job):
                 # `active`, and whatever else it may be before it is one of those; the time is bounded.
                 return self._ask(answer, _PROGRESS.get(state))
         raise self._unreadable(answer, "a job without a status")

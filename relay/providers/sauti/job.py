@@ -146,7 +146,7 @@ class Job:
                 )
             case "failed":
                 raise self._failed(body)
-            case str():
+            case str() if not faults.tells_error(body):
                 # A job, but not one that can be gone on with.
                 words = f"{self._api.name} answered {answer.status} with a job in a state that is not documented"
                 fault = ProviderFault(name=self._api.name, status=answer.status)
