@@ -2,10 +2,14 @@
 
 Order: defaults, then the file, then the environment. `[section] key` in the file is `RELAY_SECTION_KEY` in the
 environment (`[server] port` is `RELAY_SERVER_PORT`); a provider's key and address are `BREEZE_API_KEY` and
-`BREEZE_BASE_URL`. Keys of providers are never printed.
+`BREEZE_BASE_URL`, for the instance that has its adapter's name. Keys of providers are never printed.
+
+A wrong setting stops the start, except in `[providers.NAME]`: there it makes that one instance unusable
+(`WrongProvider`), so that it cannot keep the others from speaking.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,11 +17,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
+from relay.config_checks import ConfigError as ConfigError
+from relay.config_checks import check_spelling, convert
+
 DEFAULT_FILE = "relay.toml"
-
-
-class ConfigError(Exception):
-    """A setting is wrong. The message names the file or variable, the key, and what is valid."""
 
 
 Count = Annotated[int, Meta(ge=1)]
@@ -73,6 +76,8 @@ class DefaultsConfig(Struct, forbid_unknown_fields=True, frozen=True):
     provider: str = "espeak"
     # Who goes on where that one fails, in order, for turns that name no provider of their own.
     fallbacks: list[str] = field(default_factory=list)
+    # For turns that name neither voice nor provider: a name from [voices], or a voice of the default provider.
+    voice: str | None = None
     audio: AudioConfig = field(default_factory=AudioConfig)
     pacing: PacingConfig = field(default_factory=PacingConfig)
 
@@ -112,6 +117,7 @@ class HttpConfig(Struct, forbid_unknown_fields=True, frozen=True):
     stall_timeout_s: float = 10.0
     open_timeout_s: float = 20.0
     retries: int = 2
+    keepalive_s: float = 50.0
 
 
 class WebSocketConfig(Struct, forbid_unknown_fields=True, frozen=True):
@@ -128,7 +134,13 @@ class WebSocketConfig(Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class ProviderConfig(Struct, forbid_unknown_fields=True, frozen=True):
+    """One instance: an adapter under a name."""
+
+    # Not given: the instance's own name.
+    adapter: str | None = None
     api_key: str | None = None
+    # The environment variable that holds the key: for instances that have no variable of their own.
+    api_key_env: str | None = None
     base_url: str | None = None
     # The account, for the providers that want it beside the key.
     user_id: str | None = None
@@ -141,10 +153,28 @@ class ProviderConfig(Struct, forbid_unknown_fields=True, frozen=True):
     max_concurrent: Count | None = None
     # A listener waits no longer than this for a turn to begin; then it is better told.
     queue_timeout_s: Seconds = 10.0
+    # Sockets kept open before a turn needs one, where text goes to the provider over a socket. Not given: one where the
+    # provider does not charge for it or count it, else none.
+    open_ahead: Annotated[int, Meta(ge=0, le=8)] | None = None
 
     def __repr__(self) -> str:
         key = "set" if self.api_key else "not set"
         return f"ProviderConfig(api_key={key}, base_url={self.base_url!r}, voice={self.voice!r})"
+
+
+class WrongProvider(ProviderConfig, frozen=True):
+    """An instance whose settings are wrong, and the reason. It cannot be used."""
+
+    reason: str = ""
+
+
+class VoiceConfig(Struct, forbid_unknown_fields=True, frozen=True):
+    """What a name of `[voices]` stands for at one provider; what a turn says itself goes before it."""
+
+    voice: str
+    model: str | None = None
+    language: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 class Config(Struct, forbid_unknown_fields=True, frozen=True):
@@ -157,6 +187,8 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     log: LogConfig = field(default_factory=LogConfig)
     tracing: TracingConfig = field(default_factory=TracingConfig)
     providers: dict[str, ProviderConfig] = field(default_factory=dict)
+    # A name for a voice -> instance -> its voice there.
+    voices: dict[str, dict[str, str | VoiceConfig]] = field(default_factory=dict)
 
 
 # Sections whose keys have an environment variable each; a list is separated by commas.
@@ -171,6 +203,8 @@ _SECTIONS: dict[str, type[Struct]] = {
     "tracing": TracingConfig,
 }
 _PROVIDER_KEYS = ("api_key", "base_url", "user_id", "voice", "model", "language", "max_concurrent")
+# What stands for an instance in metrics, lists (`a,b`), prices (`a=5`) and names of voices (`a:voice`).
+_INSTANCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def load(
@@ -179,16 +213,30 @@ def load(
     environ: Mapping[str, str] = os.environ,
     providers: tuple[str, ...] = (),
 ) -> Config:
-    """Reads the settings. `path` None: `RELAY_CONFIG`, or `relay.toml` here if there is one. Raises ConfigError."""
-    named = path or environ.get("RELAY_CONFIG")
-    file = Path(named or DEFAULT_FILE)
+    """Reads the settings. `path` None: `RELAY_CONFIG`, or `relay.toml` here if there is one. `providers` are the
+    adapters there are. Raises ConfigError."""
+    given = path or environ.get("RELAY_CONFIG")
+    file = Path(given or DEFAULT_FILE)
     values: dict[str, Any] = {}
-    if named or file.exists():
+    if given or file.exists():
         values = _read(file)
-    _check_known_providers(values, providers, file)
-    _convert(values, str(file))
-    sources = _merge_environment(values, environ, providers)
-    return _convert(values, f"the environment ({', '.join(sources)})" if sources else str(file))
+    instances, voices = values.pop("providers", {}), values.pop("voices", {})
+    _check_instances(instances, providers, file)
+    convert(values, Config, str(file))
+    check_spelling(environ, _SECTIONS, (*_variables(), "RELAY_CONFIG", "RELAY_KEY"))
+    sources = _merge_environment(values, environ)
+    config = convert(values, Config, f"the environment ({', '.join(sources)})" if sources else str(file))
+    built = {name: _instance(name, section, file, environ, providers) for name, section in instances.items()}
+    for adapter in providers:
+        if adapter not in built and any(environ.get(variable(adapter, key)) for key in _PROVIDER_KEYS):
+            built[adapter] = _instance(adapter, {}, file, environ, providers)
+    named = _voices(voices, (*providers, *built) if providers else (), file)
+    return msgspec.structs.replace(config, providers=built, voices=named)
+
+
+def variable(adapter: str, key: str) -> str:
+    """The environment variable of a setting of the instance that has its adapter's name."""
+    return re.sub("[^A-Z0-9]", "_", f"{adapter}_{key}".upper())
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -204,7 +252,17 @@ def _read(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file}: not TOML: {error}") from None
 
 
-def _merge_environment(values: dict[str, Any], environ: Mapping[str, str], providers: tuple[str, ...]) -> list[str]:
+def _variables() -> list[str]:
+    """Every variable of a section."""
+    return [
+        f"RELAY_{section}_{key}".upper()
+        for section, kind in _SECTIONS.items()
+        for key in kind.__struct_fields__
+        if key not in ("audio", "pacing")
+    ]
+
+
+def _merge_environment(values: dict[str, Any], environ: Mapping[str, str]) -> list[str]:
     """Lays the environment over `values`; the names of the variables that were used."""
     used = []
     for section, kind in _SECTIONS.items():
@@ -218,34 +276,72 @@ def _merge_environment(values: dict[str, Any], environ: Mapping[str, str], provi
                 [item.strip() for item in text.split(",") if item.strip()] if is_list else text
             )
             used.append(name)
-    for provider in providers:
-        for key in _PROVIDER_KEYS:
-            name = f"{provider}_{key}".upper()
-            if environ.get(name):
-                values.setdefault("providers", {}).setdefault(provider, {})[key] = environ[name]
-                used.append(name)
     return used
 
 
-def _check_known_providers(values: dict[str, Any], providers: tuple[str, ...], file: Path) -> None:
-    for name in values.get("providers", {}):
-        if providers and name not in providers:
-            raise ConfigError(f"{file}: providers.{name}: no such provider; there are {', '.join(providers)}")
+def _check_instances(instances: object, adapters: tuple[str, ...], file: Path) -> None:
+    """What no instance could be made of: it has no name to be refused by."""
+    if not isinstance(instances, dict):
+        raise ConfigError(f"{file}: providers: it must be a table, such as [providers.breeze]")
+    valid = ", ".join(adapters)
+    for name, section in instances.items():
+        if not _INSTANCE_NAME.fullmatch(name):
+            raise ConfigError(
+                f"{file}: providers.{name!r}: a name is 1 to 64 letters, digits, dots, hyphens and underscores"
+            )
+        if not isinstance(section, dict):
+            raise ConfigError(f"{file}: providers.{name}: it must be a table, [providers.{name}]")
+        adapter = section.get("adapter")
+        if not adapters:
+            continue
+        if adapter is None and name not in adapters:
+            raise ConfigError(
+                f"{file}: providers.{name}: no such provider; there are {valid}; "
+                f'for an instance of one of them under this name, set adapter = "..."'
+            )
+        if adapter is not None and adapter not in adapters:
+            raise ConfigError(f"{file}: providers.{name}.adapter is {adapter!r}; it must be one of {valid}")
 
 
-def _convert(values: dict[str, Any], source: str) -> Config:
+def _instance(
+    name: str, section: dict[str, Any], file: Path, environ: Mapping[str, str], adapters: tuple[str, ...]
+) -> ProviderConfig:
+    """One instance; a WrongProvider where its settings are."""
+    adapter = section.get("adapter", name)
+    if name in adapters and adapter != name:
+        reason = f"adapter is {adapter!r}, and {name} is the name of another one; give the instance another name"
+        return WrongProvider(adapter=adapter, reason=f"{file}: {reason}")
+    own = {key: variable(name, key) for key in _PROVIDER_KEYS} if name in adapters else {}
+    given = {key: environ[each] for key, each in own.items() if environ.get(each)}
     try:
-        return msgspec.convert(values, Config, strict=False)
-    except msgspec.ValidationError as error:
-        reason, _, place = str(error).partition(" - at `$")
-        key = place.rstrip("`").lstrip(".")
-        if "unknown field" in reason:
-            reason += f"; valid here: {', '.join(_fields_at(key))}"
-        raise ConfigError(f"{source}: {key + ': ' if key else ''}{reason}") from None
+        convert(section, ProviderConfig, f"{file}: providers.{name}")
+        if "api_key" in section and "api_key_env" in section:
+            raise ConfigError(f"{file}: providers.{name}: api_key and api_key_env are both given; leave one out")
+        if (named := section.get("api_key_env")) is not None:
+            # It says where the key is, so no other variable is looked at.
+            given.pop("api_key", None)
+            if environ.get(named):
+                given["api_key"] = environ[named]
+        sources = ", ".join(own.get(key, key) for key in given)
+        return convert({**section, **given}, ProviderConfig, f"the environment ({sources}): providers.{name}")
+    except ConfigError as error:
+        return WrongProvider(adapter=adapter, reason=str(error))
 
 
-def _fields_at(key: str) -> tuple[str, ...]:
-    section = key.split(".")[-1] if key else ""
-    kinds: dict[str, type[Struct]] = {**_SECTIONS, "audio": AudioConfig, "pacing": PacingConfig, "": Config}
-    kind = ProviderConfig if key.startswith("providers") else kinds.get(section, Config)
-    return kind.__struct_fields__
+def _voices(voices: object, instances: tuple[str, ...], file: Path) -> dict[str, dict[str, str | VoiceConfig]]:
+    """What the names of voices stand for."""
+    found: dict[str, dict[str, str | VoiceConfig]] = {}
+    if not isinstance(voices, dict):
+        raise ConfigError(f"{file}: voices: it must be a table, such as [voices.anna]")
+    for voice, providers in voices.items():
+        if not voice or not providers or not isinstance(providers, dict):
+            raise ConfigError(f'{file}: voices.{voice}: it must be a table such as [voices.anna], breeze = "voc_..."')
+        for name, own in providers.items():
+            if instances and name not in instances:
+                known = ", ".join(dict.fromkeys(instances))
+                raise ConfigError(f"{file}: voices.{voice}.{name}: no such provider; there are {known}")
+            source = f"{file}: voices.{voice}.{name}"
+            found.setdefault(voice, {})[name] = (
+                convert(own, VoiceConfig, source) if isinstance(own, dict) else convert(own, str, source)
+            )
+    return found

@@ -28,6 +28,7 @@ RULES: dict[str, Rule] = {
     "relay/__init__": Rule((), PURE),
     "relay/errors": Rule((), PURE),
     "relay/config": Rule((), IO),
+    "relay/config_checks": Rule((), PURE),
     "relay/log": Rule((), IO),
     "relay/metrics": Rule(("relay.core", "relay.metrics_labels", "relay.metrics_times"), IO),
     "relay/metrics_labels": Rule(("relay.core",), PURE),

@@ -85,7 +85,9 @@ def test_every_setting_has_its_row_with_its_variable_and_its_default() -> None:
             assert row_of(page, key)[1] == f"`{json.dumps(getattr(kind(), key))}`", key
     for key in config.ProviderConfig.__struct_fields__:
         row_of(page, key)
-    assert sections | {"providers"} == set(Config.__struct_fields__), "a new section needs a part of the page"
+    for key in config.VoiceConfig.__struct_fields__:
+        assert f"`{key}`" in named(page), key
+    assert sections | {"providers", "voices"} == set(Config.__struct_fields__), "a new section needs a part of the page"
 
 
 def test_every_code_has_its_row_with_its_status_and_whether_to_try_again() -> None:

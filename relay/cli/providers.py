@@ -17,19 +17,25 @@ def providers(config_path: str | None) -> None:
     from rich.table import Table
 
     from relay.engine.engine import Engine
+    from relay.engine.setup import adapter_of
 
     config = load_config(config_path)
     relay = run(_made(lambda: Engine(config)))
-    table = Table("provider", "usable", "formats", "word times", "options", box=None)
+    table = Table("provider", "adapter", "usable", "formats", "word times", "options", box=None)
     for name, provider in relay.providers.items():
         facts = provider.capabilities
-        mark = "yes (default)" if name == relay.defaults.provider else "yes"
         table.add_row(
-            name, mark, " ".join(facts.formats), "yes" if facts.word_times else "no", ", ".join(facts.options)
+            name,
+            adapter_of(config, name),
+            "yes (default)" if name == relay.defaults.provider else "yes",
+            " ".join(facts.formats),
+            "yes" if facts.word_times else "no",
+            ", ".join(facts.options),
         )
-    for name, reason in relay.missing.items():
-        table.add_row(name, f"no: {reason}", "", "", "")
     Console(width=None if sys.stdout.isatty() else 200).print(table)
+    # Apart from the table, whose columns would cut what is to be set.
+    for name, reason in relay.missing.items():
+        click.echo(f"{name} cannot be used: {reason}")
 
 
 async def _made(make: Any) -> Any:

@@ -31,7 +31,8 @@ def voices(provider: str | None, language: str | None, config_path: str | None) 
     table = Table("provider", "voice", "name", "languages", "gender", box=None)
     for name, of_provider in found.items():
         for voice in of_provider:
-            table.add_row(name, voice.id, voice.name, " ".join(voice.languages), voice.gender or "")
+            told = voice.name if voice.stands_for is None else f"stands for {voice.stands_for}"
+            table.add_row(name, voice.id, told, " ".join(voice.languages), voice.gender or "")
     if not table.row_count:
         fail("no voices found" + (f" for language {language}" if language else ""))
     # Wide enough that no id is cut when the list goes to a pipe.

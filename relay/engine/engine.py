@@ -2,42 +2,43 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
-from relay.config import Config
+from relay.config import Config, ProviderConfig
 from relay.core.effects import OpenTurn
-from relay.core.events import TurnCancelled
+from relay.core.events import ProviderChoice, TurnCancelled, TurnRequest
 from relay.core.formats import NATIVE
 from relay.core.playout import Playout
 from relay.core.record import TurnEnded, TurnRecord
-from relay.core.timings import Timings
 from relay.core.traceparent import EXAMPLE, parent_of
 from relay.drivers.dispatch import Drivers
 from relay.engine.candidates import Candidate
+from relay.engine.check import every_voice
 from relay.engine.limits import SessionLimiter
 from relay.engine.setup import (
     budgets_of,
+    build_listable,
     build_providers,
     defaults_of,
     dialogue_patience,
+    is_mistake,
     limits_of,
     models_of,
     patience,
+    unusable,
 )
 from relay.engine.ticker import Ticker
 from relay.engine.turn import TurnSettings
-from relay.engine.warmup import keep_warm, learn_limits
-from relay.errors import ClientError, Code, ProviderError, ProviderFault, RelayError
+from relay.engine.voices import named_voices, speaking, spoken_as
+from relay.engine.warmup import Warmth, keep_warm, learn_limits
+from relay.errors import ClientError, Code, ProviderError, RelayError
 from relay.metrics import Metrics
-from relay.providers.base.provider import Provider, SpeechRequest, Voice, VoiceQuery
+from relay.providers.base.provider import Provider, Speech, SpeechRequest, Voice
 from relay.tracing import otlp
 
 log = logging.getLogger(__name__)
-
-# More than this is a provider gone wrong, not a list of voices.
-MAX_VOICE_PAGES = 50
-MAX_VOICE_BYTES = 8 * 1024 * 1024
 
 
 class Engine:
@@ -50,7 +51,7 @@ class Engine:
         self.limits = limits_of(config)
         self.places = SessionLimiter(self.limits)
         self.providers, self.missing = build_providers(config)
-        self.defaults = defaults_of(config, self.providers)
+        self.defaults = defaults_of(config, self.providers, self.missing)
         self.budgets = budgets_of(config, self.providers)
         self.metrics = Metrics(models_of(config, self.providers))
         self.tracing = otlp() if config.tracing.enabled else None
@@ -59,10 +60,25 @@ class Engine:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Starts the drivers; leaving ends every request, connection and worker they have."""
+        for name, reason in self.missing.items():
+            if is_mistake(self.config, name, reason):
+                log.warning("provider %s cannot be used: %s", name, reason, extra={"provider": name})
         async with self.drivers:
             providers = list(self.providers.values())
+            warming = keep_warm(
+                self.drivers,
+                [
+                    Warmth(
+                        provider=provider,
+                        wanted=self._wanted_by_default(name),
+                        sockets=self.config.providers.get(name, ProviderConfig()).open_ahead,
+                    )
+                    for name, provider in self.providers.items()
+                ],
+                patience(self.config),
+            )
             background = [
-                asyncio.create_task(keep_warm(self.drivers, providers, patience(self.config)), name="keep warm"),
+                asyncio.create_task(warming, name="keep warm"),
                 asyncio.create_task(learn_limits(self.drivers, providers, self.budgets), name="learn limits"),
             ]
             try:
@@ -80,30 +96,69 @@ class Engine:
         request, rate = opened.request, opened.audio.sample_rate
         _check_traceparent(request.traceparent)
         rate_hz = None if rate == NATIVE else rate
-        wanted = SpeechRequest(
-            voice=request.voice,
-            model=request.model,
-            language=request.language,
-            instructions=request.instructions,
-            sample_rate_hz=rate_hz,
-            options=request.options,
-        )
-        chosen = request.provider is not None or request.providers
-        fallbacks = [choice.provider for choice in request.providers[1:]] if chosen else self.defaults.fallbacks
-        # A voice, a model and options are one provider's own; the others speak with their defaults.
+        first, *others = self._choices(request)
+        # A model, instructions and options of the turn are one provider's own: those of the first one. A voice is too,
+        # unless it is a name that stands for one at each.
         general = SpeechRequest(language=request.language, sample_rate_hz=rate_hz)
+        wanted = replace(
+            general,
+            voice=first.voice or request.voice,
+            model=first.model or request.model,
+            instructions=request.instructions,
+            options={**request.options, **first.options},
+        )
+        if wanted.voice is None:
+            wanted = replace(wanted, voice=self._default_voice(opened.provider))
         return TurnSettings(
             audio=opened.audio,
             candidates=(
                 self._candidate(opened.provider, wanted),
-                *(self._candidate(name, general) for name in fallbacks),
+                *(self._fallback(each, general, wanted.voice) for each in others),
             ),
             drivers=self.drivers,
         )
 
+    def _choices(self, request: TurnRequest) -> Sequence[ProviderChoice]:
+        """Who speaks, and who goes on if that one fails."""
+        if request.providers:
+            return request.providers
+        if request.provider is not None:
+            return [ProviderChoice(provider=request.provider)]
+        return [ProviderChoice(provider=name) for name in (self.defaults.provider, *self.defaults.fallbacks)]
+
+    def _fallback(self, choice: ProviderChoice, general: SpeechRequest, voice: str | None) -> Candidate:
+        """`voice` is that of the turn: a name is used where it stands for a voice of this provider too, else the
+        provider speaks with its default."""
+        if choice.voice is not None:
+            voice = choice.voice
+        elif choice.provider not in self.config.voices.get(voice or "", {}):
+            voice = None
+        return self._candidate(
+            choice.provider, replace(general, voice=voice, model=choice.model, options=choice.options)
+        )
+
     def _candidate(self, name: str, wanted: SpeechRequest) -> Candidate:
-        provider = self.provider(name)
-        return Candidate(provider=provider, speech=provider.resolve(wanted), limiter=self.budgets[name])
+        return Candidate(provider=self.provider(name), speech=self.resolve(name, wanted), limiter=self.budgets[name])
+
+    def resolve(self, name: str, wanted: SpeechRequest) -> Speech:
+        """What is wanted of a provider, checked and with every default filled in; the voice may be a name of
+        `[voices]`. Raises ClientError."""
+        speech = self.provider(name).resolve(spoken_as(self.config.voices, name, wanted))
+        return replace(speech, voice_name=wanted.voice) if wanted.voice in self.config.voices else speech
+
+    def _default_voice(self, name: str) -> str | None:
+        """The voice of a turn that names none: `defaults.voice` where that stands for a voice of this provider, or is
+        the default provider's own; else None, for the provider's default."""
+        voice = self.config.defaults.voice
+        if voice is not None and voice in self.config.voices:
+            return voice if name in self.config.voices[voice] else None
+        return voice if name == self.defaults.provider else None
+
+    def _wanted_by_default(self, name: str) -> SpeechRequest:
+        """What a turn that asks for nothing wants of a provider."""
+        rate = self.defaults.audio.sample_rate
+        wanted = SpeechRequest(voice=self._default_voice(name), sample_rate_hz=None if rate == NATIVE else rate)
+        return spoken_as(self.config.voices, name, wanted)
 
     def sample_gauges(self) -> None:
         """Tells the metrics how full everything is."""
@@ -147,12 +202,12 @@ class Engine:
         Raises RelayError where one provider was asked for.
         """
         if provider is not None:
-            return {provider: _speaking(await self._voices_of(self.provider(provider)), language)}, []
+            return {provider: speaking(await self._voices_of(self._listable(provider)), language)}, []
         found: dict[str, list[Voice]] = {}
         failed: list[RelayError] = []
         for name, each in self.providers.items():
             try:
-                found[name] = _speaking(await self._voices_of(each), language)
+                found[name] = speaking(await self._voices_of(each), language)
             except RelayError as error:
                 failed.append(error)
         return found, failed
@@ -161,37 +216,17 @@ class Engine:
         """Raises ClientError for one that cannot be used."""
         if name in self.providers:
             return self.providers[name]
-        if name in self.missing:
-            raise ClientError(Code.INVALID_CONFIG, f"provider {name!r} is not configured: {self.missing[name]}")
-        raise ClientError(
-            Code.INVALID_CONFIG, f"provider is {name!r}; it must be one of {', '.join(sorted(self.providers))}"
-        )
+        raise ClientError(Code.INVALID_CONFIG, f"provider: {unusable(name, self.providers, self.missing)}")
+
+    def _listable(self, name: str) -> Provider:
+        """One that can be used, or whose voices can be listed all the same: a wrong voice is put right by the list."""
+        if name not in self.providers and name in self.missing and (found := build_listable(self.config, name)):
+            return found
+        return self.provider(name)
 
     async def _voices_of(self, provider: Provider) -> list[Voice]:
-        answer = provider.voices()
-        voices: list[Voice] = []
-        for _ in range(MAX_VOICE_PAGES):
-            if not isinstance(answer, VoiceQuery):
-                return voices + answer
-            page, following = answer.parse(await self._whole_reply(provider, answer))
-            voices += page
-            if following is None:
-                return voices
-            answer = following
-        return voices
-
-    async def _whole_reply(self, provider: Provider, query: VoiceQuery) -> bytes:
-        body = bytearray()
-        async with self.drivers.open(query.request, Timings()) as reply:
-            async for piece in reply:
-                body += piece if isinstance(piece, bytes) else b""
-                if len(body) > MAX_VOICE_BYTES:
-                    raise ProviderError(
-                        Code.PROVIDER_UNAVAILABLE,
-                        f"{provider.name}'s list of voices is longer than {MAX_VOICE_BYTES} bytes",
-                        provider=ProviderFault(name=provider.name),
-                    )
-        return bytes(body)
+        listed = await every_voice(self.drivers, provider)
+        return [*named_voices(self.config.voices, provider, listed), *listed]
 
 
 def _check_traceparent(given: str | None) -> None:
@@ -199,15 +234,3 @@ def _check_traceparent(given: str | None) -> None:
         raise ClientError(
             Code.INVALID_CONFIG, f"traceparent has {len(given)} characters and is no W3C traceparent, such as {EXAMPLE}"
         )
-
-
-def _speaking(voices: list[Voice], language: str | None) -> list[Voice]:
-    """Voices for a language tag: `en` also finds `en-GB`."""
-    if language is None:
-        return voices
-    wanted = language.lower()
-    return [
-        voice
-        for voice in voices
-        if any(tag.lower() == wanted or tag.lower().startswith(f"{wanted}-") for tag in voice.languages)
-    ]

@@ -5,14 +5,16 @@ from typing import cast
 
 import msgspec
 
-from relay.config import Config, ConfigError, ProviderConfig
+from relay.config import Config, ConfigError, ProviderConfig, VoiceConfig, WrongProvider
 from relay.core.events import Pacing, SessionDefaults, SessionLimits
 from relay.core.formats import AudioRequest, Encoding
 from relay.drivers.http.settings import HttpSettings
 from relay.drivers.ws.settings import WsSettings
 from relay.engine.concurrency import ConcurrencyLimiter
 from relay.engine.limits import Limits
+from relay.engine.voices import spoken_as, voice_at
 from relay.errors import RelayError
+from relay.providers.base import checks
 from relay.providers.base.provider import Provider, ProviderSettings, SpeechRequest
 from relay.providers.catalog import PROVIDERS
 from relay.store import spent_tokens
@@ -20,27 +22,65 @@ from relay.store.base import SpentTokens
 
 
 def build_providers(config: Config) -> tuple[dict[str, Provider], dict[str, str]]:
-    """The providers that can be used, and what the others lack. Raises ConfigError for settings a provider refuses."""
+    """The instances that can be used, and why the others cannot: one for each adapter under its own name, and those
+    that are configured under another. What is wrong with one does not concern the others."""
     usable, missing = {}, {}
-    for name, build in PROVIDERS.items():
-        settings = _settings(config.providers.get(name, ProviderConfig()))
+    for name in (*PROVIDERS, *(name for name in config.providers if name not in PROVIDERS)):
+        own = config.providers.get(name, ProviderConfig())
+        if isinstance(own, WrongProvider):
+            missing[name] = f"wrong settings: {own.reason}"
+            continue
         try:
-            provider = build(settings)
+            settings = _settings(name, own, config.voices)
+            provider = PROVIDERS[adapter_of(config, name)](settings)
         except RelayError as error:
-            raise ConfigError(f"providers.{name}: {error.message}") from error
-        if lacks := _lacks(name, provider, settings):
+            missing[name] = f"wrong settings: {error.message}"
+            continue
+        if lacks := _lacks(name, adapter_of(config, name), provider, own):
             missing[name] = lacks
         else:
             usable[name] = provider
     return usable, missing
 
 
+def is_mistake(config: Config, name: str, reason: str) -> bool:
+    """Whether somebody should put right that an instance cannot be used, for that reason. An adapter that merely has no
+    key is none, unless turns are to fail over to it: most relays use one or two of the catalog."""
+    without_key = reason.startswith("no ") and adapter_of(config, name) == name
+    return not without_key or name in config.defaults.fallbacks
+
+
+def build_listable(config: Config, name: str) -> Provider | None:
+    """An instance that cannot be used, as far as its voices can be listed: with its address and key alone."""
+    own = config.providers.get(name, ProviderConfig())
+    if isinstance(own, WrongProvider):
+        return None
+    bare = ProviderSettings(name=name, api_key=own.api_key, base_url=own.base_url, user_id=own.user_id)
+    adapter = adapter_of(config, name)
+    try:
+        provider = PROVIDERS[adapter](bare)
+    except RelayError:
+        return None
+    return None if _lacks(name, adapter, provider, own) else provider
+
+
+def adapter_of(config: Config, name: str) -> str:
+    """The adapter of an instance. Raises ConfigError for one that is none: the configuration was not loaded by
+    `config.load`, which checks that."""
+    own = config.providers.get(name)
+    adapter = (own.adapter if own is not None else None) or name
+    if adapter not in PROVIDERS:
+        raise ConfigError(f"providers.{name}: {adapter} is no provider; there are {', '.join(PROVIDERS)}")
+    return adapter
+
+
 def models_of(config: Config, providers: Mapping[str, Provider]) -> dict[str, frozenset[str]]:
-    """The models that each provider is known to have: those it lists, and the one that is configured."""
+    """The models that each instance is known to have: those it lists, and those that are configured."""
     known = {}
     for name, provider in providers.items():
         own = config.providers.get(name, ProviderConfig()).model
-        known[name] = frozenset((*provider.capabilities.models, *([own] if own else [])))
+        of_voices = [voice_at(config.voices, voice, name).model for voice, at in config.voices.items() if name in at]
+        known[name] = frozenset(model for model in (*provider.capabilities.models, own, *of_voices) if model)
     return known
 
 
@@ -54,29 +94,52 @@ def budgets_of(config: Config, providers: Mapping[str, Provider]) -> dict[str, C
     return budgets
 
 
-def _lacks(name: str, provider: Provider, settings: ProviderSettings) -> str:
+def unusable(name: str, providers: Mapping[str, Provider], missing: Mapping[str, str]) -> str:
+    """Why an instance cannot be used, and which can."""
+    valid = f"usable are: {', '.join(sorted(providers)) or 'none'}"
+    if name in missing:
+        return f"{name} cannot be used ({missing[name]}); {valid}"
+    without = [each for each, reason in missing.items() if reason.startswith("no ")]
+    also = f"; not configured are: {', '.join(without)}" if without else ""
+    return f"there is no provider {name!r}; {valid}{also}"
+
+
+def _lacks(name: str, adapter: str, provider: Provider, own: ProviderConfig) -> str:
+    """What an instance still needs, and where to set it."""
     facts = provider.capabilities
     needs = (
         ("key", "api_key", facts.needs_key),
         ("user id", "user_id", facts.needs_user_id),
         ("address of a server", "base_url", facts.needs_base_url),
     )
-    return "; ".join(
-        f"no {what}: set {name.upper()}_{field.upper()}, or providers.{name}.{field} in the configuration"
-        for what, field, needed in needs
-        if needed and not getattr(settings, field)
-    )
+    reasons = []
+    for what, key, needed in needs:
+        if needed and not getattr(own, key):
+            where = checks.place(name, adapter, key)
+            if key == "api_key" and own.api_key_env:
+                where = f"{own.api_key_env}, which providers.{name}.api_key_env names"
+            reasons.append(f"no {what}: set {where}")
+    return "; ".join(reasons)
 
 
-def _settings(config: ProviderConfig) -> ProviderSettings:
+def _settings(
+    name: str, own: ProviderConfig, voices: Mapping[str, Mapping[str, str | VoiceConfig]]
+) -> ProviderSettings:
+    """Raises ClientError for a default voice that is a name of `[voices]` without a voice for this instance."""
+    voice, model, language, options = own.voice, own.model, own.language, own.options
+    if voice is not None and voice in voices:
+        meant = voice_at(voices, voice, name)
+        voice, model, language = meant.voice, model or meant.model, language or meant.language
+        options = {**meant.options, **options}
     return ProviderSettings(
-        api_key=config.api_key,
-        base_url=config.base_url,
-        user_id=config.user_id,
-        voice=config.voice,
-        model=config.model,
-        language=config.language,
-        options=config.options,
+        name=name,
+        api_key=own.api_key,
+        base_url=own.base_url,
+        user_id=own.user_id,
+        voice=voice,
+        model=model,
+        language=language,
+        options=options,
     )
 
 
@@ -119,24 +182,27 @@ def limits_of(config: Config) -> Limits:
     )
 
 
-def defaults_of(config: Config, providers: Mapping[str, Provider]) -> SessionDefaults:
+def defaults_of(config: Config, providers: Mapping[str, Provider], missing: Mapping[str, str]) -> SessionDefaults:
     """What a turn gets that asks for nothing; the voice is the provider's own default, where it has one."""
     defaults, audio = config.defaults, config.defaults.audio
     if defaults.provider not in providers:
-        raise ConfigError(
-            f"defaults.provider is {defaults.provider!r}; configured and usable are: {', '.join(providers) or 'none'}"
-        )
+        raise ConfigError(f"defaults.provider: {unusable(defaults.provider, providers, missing)}")
     for name in defaults.fallbacks:
-        if name not in providers:
-            raise ConfigError(f"defaults.fallbacks names {name!r}; configured and usable are: {', '.join(providers)}")
+        if name not in providers and name not in missing:
+            raise ConfigError(f"defaults.fallbacks: {unusable(name, providers, missing)}")
     try:
-        voice: str | None = providers[defaults.provider].resolve(SpeechRequest()).voice
-    except RelayError:
+        wanted = spoken_as(config.voices, defaults.provider, SpeechRequest(voice=defaults.voice))
+        spoken = providers[defaults.provider].resolve(wanted)
+        voice: str | None = defaults.voice or spoken.voice
+    except RelayError as error:
+        if defaults.voice is not None:
+            raise ConfigError(f"defaults.voice: {error.message}") from error
         voice = None
     try:
         return SessionDefaults(
             provider=defaults.provider,
-            fallbacks=tuple(defaults.fallbacks),
+            # One that cannot be used must not keep the default one from speaking; the log names it at the start.
+            fallbacks=tuple(name for name in defaults.fallbacks if name in providers),
             voice=voice,
             audio=AudioRequest(
                 encoding=cast("Encoding", audio.encoding),  # checked there

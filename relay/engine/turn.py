@@ -285,7 +285,7 @@ class Turn:
 
     def _cut_text(self) -> TurnText:
         """Text for segments that every candidate takes, as long as who speaks now likes them."""
-        limits = [candidate.provider.capabilities.max_segment_chars for candidate in self._settings.candidates]
+        limits = [candidate.provider.capabilities.longest_segment_chars for candidate in self._settings.candidates]
         chunker = TextChunker(
             max_chars=min((limit for limit in limits if limit is not None), default=None),
             policy=_policy(self._candidates.current.provider),

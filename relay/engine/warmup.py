@@ -2,14 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from relay.drivers.dispatch import Drivers
+from relay.drivers.http.driver import HttpDriver
 from relay.drivers.http.settings import HttpSettings
+from relay.drivers.ws.driver import WsDriver
 from relay.engine.concurrency import ConcurrencyLimiter
 from relay.errors import ProviderError
-from relay.providers.base.http import HttpRequest
-from relay.providers.base.provider import KnowsItsLimits, LocalRequest, Provider, VoiceQuery
+from relay.providers.base.dialogue import DialogueRequest
+from relay.providers.base.provider import KnowsItsLimits, Origin, Provider, SpeechRequest, Worker
 
 log = logging.getLogger(__name__)
 
@@ -33,21 +37,69 @@ async def learn_limits(drivers: Drivers, providers: list[Provider], budgets: Map
             log.info("no limits known: %s", error.message, extra={"provider": provider.name, "code": error.code})
 
 
-async def keep_warm(drivers: Drivers, providers: list[Provider], http: HttpSettings) -> None:
-    """Starts the workers of local providers, and keeps a connection open to the others. Runs until cancelled."""
-    urls: dict[str, str] = {}
-    for provider in providers:
-        query = provider.voices()
-        if not isinstance(query, VoiceQuery):
-            continue
-        if isinstance(query.request, LocalRequest):
-            drivers.local.warm(query.request.module)
-        elif isinstance(query.request, HttpRequest):
-            urls[provider.name] = query.request.url
-    unreachable: dict[str, ProviderError] = {}
-    while urls:
-        failed = await drivers.http.warm(urls)
-        for name in failed.keys() - unreachable.keys():
-            log.warning("provider cannot be reached: %s", failed[name], extra={"provider": name})
-        unreachable = failed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warmth:
+    """What one provider is to have open ahead of a turn that asks for `wanted`. `sockets`: how many conversations, None
+    where the operator did not say."""
+
+    provider: Provider
+    wanted: SpeechRequest
+    sockets: int | None = None
+
+
+async def keep_warm(drivers: Drivers, wanted: Sequence[Warmth], http: HttpSettings) -> None:
+    """Starts the workers of local providers, and keeps a connection, and sockets where they are wanted, open to the
+    others. Runs until cancelled."""
+    # The instances at each address: one connection serves all of them.
+    origins: dict[str, list[str]] = {}
+    async with asyncio.TaskGroup() as tasks:
+        for each in wanted:
+            for ahead in each.provider.warm(each.wanted):
+                match ahead:
+                    case Worker():
+                        drivers.local.warm(ahead.module)
+                    case Origin():
+                        origins.setdefault(_origin(ahead.url), []).append(each.provider.name)
+                    case DialogueRequest():
+                        sockets = int(ahead.idle_is_free) if each.sockets is None else each.sockets
+                        if sockets:
+                            tasks.create_task(_keep_sockets(drivers.ws, ahead, sockets))
+        if origins:
+            tasks.create_task(_keep_connections(drivers.http, origins, http))
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+async def _keep_connections(driver: HttpDriver, origins: Mapping[str, Sequence[str]], http: HttpSettings) -> None:
+    unreachable: set[str] = set()
+    while True:
+        failures = await asyncio.gather(*(driver.warm({names[0]: url}) for url, names in origins.items()))
+        failed = {url: error for url, failure in zip(origins, failures, strict=True) for error in failure.values()}
+        for url in failed.keys() - unreachable:
+            for name in origins[url]:
+                log.warning("provider %s cannot be reached: %s", name, failed[url], extra={"provider": name})
+        unreachable = set(failed)
         await asyncio.sleep(http.keepalive_s * RENEW_AFTER)
+
+
+async def _keep_sockets(driver: WsDriver, request: DialogueRequest, sockets: int) -> None:
+    # Looked at three times in a socket's life, and replaced in the second half of it: at each look there is still
+    # time for another one.
+    life_s = driver.idle_life_s(request)
+    failing = False
+    while True:
+        try:
+            await driver.warm(request, sockets, for_s=life_s / 2)
+            failing = False
+        except ProviderError as error:
+            if not failing:
+                log.warning(
+                    "no socket could be opened ahead: %s",
+                    error.message,
+                    extra={"provider": request.provider, "code": error.code},
+                )
+            failing = True
+        await asyncio.sleep(life_s / 3)

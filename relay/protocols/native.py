@@ -335,14 +335,19 @@ def _unreadable(message: str | bytes, error: msgspec.ValidationError) -> events.
     )
 
 
-_NESTED: dict[str, type[Struct]] = {"audio": AudioFields, "pacing": PacingFields, "flow": FlowFields}
+_NESTED: dict[str, type[Struct]] = {
+    "audio": AudioFields,
+    "pacing": PacingFields,
+    "flow": FlowFields,
+    "providers": ProviderFields,
+}
 
 
 def _explain(kind: type[Struct], error: msgspec.ValidationError) -> str:
     """msgspec's reason, which names the field, with the valid names where the field's own name is the mistake."""
     reason = str(error).replace(" - at `$", " at `").replace("`.", "`").removesuffix(" at ``")
     if "unknown field" in reason:
-        place = reason.partition(" at `")[2].removesuffix("`")
+        place = reason.partition(" at `")[2].removesuffix("`").partition("[")[0]
         fields = [field.encode_name for field in msgspec.structs.fields(_NESTED.get(place, kind))]
         reason = f"{reason}; the fields there are {', '.join(fields)}"
     return reason if kind in (SpeechBody, TokenBody) else f"{kind.__struct_config__.tag}: {reason}"

@@ -1,4 +1,4 @@
-"""The providers, by the name a client uses. One line each; a new one is picked up everywhere from here.
+"""The adapters, by name: what `[providers.NAME] adapter` may be. One line each; a new one is picked up from here.
 
 Not in the package's `__init__`, which every worker process of a local provider imports as it starts.
 """

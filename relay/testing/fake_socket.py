@@ -49,7 +49,8 @@ class Refuse:
 
 
 class Link:
-    """One connection, as its scene plays it. Messages told by the other side are JSON objects (`told`).
+    """One connection, as its scene plays it. Messages told by the other side are JSON objects (`told`); a binary one is
+    kept as `{"type": "binary", "data": its bytes}`.
 
     What the scene has not waited for by `heard` yet still counts for the next `heard`.
     """
@@ -132,7 +133,9 @@ class Link:
         try:
             while True:
                 await self._reading.wait()
-                message = json.loads(await self._connection.recv())
+                arrived = await self._connection.recv()
+                binary = isinstance(arrived, bytes)
+                message = {"type": "binary", "data": arrived} if binary else json.loads(arrived)
                 if len(self.told) < MESSAGES_KEPT:
                     self.told.append(message)
                 self._unheard.append(message)

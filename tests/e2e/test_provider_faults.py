@@ -85,10 +85,10 @@ AUDIO: Ends = {
     **all_of((*EMPTY, "html_200", "json_200", "gzip_200"), NO_AUDIO),
     "endless_body": CANCELLED,
 }
-# Where JSON is, everything else is unreadable.
+# Where JSON is, everything else is as good as no audio.
 ANSWER: Ends = {
     **AUDIO,
-    **all_of((*GOOD, *EMPTY, "wrong_content_type", "wav_wrong_rate", "html_200", "json_200"), DOWN),
+    **all_of((*GOOD, *EMPTY, "wrong_content_type", "wav_wrong_rate", "html_200", "json_200"), NO_AUDIO),
     "broken_chunk_size": LATE,
     "endless_body": NO_AUDIO,
 }
@@ -104,16 +104,14 @@ KINDS = {"make": ANSWER, "poll": ANSWER, "mint": ANSWER, "handshake": HANDSHAKE}
 Where: TypeAlias = tuple[str, Literal["body", "lines", "json", "job", "socket"], str]
 SPECIAL: Mapping[Where, Ends] = {
     ("breeze", "body", "speech"): {"json_200": DOWN},
-    ("breeze", "lines", "speech"): {**all_of(("html_200", "json_200", "wav_wrong_rate"), DOWN)},
+    ("breeze", "lines", "speech"): {"json_200": DOWN, "wav_wrong_rate": NO_AUDIO},
     # A server that knows no jobs answers with the audio.
-    ("breeze", "job", "make"): {**all_of((*GOOD, "wav_wrong_rate"), DONE), **all_of(EMPTY[:2], NO_AUDIO)},
-    ("breeze", "job", "poll"): {"status_404": REJECTED},
+    ("breeze", "job", "make"): {**all_of((*GOOD, "wav_wrong_rate"), DONE), "json_200": DOWN},
+    ("breeze", "job", "poll"): {"status_404": REJECTED, "json_200": DOWN},
     # The address of a file has expired; its host knows no key.
     ("breeze", "job", "file"): {"json_200": DOWN, **all_of(("status_401", "status_403", "status_404"), DOWN)},
-    ("breeze", "socket", "mint"): {**all_of(EMPTY, NO_AUDIO), "broken_chunk_size": CUT, "endless_body": DOWN},
+    ("breeze", "socket", "mint"): {"json_200": DOWN, "broken_chunk_size": CUT, "endless_body": DOWN},
     ("breeze", "socket", "handshake"): {"json_200": DOWN, "status_404": MISSING},
-    ("bland", "body", "speech"): {"json_200": REJECTED},
-    ("bland", "socket", "handshake"): {"json_200": REJECTED},
     ("sauti", "json", "speech"): {**ANSWER, **all_of((*GOOD[:-2], "slow_drip", "wrong_content_type"), DONE)},
     ("sauti", "job", "make"): {"status_404": REJECTED},
     ("sauti", "job", "poll"): {"status_404": DOWN},

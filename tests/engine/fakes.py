@@ -9,7 +9,7 @@ from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
 from relay.core.timings import Stage, Timings
 from relay.errors import ProviderError
 from relay.providers.base.http import Piece, ReplyFacts
-from relay.providers.base.provider import Capabilities, LocalRequest, Speech, SpeechRequest, Voice
+from relay.providers.base.provider import Ahead, Capabilities, LocalRequest, Origin, Speech, SpeechRequest, Voice
 
 PCM = SourceFormat(container=Container.RAW, pcm=AudioFormat(encoding=Encoding.PCM_S16LE, sample_rate_hz=24000))
 
@@ -70,3 +70,9 @@ class FakeProvider:
 
     def voices(self) -> list[Voice]:
         return []
+
+    def warm(self, wanted: SpeechRequest) -> list[Ahead]:
+        return []
+
+    def check(self) -> Origin:
+        return Origin(url="http://127.0.0.1:9")

@@ -74,7 +74,7 @@ BLAND_STATUSES = [
     (502, Code.PROVIDER_UNAVAILABLE, True),
     (503, Code.PROVIDER_UNAVAILABLE, True),
     (504, Code.PROVIDER_TIMEOUT, True),
-    (200, Code.PROVIDER_REJECTED, False),
+    (200, Code.BAD_AUDIO, False),
 ]
 # The last part of a problem's type: status, type, ours, whether another try may help.
 SAUTI = [

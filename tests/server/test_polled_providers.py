@@ -208,7 +208,7 @@ async def check_error(caller: Client, expected: tuple[str, bool, float | None], 
             ("bad_audio", False, None),
         ),
         ([body(200, {"audio_base64": base64.b64encode(wav_of(pcm(0))[:99]).decode()})], ("provider_cut", True, None)),
-        ([body(200, b"<html>")], ("provider_unavailable", False, None)),
+        ([body(200, b"<html>")], ("bad_audio", False, None)),
     ],
 )
 async def test_what_else_can_go_wrong_with_sauti(

@@ -19,7 +19,7 @@ from typing import Self
 
 from relay.core.timings import Timings
 from relay.drivers.local.process import WorkerLostError, WorkerProcess, WorkerTimeouts
-from relay.drivers.local.reply import MAX_HELD_BYTES, LocalReply
+from relay.drivers.local.reply import MAX_HELD_BYTES, LocalReply, renamed
 from relay.drivers.local.wire import MAX_PAYLOAD_BYTES
 from relay.errors import Code, ProviderError, ProviderFault
 from relay.providers.base.provider import LocalRequest
@@ -100,8 +100,13 @@ class LocalDriver:
         self, upstream: LocalRequest, job: bytes, timings: Timings, *, ahead: bool = False
     ) -> AsyncIterator[LocalReply]:
         pool = self._pool(upstream.module)
-        worker = await pool.worker(ahead=ahead)
-        reply = LocalReply(upstream, pool.provider, timings, self._max_held_bytes)
+        provider = upstream.provider or pool.provider
+        try:
+            worker = await pool.worker(ahead=ahead)
+        except ProviderError as error:
+            # Instances of one provider share its workers.
+            raise error if provider == pool.provider else renamed(error, provider) from None
+        reply = LocalReply(upstream, provider, timings, self._max_held_bytes)
         request = worker.begin(job, reply, timings)
         try:
             await reply.first()

@@ -20,6 +20,15 @@ from relay.providers.base.provider import LocalRequest
 MAX_HELD_BYTES = 4 * 1024 * 1024
 
 
+def renamed(error: ProviderError, provider: str) -> ProviderError:
+    """The same error of the same kind, of the instance that asked: a worker serves all instances of its provider."""
+    words = error.message
+    if words.startswith(error.provider.name):
+        words = provider + words.removeprefix(error.provider.name)
+    fault = replace(error.provider, name=provider)
+    return type(error)(error.code, words, provider=fault, retryable=error.retryable, retry_after_s=error.retry_after_s)
+
+
 class LocalReply:
     """A `base.Reply`. Iterate once; what arrived before a fault comes before the fault."""
 
@@ -111,5 +120,5 @@ class LocalReply:
 
     def fail(self, error: ProviderError) -> None:
         """The reply will never be complete."""
-        self._error = error
+        self._error = error if error.provider.name == self._provider else renamed(error, self._provider)
         self._news.set()

@@ -12,7 +12,7 @@ from relay.drivers.http.errors import Meaning
 from relay.drivers.ws.settings import WsSettings
 from relay.drivers.ws.socket import Socket
 from relay.errors import Code, ProviderError
-from relay.providers.base.dialogue import Heard, Ready, TurnOver
+from relay.providers.base.dialogue import Heard, Message, Ready, TurnOver
 from relay.providers.base.http import Piece, ReplyFacts
 
 
@@ -97,7 +97,7 @@ class WsConversation:
             self._timings.mark(Stage.FIRST_BYTE, monotonic())
         self._owed = False
 
-    async def _say(self, messages: list[str]) -> None:
+    async def _say(self, messages: list[Message]) -> None:
         try:
             await self._socket.send(messages)
         except ProviderError:

@@ -25,11 +25,11 @@ from relay import __version__
 from relay.core.timings import Stage, Timings
 from relay.drivers.trust import SYSTEM_TRUST
 from relay.drivers.ws.conversation import WsConversation
-from relay.drivers.ws.pool import IdleSockets
+from relay.drivers.ws.pool import CLOSE_MARGIN, IdleSockets
 from relay.drivers.ws.settings import WsSettings
 from relay.drivers.ws.socket import Socket, open_socket, refuse_unless_upgraded
 from relay.errors import ProviderError
-from relay.providers.base.dialogue import DialogueRequest, TurnOver
+from relay.providers.base.dialogue import DialogueRequest, Message, TurnOver
 from relay.providers.base.http import HttpRequest
 
 __all__ = ["WsDriver", "WsSettings"]
@@ -93,6 +93,34 @@ class WsDriver:
         if session:
             await session.close()
 
+    async def warm(self, request: DialogueRequest, sockets: int = 1, *, for_s: float = 0.0) -> None:
+        """Opens and greets what is missing of `sockets` idle ones for this request's key that will be kept for another
+        `for_s` seconds, and keeps them for turns to come.
+
+        Not more than `idle_per_key`, which bounds what is kept. No turn is begun. Called again before the `for_s` are
+        over, it keeps that many fresh: by a message where the provider takes one for that, else the socket that is
+        about to be closed is replaced before. Raises ProviderError; safe to cancel.
+        """
+        missing = min(sockets, self._settings.idle_per_key) - await self._idle.fresh(request, for_s)
+        for _ in range(missing):
+            socket = await self._opened(request)
+            if self._session is None:
+                self._retire(socket)  # closed meanwhile
+                return
+            self._idle.put(socket)
+
+    def idle_life_s(self, request: DialogueRequest) -> float:
+        """How long a socket of this kind is kept that nobody uses."""
+        settings = self._settings
+        if request.idle_close_s is None:
+            return settings.idle_s
+        return min(settings.idle_s, request.idle_close_s * CLOSE_MARGIN)
+
+    async def reach(self, request: DialogueRequest) -> None:
+        """Opens and greets a socket, and closes it: whether the provider is there and takes the credentials. Raises
+        ProviderError."""
+        self._retire(await self._opened(request))
+
     @asynccontextmanager
     async def converse(self, request: DialogueRequest, timings: Timings) -> AsyncIterator[WsConversation]:
         """See `base_dialogue.DialogueDriver.converse`. Marks REQUEST_SENT when the turn is begun, FIRST_BYTE at its
@@ -108,15 +136,19 @@ class WsDriver:
             self._leave(socket, conversation)
 
     async def _begun(self, request: DialogueRequest) -> tuple[Socket, bool]:
-        """A socket on which a turn has begun, and whether it had served before."""
+        """A socket on which a turn has begun, and whether it was open already."""
         while socket := await self._idle.take(request):
             if await self._begin(socket):
                 return socket, True
-        body = await self._http.fetch(request.mint) if request.mint else b""
-        socket = await open_socket(self._running, request, request.connect(body), self._settings, self._retire)
+        socket = await self._opened(request)
         # A socket that is gone already says so to whoever reads it.
         await self._begin(socket, keep=True)
         return socket, False
+
+    async def _opened(self, request: DialogueRequest) -> Socket:
+        """A new socket, greeted."""
+        body = await self._http.fetch(request.mint) if request.mint else b""
+        return await open_socket(self._running, request, request.connect(body), self._settings, self._retire)
 
     async def _begin(self, socket: Socket, *, keep: bool = False) -> bool:
         """False: it was gone. Then, and whatever is raised, it has been retired, unless it was to be kept."""
@@ -143,7 +175,7 @@ class WsDriver:
         else:
             self._retire(socket)
 
-    async def _settle(self, socket: Socket, messages: list[str]) -> TurnOver | None:
+    async def _settle(self, socket: Socket, messages: list[Message]) -> TurnOver | None:
         """Cancels the turn at the provider, and reads away what still comes until that is confirmed."""
         try:
             async with asyncio.timeout(self._settings.confirm_timeout_s):

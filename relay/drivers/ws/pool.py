@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 
 from relay.drivers.ws.settings import WsSettings
@@ -27,17 +28,44 @@ class IdleSockets:
         self._retire = retire
         # The oldest first.
         self._watchers: dict[Socket, asyncio.Task[None]] = {}
+        # Until when each of them is kept, on the loop's clock.
+        self._until_s: dict[Socket, float] = {}
 
     def __len__(self) -> int:
         return len(self._watchers)
 
+    async def fresh(self, request: DialogueRequest, for_s: float) -> int:
+        """How many may serve this request and will be kept for another `for_s` seconds. Those that the provider lets be
+        kept open by a message are."""
+        found = 0
+        for socket in [each for each in self._watchers if _same_kind(each, request)]:
+            if self._kept_s(socket) < for_s and (messages := socket.dialogue.keep_alive()):
+                await socket.send(messages)
+                if socket in self._watchers:
+                    self._until_s[socket] = self._end_s(socket)
+            found += not socket.gone and self._kept_s(socket) >= for_s
+        return found
+
+    def _kept_s(self, socket: Socket) -> float:
+        """For how long it will be kept; not at all if it is not in here."""
+        now_s = asyncio.get_running_loop().time()
+        return self._until_s[socket] - now_s if socket in self._watchers else -math.inf
+
+    def _end_s(self, socket: Socket) -> float:
+        """Until when a socket may be kept that nobody has used since its last message."""
+        now_s = asyncio.get_running_loop().time()
+        idle_close_s = socket.request.idle_close_s
+        closes_s = math.inf if idle_close_s is None else socket.quiet_since_s + idle_close_s * CLOSE_MARGIN
+        return min(now_s + self._settings.idle_s, closes_s)
+
     def put(self, socket: Socket) -> None:
-        """Keeps a socket whose turn is over. The oldest makes room for it."""
+        """Keeps a socket that has no turn. The oldest makes room for it."""
         settings, own = self._settings, [other for other in self._watchers if _same_kind(other, socket.request)]
         if len(own) >= settings.idle_per_key:
             self._drop(own[0])
         elif len(self._watchers) >= settings.idle_sockets:
             self._drop(next(iter(self._watchers)))
+        self._until_s[socket] = self._end_s(socket)
         self._watchers[socket] = asyncio.get_running_loop().create_task(self._watch(socket))
 
     async def take(self, request: DialogueRequest) -> Socket | None:
@@ -45,6 +73,7 @@ class IdleSockets:
         while own := [socket for socket in self._watchers if _same_kind(socket, request)]:
             socket = own[-1]
             watcher = self._watchers.pop(socket)
+            del self._until_s[socket]
             watcher.cancel()
             try:
                 await asyncio.wait([watcher])
@@ -59,7 +88,7 @@ class IdleSockets:
 
     async def close(self) -> None:
         """Retires all and ends their watchers."""
-        watchers, self._watchers = self._watchers, {}
+        watchers, self._watchers, self._until_s = self._watchers, {}, {}
         for socket, watcher in watchers.items():
             watcher.cancel()
             self._retire(socket)
@@ -69,6 +98,7 @@ class IdleSockets:
     def _drop(self, socket: Socket) -> None:
         # Cancelled, a watcher does nothing more but end.
         self._watchers.pop(socket).cancel()
+        del self._until_s[socket]
         self._retire(socket)
 
     async def _watch(self, socket: Socket) -> None:
@@ -79,16 +109,14 @@ class IdleSockets:
         finally:
             # Else somebody has taken it, and it is theirs.
             if self._watchers.pop(socket, None) is not None:
+                del self._until_s[socket]
                 self._retire(socket)
 
     async def _until_useless(self, socket: Socket) -> None:
         """Returns when the socket has stood for long enough, does not answer, or says what means its end."""
         settings, loop = self._settings, asyncio.get_running_loop()
-        end_s = loop.time() + settings.idle_s
-        if socket.request.idle_close_s is not None:
-            end_s = min(end_s, socket.quiet_since_s + socket.request.idle_close_s * CLOSE_MARGIN)
         asked = False
-        while (now_s := loop.time()) < end_s and not socket.gone:
+        while (now_s := loop.time()) < (end_s := self._until_s[socket]) and not socket.gone:
             wait_s = settings.probe_timeout_s if asked else settings.probe_every_s
             try:
                 async with asyncio.timeout_at(min(end_s, now_s + wait_s)):

@@ -4,8 +4,10 @@ This file does not know what a turn is worth, nor whether the socket will be use
 """
 
 import asyncio
+import secrets
 import socket as sockets
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 
 import aiohttp
 from yarl import URL
@@ -14,8 +16,8 @@ from relay.drivers.http.attempt import border_of, refusal_body
 from relay.drivers.http.errors import ErrorBorder, Meaning
 from relay.drivers.ws.settings import WsSettings
 from relay.errors import Code, ProviderError
-from relay.providers.base.dialogue import Dialogue, DialogueRequest, Heard, Ready, SocketAddress
-from relay.providers.base.http import Refusal, ReplyFacts
+from relay.providers.base.dialogue import Dialogue, DialogueRequest, Heard, Message, Ready, SocketAddress
+from relay.providers.base.http import NONCE_BYTES, AttemptFacts, Refusal, ReplyFacts
 
 # Linux only.
 TCP_QUICKACK = getattr(sockets, "TCP_QUICKACK", None)
@@ -80,7 +82,7 @@ class Socket:
             raise self.error(Meaning(Code.PROVIDER_TIMEOUT, f"did not greet within {timeout_s:g} s")) from None
         self._greeted = True
 
-    async def send(self, messages: list[str]) -> None:
+    async def send(self, messages: list[Message]) -> None:
         """Waits while the provider does not read. Raises ProviderError when that takes too long.
 
         A socket that is gone takes messages in silence: whoever receives finds out, after the audio that came first.
@@ -91,7 +93,10 @@ class Socket:
         try:
             async with asyncio.timeout(timeout_s):
                 for message in messages:
-                    await self._websocket.send_str(message)
+                    if isinstance(message, str):
+                        await self._websocket.send_str(message)
+                    else:
+                        await self._websocket.send_bytes(message)
         except TimeoutError:
             raise self.error(Meaning(Code.PROVIDER_TIMEOUT, f"did not read for {timeout_s:g} s")) from None
         except (aiohttp.ClientError, ConnectionError):
@@ -227,13 +232,19 @@ async def open_socket(
     return socket
 
 
+def _signature(address: SocketAddress) -> Mapping[str, str]:
+    if address.sign is None:
+        return {}
+    return address.sign(AttemptFacts(now_s=time.time(), nonce=secrets.token_hex(NONCE_BYTES)))
+
+
 async def _upgraded(
     session: aiohttp.ClientSession, url: URL, address: SocketAddress, settings: WsSettings, border: ErrorBorder
 ) -> aiohttp.ClientWebSocketResponse:
     try:
         return await session.ws_connect(
             url,
-            headers={**address.headers, **address.secret_headers},
+            headers={**address.headers, **address.secret_headers, **_signature(address)},
             protocols=address.subprotocols,
             timeout=aiohttp.ClientWSTimeout(ws_close=settings.close_timeout_s),
             # A close's code is read, a pong is a sign of life: both must come through.

@@ -4,6 +4,7 @@ Each raises ClientError `invalid_config` that names the field, the value and wha
 """
 
 import math
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +17,29 @@ _SHOWN_CHARS = 60
 
 def invalid(message: str) -> ClientError:
     return ClientError(Code.INVALID_CONFIG, message)
+
+
+def variable(adapter: str, key: str) -> str:
+    """The environment variable of a setting of the instance that has its adapter's name."""
+    return re.sub("[^A-Z0-9]", "_", f"{adapter}_{key}".upper())
+
+
+def place(name: str, adapter: str, key: str) -> str:
+    """Where an operator sets `key` of an instance. The environment is for the instance that has its adapter's name."""
+    in_file = f"providers.{name}.{key} in the configuration"
+    return f"{variable(adapter, key)}, or {in_file}" if name == adapter else in_file
+
+
+def no_key(name: str, adapter: str) -> ClientError:
+    return invalid(f"{name} has no API key; set {place(name, adapter, 'api_key')}")
+
+
+def no_voice(name: str, example: str) -> ClientError:
+    """For an instance that has no default voice; `example` is like "a voice_id, like voc_1"."""
+    return invalid(
+        f"voice is missing and {name} has no default one; give {example}: "
+        f"`relay voices --provider {name}` and GET /v1/voices?provider={name} list them"
+    )
 
 
 def shown(value: object) -> str:

@@ -8,19 +8,21 @@ from typing import Protocol, TypeAlias, TypeGuard
 from relay.core.formats import SourceFormat
 from relay.core.timings import Timings
 from relay.errors import ProviderError
-from relay.providers.base.http import HttpRequest, Piece, Refusal, ReplyFacts
+from relay.providers.base.http import HttpRequest, Piece, Refusal, ReplyFacts, Sign
 from relay.providers.base.provider import Provider, Reply, Speech
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SocketAddress:
     """Where and how to open a WebSocket. `url`, `secret_headers` and `subprotocols` never reach a log: each may carry a
-    credential. Where subprotocols are offered, the server has to select the first; the others are credentials."""
+    credential. Where subprotocols are offered, the server has to select the first; the others are credentials. `sign`
+    is that of `HttpRequest`, for the handshake."""
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     secret_headers: Mapping[str, str] = field(default_factory=dict)
     subprotocols: tuple[str, ...] = ()
+    sign: Sign | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,30 +42,32 @@ class TurnOver:
 
 
 Heard: TypeAlias = Piece | Ready | TurnOver
+# A message to a provider: text, or binary.
+Message: TypeAlias = str | bytes
 
 
 class Dialogue(Protocol):
     """One socket's conversation with a provider: a greeting, then one turn after another. Pure.
 
     Every method but `receive` gives the messages to send, in order; an empty list where the API has none. They raise
-    ProviderError for text that the API does not take.
+    ProviderError for text that the API does not take. A str is sent as a text message, bytes as a binary one.
     """
 
-    def greet(self) -> list[str]: ...
+    def greet(self) -> list[Message]: ...
 
-    def begin(self, turn_id: str) -> list[str]: ...
+    def begin(self, turn_id: str) -> list[Message]: ...
 
-    def give(self, text: str) -> list[str]: ...
+    def give(self, text: str) -> list[Message]: ...
 
-    def flush(self) -> list[str]: ...
+    def flush(self) -> list[Message]: ...
 
-    def end_text(self) -> list[str]: ...
+    def end_text(self) -> list[Message]: ...
 
-    def cancel(self) -> list[str]:
+    def cancel(self) -> list[Message]:
         """Ends the turn before its time: its audio is dropped from here on, and its TurnOver confirms the cancel."""
         ...
 
-    def keep_alive(self) -> list[str]:
+    def keep_alive(self) -> list[Message]:
         """What keeps a socket open that has been quiet for half of `DialogueRequest.idle_close_s`."""
         ...
 
@@ -95,6 +99,9 @@ class DialogueRequest:
     idle_close_s: float | None = None
     # False where the provider says nothing before the first turn: then nothing is waited for.
     greeted: bool = True
+    # True where the provider neither charges for a socket without a turn nor counts it against a limit: then one may be
+    # opened before it is needed without being configured.
+    idle_is_free: bool = False
 
 
 class Conversation(Reply, Protocol):

@@ -87,6 +87,11 @@ def json_object(body: bytes) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def tells_error(reply: Mapping[str, Any]) -> bool:
+    """Whether a JSON object has an error in it, in the fields that most APIs use for that."""
+    return bool(reply.get("error") or reply.get("errors"))
+
+
 def body_words(body: bytes) -> str:
     """The human words in a body that is not the error the provider documents: the title of a page, or plain text."""
     text = body.decode("utf-8", "replace")
@@ -146,6 +151,34 @@ def refused(
             message=words or None,
             request_id=request_id(refusal.headers),
         ),
+    )
+
+
+def unreadable(
+    provider: str, what: str, *, status: int | None = None, headers: Mapping[str, str] | None = None
+) -> ProviderError:
+    """The error of an answer with a good status, on the way to speech, that is not what the API gives: `what` was sent.
+
+    The same code as for a page, a text or nothing in place of audio (`code_for_status`), for every provider: to the
+    listener it is one fault, whichever request of a turn met it.
+    """
+    answered = f"answered {status} with" if status is not None else "sent"
+    return ProviderError(
+        Code.BAD_AUDIO,
+        f"{provider} {answered} {what}",
+        retryable=False,
+        provider=ProviderFault(name=provider, status=status, request_id=request_id(headers or {})),
+    )
+
+
+def no_answer(provider: str, what: str) -> ProviderError:
+    """The error of an answer to a question that is not about speech (which voices there are, say) and cannot be read:
+    `what` was sent."""
+    return ProviderError(
+        Code.PROVIDER_UNAVAILABLE,
+        f"{provider} sent {what}",
+        retryable=False,
+        provider=ProviderFault(name=provider),
     )
 
 

@@ -2,8 +2,8 @@
 
 A provider is a pure description: it turns what a client wants into what to send, and what comes back into audio bytes,
 word times and typed errors. It opens nothing. The drivers (`http`, `local`, ...) do the I/O, once for all providers.
-What is sent, and what comes back, is described apart for each kind of upstream: `base_http`, `base_poll` (jobs) and
-`base_dialogue` (WebSockets).
+What is sent, and what comes back, is described apart for each kind of upstream: `http`, `poll` (jobs) and `dialogue`
+(WebSockets).
 
 ::
 
@@ -15,19 +15,30 @@ What is sent, and what comes back, is described apart for each kind of upstream:
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from relay.core.formats import Container, SourceFormat
 from relay.core.timings import Timings
 from relay.errors import ProviderError
 from relay.providers.base.http import HttpRequest, Piece, ReplyFacts
-from relay.providers.base.poll import PollRequest
+from relay.providers.base.poll import Answer, PollRequest
+
+if TYPE_CHECKING:
+    from relay.providers.base.dialogue import DialogueRequest
+
+
+# The widest character of UTF-8 (RFC 3629, 3).
+UTF8_CHARACTER_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderSettings:
-    """What the operator configured for one provider; every provider is built from this alone."""
+    """What the operator configured for one instance of a provider; it is built from this alone.
 
+    `name` is the instance's: it is in its messages, its requests and its errors. None: the adapter's own.
+    """
+
+    name: str | None = None
     api_key: str | None = field(default=None, repr=False)
     base_url: str | None = None
     # The account, where the key alone does not say it.
@@ -41,13 +52,17 @@ class ProviderSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Voice:
-    """A voice as `GET /v1/voices` lists it. `languages` are BCP-47 tags as far as the provider uses them."""
+    """A voice as `GET /v1/voices` lists it. `languages` are BCP-47 tags as far as the provider uses them.
+
+    `stands_for`: `id` is a name of the operator's for this voice of the provider (`[voices]` in the configuration).
+    """
 
     id: str
     name: str
     languages: tuple[str, ...] = ()
     gender: str | None = None
     description: str | None = None
+    stands_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,16 +78,26 @@ class Capabilities:
     streaming_text: bool = False
     # Longest text of one request, in characters; None where the provider states no limit.
     max_segment_chars: int | None = None
+    # The same in bytes of UTF-8, where the provider counts those. Both bounds hold where both are stated.
+    max_segment_bytes: int | None = None
     # How long segments after the first should be, where the provider's limits or prices make many short ones costly.
     target_segment_chars: int | None = None
     # Requests that may run at a time, where the provider documents it for every plan; the operator may configure it.
     max_concurrent: int | None = None
+    # Every voice that may be asked for is in `Provider.voices`: one that is not there cannot be spoken with.
+    lists_every_voice: bool = True
     needs_key: bool = True
     needs_user_id: bool = False
     # True: there is no public service, so the operator says where the server is.
     needs_base_url: bool = False
     # The provider's own settings, the keys of `options`.
     options: tuple[str, ...] = ()
+
+    @property
+    def longest_segment_chars(self) -> int | None:
+        """How many characters of any width are within both bounds: a character takes up to four bytes of UTF-8."""
+        bounds = [self.max_segment_chars, self.max_segment_bytes and self.max_segment_bytes // UTF8_CHARACTER_BYTES]
+        return min((bound for bound in bounds if bound is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +116,7 @@ class SpeechRequest:
 class Speech:
     """`SpeechRequest`, checked and with every default filled in. `settings` is the provider's own, opaque to the relay.
 
+    `voice_name`: the operator's name for `voice` (`[voices]`), where the client asked by that; set by the engine.
     `streaming_text`: this turn's text goes to the provider as it is typed, by `StreamingProvider.converse`; otherwise
     it is cut into segments for `Provider.request`.
     """
@@ -99,6 +125,7 @@ class Speech:
     model: str | None = None
     streaming_text: bool = False
     settings: Any = None
+    voice_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +135,8 @@ class LocalRequest:
     module: str
     job: Mapping[str, Any]
     source: SourceFormat
+    # Whose errors these are; None: those of the provider whose worker it is.
+    provider: str | None = None
 
 
 Upstream: TypeAlias = HttpRequest | LocalRequest | PollRequest
@@ -139,7 +168,10 @@ class Driver(Protocol):
 
 
 class Provider(Protocol):
-    """One speech service, described. A provider with `capabilities.streaming_text` also has `converse`."""
+    """One instance of a speech service, described: an adapter with its settings. `name` is the instance's.
+
+    A provider with `capabilities.streaming_text` also has `converse`.
+    """
 
     name: str
     capabilities: Capabilities
@@ -156,6 +188,17 @@ class Provider(Protocol):
         """The voices, or how to ask for them."""
         ...
 
+    def warm(self, wanted: SpeechRequest) -> "list[Ahead]":
+        """What to have open before a turn that asks for `wanted`. Where that cannot be resolved (no voice is
+        configured, say), what does not depend on it. Raises nothing, and nothing of it may cost anything, but for a
+        DialogueRequest: that is opened only where the operator or `DialogueRequest.idle_is_free` says so."""
+        ...
+
+    def check(self) -> "Check":
+        """The cheapest question that reaches the service and shows whether it takes the key. It makes no speech and
+        costs nothing; a connection where the API has no such question."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoiceQuery:
@@ -166,6 +209,41 @@ class VoiceQuery:
 
 
 VoiceList: TypeAlias = list[Voice] | VoiceQuery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """An HTTP server, by any of its URLs: a connection (TCP and TLS) is opened, and nothing is sent."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """A worker process on this machine, by its module."""
+
+    module: str
+
+
+# What can be open before it is needed.
+Ahead: TypeAlias = "Origin | Worker | DialogueRequest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """A request whose answer shows that the service is there and takes the key. It makes nothing, and is retried as
+    any other request is.
+
+    `read` is given any answer whose status is below 500 (a 5xx raises what `request.refuse` makes of it), and raises
+    ProviderError for one that shows otherwise. What it returns says what is now known, in a few words.
+    """
+
+    request: HttpRequest
+    read: Callable[[Answer], str]
+
+
+# A list of voices that needs the key is the best check there is: it also shows whether the configured voice exists.
+Check: TypeAlias = "VoiceQuery | Probe | Origin | DialogueRequest"
 
 Answered = TypeVar("Answered")
 
@@ -188,4 +266,13 @@ class KnowsItsLimits(Protocol):
 
     def limits(self) -> LimitQuery | None:
         """The question, or None where it cannot be asked."""
+        ...
+
+
+@runtime_checkable
+class NamesItsVoices(Protocol):
+    """A provider whose voices can be asked for by more than their id and their name."""
+
+    def is_named(self, voice: str, listed: Voice) -> bool:
+        """Whether `voice` asks for that voice of the list."""
         ...

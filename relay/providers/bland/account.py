@@ -6,15 +6,17 @@ Both spellings are taken today by either generation (the vendor's pages, 2026-11
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+PROVIDER = "bland"
 BASE_URL = "https://api.bland.ai"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """The operator's account. `base_url` has no slash at its end."""
+    """The operator's account. `base_url` has no slash at its end; `name` is the instance's."""
 
     base_url: str = BASE_URL
     api_key: str | None = field(default=None, repr=False)
+    name: str = PROVIDER
 
     def bare(self) -> Mapping[str, str]:
         """The key of v1: the header holds nothing else."""

@@ -14,8 +14,6 @@ from relay.errors import Code, ProviderError, ProviderFault
 from relay.providers.base import faults
 from relay.providers.base.http import Refusal
 
-PROVIDER = "bland"
-
 # The codes that no retry can fix, as the vendor's plugin `livekit-plugins-bland` 1.8.9 lists them, in lower case: some
 # are sent in both spellings. Any other code goes by its status, and may be retried where there is none.
 _CODES: Mapping[str, Code] = {
@@ -40,6 +38,8 @@ _CODES: Mapping[str, Code] = {
     # 60 s without a message from us: the session is over, whatever was still to be spoken.
     "idle_timeout": Code.PROVIDER_CUT,
 }
+# What v1 says of every request that it refuses (the vendor's page); a 404 says more: the voice.
+_INVALID_INPUT = "invalid input"
 # The code of a full concurrency pool is not in the vendor's pages; words that such a code can hardly do without.
 _CROWDED = ("concurren", "rate_limit", "too_many")
 
@@ -71,19 +71,24 @@ def read(body: bytes) -> Said:
     return Said(code=next(iter(known + codes), None), words="; ".join(words) or None, told=True)
 
 
-def refused(refusal: Refusal, *, speaking: bool, secrets: Iterable[str | None]) -> ProviderError:
-    """The error of an HTTP reply that is not audio. `speaking`: the request named a voice and a text."""
+def refused(
+    name: str, refusal: Refusal, *, speaking: bool, secrets: Iterable[str | None], unknown: Code | None = None
+) -> ProviderError:
+    """The error of an HTTP reply that is not audio, of the instance of that name. `speaking`: the request named a voice
+    and a text. `unknown`: what an error means whose code is not known; None: what its status means, which of a good
+    status is that there is no audio."""
     said = read(refusal.body)
     code = _CODES.get((said.code or "").lower())
     if code is Code.VOICE_NOT_FOUND and not speaking:
         code = Code.PROVIDER_REJECTED
+    if code is None and said.told and refusal.status == 404 and speaking:
+        code = Code.VOICE_NOT_FOUND  # nothing else that a request to speak names can be missing
+    if code is None and (said.code or "").lower() == _INVALID_INPUT and refusal.status < 400:
+        code = Code.PROVIDER_REJECTED
     if code is None and said.told:
-        if refusal.status == 404 and speaking:
-            code = Code.VOICE_NOT_FOUND  # nothing else that a request to speak names can be missing
-        elif 200 <= refusal.status < 300:
-            code = Code.PROVIDER_REJECTED  # understood and answered with an error: the same again, if asked again
+        code = unknown
     return faults.refused(
-        PROVIDER,
+        name,
         refusal,
         code=code,
         provider_code=said.code,
@@ -92,13 +97,15 @@ def refused(refusal: Refusal, *, speaking: bool, secrets: Iterable[str | None]) 
     )
 
 
-def in_200(body: bytes, *secrets: str | None) -> ProviderError | None:
+def in_200(name: str, body: bytes, *secrets: str | None) -> ProviderError | None:
     """The error that a body stands for whose status was good; None if it holds none."""
     refusal = Refusal(status=200, headers={}, body=body)
-    return refused(refusal, speaking=False, secrets=secrets) if read(body).told else None
+    # Understood, and answered with an error: the same again, if asked again.
+    unknown = Code.PROVIDER_REJECTED
+    return refused(name, refusal, speaking=False, secrets=secrets, unknown=unknown) if read(body).told else None
 
 
-def told_on_socket(message: Mapping[str, Any], secrets: Iterable[str | None]) -> ProviderError:
+def told_on_socket(name: str, message: Mapping[str, Any], secrets: Iterable[str | None]) -> ProviderError:
     """The error in a message of the WebSocket, which has no status."""
     secrets = tuple(secrets)
     vendor_code = next(iter(_strings(message.get("code"))), "")
@@ -106,6 +113,7 @@ def told_on_socket(message: Mapping[str, Any], secrets: Iterable[str | None]) ->
     crowded = any(part in vendor_code.lower() for part in _CROWDED)
     unknown = Code.PROVIDER_RATE_LIMITED if crowded else Code.PROVIDER_UNAVAILABLE
     return failure(
+        name,
         _CODES.get(vendor_code.lower(), unknown),
         "said on its socket",
         vendor_code=faults.quoted(vendor_code, 100, secrets=secrets) or None,
@@ -114,15 +122,21 @@ def told_on_socket(message: Mapping[str, Any], secrets: Iterable[str | None]) ->
 
 
 def failure(
-    code: Code, what: str, *, retryable: bool | None = None, vendor_code: str | None = None, words: str | None = None
+    name: str,
+    code: Code,
+    what: str,
+    *,
+    retryable: bool | None = None,
+    vendor_code: str | None = None,
+    words: str | None = None,
 ) -> ProviderError:
-    """Bland did `what`. `vendor_code` and `words` are its own, fit to be shown."""
+    """The instance of that name did `what`. `vendor_code` and `words` are its own, fit to be shown."""
     quotation = ": ".join(part for part in (vendor_code, words) if part)
     return ProviderError(
         code,
-        f"{PROVIDER} {what}: {quotation}" if quotation else f"{PROVIDER} {what}",
+        f"{name} {what}: {quotation}" if quotation else f"{name} {what}",
         retryable=retryable,
-        provider=ProviderFault(name=PROVIDER, code=vendor_code, message=words),
+        provider=ProviderFault(name=name, code=vendor_code, message=words),
     )
 
 

@@ -10,13 +10,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from relay.core.formats import Container, SourceFormat
-from relay.errors import Code
 from relay.providers.base import checks, faults
+from relay.providers.base.ahead import ahead
 from relay.providers.base.dialogue import DialogueRequest
 from relay.providers.base.http import HttpRequest, ReplyFacts
-from relay.providers.base.provider import Capabilities, ProviderSettings, Speech, SpeechRequest, Voice, VoiceQuery
+from relay.providers.base.provider import (
+    Ahead,
+    Capabilities,
+    ProviderSettings,
+    Speech,
+    SpeechRequest,
+    Voice,
+    VoiceQuery,
+)
 from relay.providers.bland import errors, socket, v1, v2
-from relay.providers.bland.account import BASE_URL, Account
+from relay.providers.bland.account import BASE_URL, PROVIDER, Account
 from relay.providers.bland.v1 import V1Settings
 from relay.providers.bland.v2 import V2Settings
 
@@ -33,7 +41,6 @@ _GENDERS = ("female", "male")
 class Bland:
     """The speech of Bland AI."""
 
-    name = errors.PROVIDER
     capabilities = Capabilities(
         formats=(Container.RAW, Container.WAV),
         streaming_text=True,
@@ -43,31 +50,30 @@ class Bland:
 
     def __init__(self, settings: ProviderSettings) -> None:
         """Raises ClientError for settings that no request could be made with."""
+        self.name = name = settings.name or PROVIDER
         self._account = Account(
-            api_key=checks.api_key("bland.api_key", settings.api_key),
-            base_url=checks.base_url("bland.base_url", settings.base_url or BASE_URL),
+            api_key=checks.api_key(f"{name}.api_key", settings.api_key),
+            base_url=checks.base_url(f"{name}.base_url", settings.base_url or BASE_URL),
+            name=name,
         )
         self._settings = settings
-        self._api = _api("bland.options", settings.options) or DEFAULT_API
-        self._options = _checked_options("bland.options", self._api, settings.options)
-        _refuse_fieldless(self._api, "bland.", settings.model, settings.language)
+        self._api = _api(f"{name}.options", settings.options) or DEFAULT_API
+        self._options = _checked_options(f"{name}.options", self._api, settings.options)
+        _refuse_fieldless(name, self._api, f"{name}.", settings.model, settings.language)
         if settings.voice is not None:
-            _checked_voice(self._api, "bland.voice", settings.voice)
+            _checked_voice(name, self._api, f"{name}.voice", settings.voice)
         self._own_settings(self._api, {}, SpeechRequest())
 
     def resolve(self, wanted: SpeechRequest) -> Speech:
         if self._account.api_key is None:
-            raise checks.invalid("bland has no API key; set BLAND_API_KEY")
+            raise checks.no_key(self.name, PROVIDER)
         api = _api("options", wanted.options) or self._api
-        _refuse_fieldless(api, "", wanted.model, wanted.language, wanted.instructions)
+        _refuse_fieldless(self.name, api, "", wanted.model, wanted.language, wanted.instructions)
         voice = wanted.voice or self._settings.voice
         if voice is None:
-            raise checks.invalid(
-                "voice is missing and bland has no default one; give a voice's id: "
-                "`relay voices --provider bland` and GET /v1/voices?provider=bland list them"
-            )
+            raise checks.no_voice(self.name, "a voice's id")
         return Speech(
-            voice=_checked_voice(api, "voice", voice),
+            voice=_checked_voice(self.name, api, "voice", voice),
             streaming_text=api == "socket",
             settings=self._own_settings(api, _checked_options("options", api, wanted.options), wanted),
         )
@@ -95,6 +101,13 @@ class Bland:
         assert speech.streaming_text, "only the socket takes text as it is written"
         return socket.request(self._account, speech.voice, speech.settings)
 
+    def warm(self, wanted: SpeechRequest) -> list[Ahead]:
+        return ahead(self, wanted, self._account.base_url)
+
+    def check(self) -> VoiceQuery:
+        """The list wants the key."""
+        return self.voices()
+
     def voices(self) -> VoiceQuery:
         """One list for all three APIs; the id of a voice is its UUID."""
         account = self._account
@@ -106,9 +119,9 @@ class Bland:
             secret_headers=account.bare(),
             body=None,
             accept=lambda _headers: ReplyFacts(source=SourceFormat(container=Container.RAW)),
-            refuse=lambda refusal: errors.refused(refusal, speaking=False, secrets=(account.api_key,)),
+            refuse=lambda refusal: errors.refused(account.name, refusal, speaking=False, secrets=(account.api_key,)),
         )
-        return VoiceQuery(request=request, parse=lambda body: (_voices(body, account.api_key), None))
+        return VoiceQuery(request=request, parse=lambda body: (_voices(account, body), None))
 
 
 def _api(name: str, options: Mapping[str, Any]) -> str | None:
@@ -122,36 +135,35 @@ def _checked_options(name: str, api: str, given: Mapping[str, Any]) -> dict[str,
     return check(name, given)
 
 
-def _checked_voice(api: str, name: str, voice: str) -> str:
-    return v1.checked_voice(name, voice) if api == "v1" else v2.checked_voice(name, voice)
+def _checked_voice(instance: str, api: str, name: str, voice: str) -> str:
+    return v1.checked_voice(name, voice) if api == "v1" else v2.checked_voice(instance, name, voice)
 
 
 def _refuse_fieldless(
-    api: str, prefix: str, model: str | None, language: str | None, instructions: str | None = None
+    instance: str, api: str, prefix: str, model: str | None, language: str | None, instructions: str | None = None
 ) -> None:
     """Refuses what the API has no field for: a setting that is silently without effect is worse than none."""
     if model:
         raise checks.invalid(
-            f"{prefix}model is {checks.shown(model)}; bland has none to choose, its voices bring theirs"
+            f"{prefix}model is {checks.shown(model)}; {instance} has none to choose, its voices bring theirs"
         )
     if instructions:
-        raise checks.invalid("instructions are given, and bland takes none; its options say how to speak")
+        raise checks.invalid(f"instructions are given, and {instance} takes none; its options say how to speak")
     if language and api != "v1":
         raise checks.invalid(
-            f"{prefix}language is {checks.shown(language)}; {api} of bland speaks the voice's language, and only v1 "
-            "(options.api) lets it be chosen"
+            f"{prefix}language is {checks.shown(language)}; {api} of {instance} speaks the voice's language, and only "
+            "v1 (options.api) lets it be chosen"
         )
 
 
-def _voices(body: bytes, api_key: str | None) -> list[Voice]:
+def _voices(account: Account, body: bytes) -> list[Voice]:
     """The list is in `voices` (the vendor's page) or in `data` (where its SDK looks first)."""
-    if (error := errors.in_200(body, api_key)) is not None:
+    if (error := errors.in_200(account.name, body, account.api_key)) is not None:
         raise error
     reply = faults.json_object(body)
     listed = reply.get("data") or reply.get("voices")
     if not isinstance(listed, list):
-        what = "sent a list of voices without voices in it"
-        raise errors.failure(Code.PROVIDER_UNAVAILABLE, what, retryable=False)
+        raise faults.no_answer(account.name, "a list of voices without voices in it")
     return [voice for entry in listed if (voice := _voice(entry))]
 
 

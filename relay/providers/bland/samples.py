@@ -15,7 +15,7 @@ from relay.errors import Code
 from relay.providers.base import checks, faults
 from relay.providers.base.http import HttpRequest, ReplyFacts
 from relay.providers.bland import errors, reply, v1
-from relay.providers.bland.account import Account
+from relay.providers.bland.account import PROVIDER, Account
 
 MAX_ID_CHARS = 200
 # What the vendor's page gives as the default, and a bound of ours: a page of clips is to stay a page.
@@ -68,30 +68,30 @@ def audio_request(account: Account, sample_id: str) -> HttpRequest:
     return _get(account, f"{_path(sample_id)}?format=audio", SourceFormat(container=Container.WAV))
 
 
-def parse_list(body: bytes) -> SamplePage:
+def parse_list(body: bytes, name: str = PROVIDER) -> SamplePage:
     """Raises ProviderError."""
-    reply = _data(body, list, "a list of samples without samples in it")
+    reply = _data(name, body, list, "a list of samples without samples in it")
     total = reply.get("total")
     samples = [_sample(entry) for entry in reply["data"] if isinstance(entry, Mapping) and _is_text(entry.get("id"))]
     return SamplePage(samples=tuple(samples), total=total if isinstance(total, int) else None)
 
 
-def parse_sample(body: bytes) -> Sample:
+def parse_sample(body: bytes, name: str = PROVIDER) -> Sample:
     """Raises ProviderError; a clip without audio is one too."""
-    entry = _data(body, Mapping, "a sample that holds none")["data"]
+    entry = _data(name, body, Mapping, "a sample that holds none")["data"]
     encoded = entry.get("audio_data")
     if not _is_text(entry.get("id")) or not _is_text(encoded):
-        raise errors.failure(Code.BAD_AUDIO, "sent a sample without an id or without audio")
+        raise errors.failure(name, Code.BAD_AUDIO, "sent a sample without an id or without audio")
     try:
         audio = base64.b64decode(encoded, validate=True)
     except (ValueError, binascii.Error):
-        raise errors.failure(Code.BAD_AUDIO, "sent a sample whose audio is not base64") from None
+        raise errors.failure(name, Code.BAD_AUDIO, "sent a sample whose audio is not base64") from None
     sample = _sample(entry)
     # Whether the audio keeps the header that the reply had is not documented; its first letters tell.
     shape = v1.FORMATS.get(sample.output_format or "")
     is_wav = audio.startswith(b"RIFF")
     if not is_wav and shape is None:
-        raise errors.failure(Code.BAD_AUDIO, "sent a sample without a header, in a format that is not known")
+        raise errors.failure(name, Code.BAD_AUDIO, "sent a sample without a header, in a format that is not known")
     return Sample(
         id=sample.id,
         voice_id=sample.voice_id,
@@ -107,14 +107,14 @@ def parse_sample(body: bytes) -> Sample:
 
 def _get(account: Account, rest: str, source: SourceFormat) -> HttpRequest:
     return HttpRequest(
-        provider=errors.PROVIDER,
+        provider=account.name,
         method="GET",
         url=f"{account.base_url}/v1/speak/samples{rest}",
         headers={},
         secret_headers=account.bare(),
         body=None,
         accept=lambda headers: ReplyFacts(source=source, ids=reply.ids(headers)),
-        refuse=lambda refusal: errors.refused(refusal, speaking=False, secrets=(account.api_key,)),
+        refuse=lambda refusal: errors.refused(account.name, refusal, speaking=False, secrets=(account.api_key,)),
     )
 
 
@@ -122,13 +122,13 @@ def _path(sample_id: str) -> str:
     return "/" + quote(checks.path_segment("sample_id", sample_id, MAX_ID_CHARS), safe="")
 
 
-def _data(body: bytes, kind: type, otherwise: str) -> dict[str, Any]:
+def _data(name: str, body: bytes, kind: type, otherwise: str) -> dict[str, Any]:
     """The reply, whose `data` is of that kind. An error comes with a 200 as well."""
-    if (error := errors.in_200(body)) is not None:
+    if (error := errors.in_200(name, body)) is not None:
         raise error
     reply = faults.json_object(body)
     if not isinstance(reply.get("data"), kind):
-        raise errors.failure(Code.PROVIDER_UNAVAILABLE, f"sent {otherwise}", retryable=False)
+        raise faults.no_answer(name, otherwise)
     return reply
 
 

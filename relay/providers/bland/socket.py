@@ -13,7 +13,7 @@ from typing import Any
 from relay.core.formats import AudioFormat, Container, SourceFormat
 from relay.errors import Code, ProviderError
 from relay.providers.base import faults
-from relay.providers.base.dialogue import DialogueRequest, Heard, Ready, SocketAddress, TurnOver
+from relay.providers.base.dialogue import DialogueRequest, Heard, Message, Ready, SocketAddress, TurnOver
 from relay.providers.base.http import ReplyFacts
 from relay.providers.bland import errors
 from relay.providers.bland.account import Account
@@ -29,13 +29,13 @@ def request(account: Account, voice: str, settings: V2Settings) -> DialogueReque
     url = account.socket_url(PATH)
     opening = {"type": "init", **settings.described(voice)}
     return DialogueRequest(
-        provider=errors.PROVIDER,
+        provider=account.name,
         key=f"{url} {_json(opening)}",
         mint=None,
         connect=lambda _minted: SocketAddress(url=url, secret_headers=account.bearer()),
-        dialogue=lambda: BlandDialogue(opening, settings.form, account.api_key),
+        dialogue=lambda: BlandDialogue(opening, settings.form, account),
         # The handshake names no voice yet.
-        refuse=lambda refusal: errors.refused(refusal, speaking=False, secrets=(account.api_key,)),
+        refuse=lambda refusal: errors.refused(account.name, refusal, speaking=False, secrets=(account.api_key,)),
         source=_source(settings.form),
         idle_close_s=IDLE_CLOSE_S,
     )
@@ -44,10 +44,10 @@ def request(account: Account, voice: str, settings: V2Settings) -> DialogueReque
 class BlandDialogue:
     """One session. The context of a turn is unique within it, whatever the turn is called."""
 
-    def __init__(self, opening: Mapping[str, Any], form: AudioFormat, api_key: str | None) -> None:
+    def __init__(self, opening: Mapping[str, Any], form: AudioFormat, account: Account) -> None:
         self._opening = opening
         self._form = form
-        self._api_key = api_key
+        self._account = account
         self._turns = 0
         self._context: str | None = None
         # The turn's text, kept so that an error that quotes it is not passed on; a turn's length is bounded already.
@@ -59,10 +59,10 @@ class BlandDialogue:
 
     # What we say.
 
-    def greet(self) -> list[str]:
+    def greet(self) -> list[Message]:
         return [_json(self._opening)]
 
-    def begin(self, turn_id: str) -> list[str]:
+    def begin(self, turn_id: str) -> list[Message]:
         """A turn begins, for the service, with its first text."""
         self._turns += 1
         self._context = f"{turn_id}-{self._turns}"
@@ -71,27 +71,27 @@ class BlandDialogue:
         self._speaking = None
         return []
 
-    def give(self, text: str) -> list[str]:
+    def give(self, text: str) -> list[Message]:
         assert not self._ended, "no text follows the end of the text"
         if not text:
             return []
         self._given.append(text)
         return [self._about_turn("speak", text=text)]
 
-    def flush(self) -> list[str]:
+    def flush(self) -> list[Message]:
         """There is no such message: the service finds the places to speak from itself."""
         return []
 
-    def end_text(self) -> list[str]:
+    def end_text(self) -> list[Message]:
         self._ended = True
         return [self._about_turn("end_of_turn")] if self._given else []
 
-    def cancel(self) -> list[str]:
+    def cancel(self) -> list[Message]:
         """From here on no audio of the turn is heard, whatever still comes."""
         self._cancelled = True
         return [self._about_turn("cancel")] if self._given else []
 
-    def keep_alive(self) -> list[str]:
+    def keep_alive(self) -> list[Message]:
         return []
 
     # What the service says.
@@ -109,12 +109,15 @@ class BlandDialogue:
                 return self._utterance_end(told)
             case "error":
                 if told.get("context_id") in (None, self._context):
-                    raise errors.told_on_socket(told, (self._api_key, "".join(self._given)))
+                    raise errors.told_on_socket(self._account.name, told, (self._account.api_key, "".join(self._given)))
             case "done":
-                raise errors.failure(Code.PROVIDER_CUT, "ended its session")
+                raise errors.failure(self._account.name, Code.PROVIDER_CUT, "ended its session")
             case None:
                 raise errors.failure(
-                    Code.PROVIDER_UNAVAILABLE, "sent a message that is no JSON object with a type", retryable=False
+                    self._account.name,
+                    Code.PROVIDER_UNAVAILABLE,
+                    "sent a message that is no JSON object with a type",
+                    retryable=False,
                 )
         return []
 
@@ -132,7 +135,7 @@ class BlandDialogue:
             rate_hz = self._form.sample_rate_hz
         if not isinstance(encoding, str) or encoding not in ENCODINGS or rate_hz not in RATES_HZ:
             what = f"is ready to send {faults.quoted(str(encoding), 40)} at {faults.quoted(str(rate_hz), 40)} Hz"
-            raise errors.failure(Code.BAD_AUDIO, f"{what}, which nobody asked for")
+            raise errors.failure(self._account.name, Code.BAD_AUDIO, f"{what}, which nobody asked for")
         session_id = _text(told, "session_id")
         return Ready(
             facts=ReplyFacts(
@@ -158,11 +161,11 @@ class BlandDialogue:
 
     def _cut_short(self, reason: str | None) -> ProviderError:
         if reason == "failed":
-            return errors.failure(Code.PROVIDER_UNAVAILABLE, "failed to speak the turn")
+            return errors.failure(self._account.name, Code.PROVIDER_UNAVAILABLE, "failed to speak the turn")
         if reason == "complete":
-            return errors.failure(Code.PROVIDER_CUT, "ended the turn before its text had ended")
-        shown = faults.quoted(reason or "no reason", 100, secrets=(self._api_key, "".join(self._given)))
-        return errors.failure(Code.PROVIDER_CUT, f"ended the turn early: {shown}")
+            return errors.failure(self._account.name, Code.PROVIDER_CUT, "ended the turn before its text had ended")
+        shown = faults.quoted(reason or "no reason", 100, secrets=(self._account.api_key, "".join(self._given)))
+        return errors.failure(self._account.name, Code.PROVIDER_CUT, f"ended the turn early: {shown}")
 
     def _about_turn(self, kind: str, **fields: str) -> str:
         assert self._context is not None, "a turn has begun and is not over"

@@ -88,7 +88,7 @@ def settings(options: Mapping[str, Any], language: str | None, wanted_rate_hz: i
 def request(account: Account, voice: str, settings: V1Settings, text: str) -> HttpRequest:
     body = {"text": text, "voice_id": voice, "output_format": settings.output_format, **settings.fields}
     return HttpRequest(
-        provider=errors.PROVIDER,
+        provider=account.name,
         method="POST",
         url=f"{account.base_url}/v1/speak{'/stream' if settings.stream else ''}",
         headers={"content-type": "application/json"},
@@ -96,7 +96,7 @@ def request(account: Account, voice: str, settings: V1Settings, text: str) -> Ht
         # ASCII: a lone surrogate, which JSON can carry to us and UTF-8 cannot carry on, is the provider's to judge.
         body=json.dumps(body, separators=(",", ":")).encode("ascii"),
         accept=lambda headers: _facts(headers, settings.output_format),
-        refuse=lambda refusal: errors.refused(refusal, speaking=True, secrets=(account.api_key, text)),
+        refuse=lambda refusal: errors.refused(account.name, refusal, speaking=True, secrets=(account.api_key, text)),
         first_byte_timeout_s=None if settings.stream else WHOLE_CLIP_S,
     )
 

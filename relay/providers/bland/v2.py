@@ -91,11 +91,11 @@ def merged(defaults: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, 
     return {**defaults, **wanted, **groups}
 
 
-def checked_voice(name: str, voice: str) -> str:
+def checked_voice(instance: str, name: str, voice: str) -> str:
     if not _UUID.fullmatch(voice):
         raise checks.invalid(
             f"{name} is {checks.shown(voice)}; v2 of Bland takes the voice's UUID, not its name: `relay voices "
-            "--provider bland` lists both, and options.api v1 takes either"
+            f"--provider {instance}` lists both, and options.api v1 takes either"
         )
     return voice
 
@@ -120,7 +120,7 @@ def settings(options: Mapping[str, Any], wanted_rate_hz: int | None) -> V2Settin
 def request(account: Account, voice: str, settings: V2Settings, text: str) -> HttpRequest:
     source = SourceFormat(container=settings.container, pcm=settings.form)
     return HttpRequest(
-        provider=errors.PROVIDER,
+        provider=account.name,
         method="POST",
         url=f"{account.base_url}/v2/tts",
         headers={"content-type": "application/json"},
@@ -128,5 +128,5 @@ def request(account: Account, voice: str, settings: V2Settings, text: str) -> Ht
         # ASCII: a lone surrogate, which JSON can carry to us and UTF-8 cannot carry on, is the provider's to judge.
         body=json.dumps({"text": text, **settings.described(voice)}, separators=(",", ":")).encode("ascii"),
         accept=lambda headers: ReplyFacts(source=source, ids=reply.ids(headers)),
-        refuse=lambda refusal: errors.refused(refusal, speaking=True, secrets=(account.api_key, text)),
+        refuse=lambda refusal: errors.refused(account.name, refusal, speaking=True, secrets=(account.api_key, text)),
     )

@@ -9,7 +9,7 @@ from relay.core.formats import Container
 from relay.providers.base import faults
 from relay.providers.base.http import HttpRequest
 from relay.providers.base.provider import LimitQuery, Query, Voice, VoiceQuery
-from relay.providers.breeze.api import PROVIDER, Api, facts, unreadable
+from relay.providers.breeze.api import Api
 
 # The SDK's page size: the one value known to be accepted.
 _PAGE_SIZE = 50
@@ -42,7 +42,7 @@ def voices(api: Api, page: int = 1, token: str | None = None) -> VoiceQuery:
         reply = faults.json_object(body)
         listed = reply.get("voices")
         if not isinstance(listed, list):
-            raise unreadable("a list of voices without voices in it")
+            raise faults.no_answer(api.name, "a list of voices without voices in it")
         found = [voice for entry in listed if (voice := _voice(entry))]
         if not (reply.get("has_more") and listed and page < _MAX_PAGES):
             return found, None
@@ -57,7 +57,7 @@ def models(api: Api) -> Query[list[Model]]:
         # An array at the top, which `faults.json_object` is not for.
         listed = faults.json_object(b'{"models":%b}' % body).get("models")
         if not isinstance(listed, list):
-            raise unreadable("a list of models that is none")
+            raise faults.no_answer(api.name, "a list of models that is none")
         return [model for entry in listed if (model := _model(entry))]
 
     return Query(request=api.get(api.url("/v1/models")), parse=parse)
@@ -79,9 +79,9 @@ def balance(api: Api) -> Query[float]:
     def parse(body: bytes) -> float:
         credits_left = faults.json_object(body).get("balance")
         if isinstance(credits_left, bool) or not isinstance(credits_left, int | float):
-            raise unreadable("a balance without a balance in it")
+            raise faults.no_answer(api.name, "a balance without a balance in it")
         if not math.isfinite(credits_left):
-            raise unreadable("a balance that is no number")
+            raise faults.no_answer(api.name, "a balance that is no number")
         return float(credits_left)
 
     return Query(request=api.get(api.url("/v1/balance")), parse=parse)
@@ -90,13 +90,13 @@ def balance(api: Api) -> Query[float]:
 def history_audio(api: Api, history_item_id: str) -> HttpRequest:
     """The audio of a past generation, in the format in which it was made."""
     return HttpRequest(
-        provider=PROVIDER,
+        provider=api.name,
         method="GET",
         url=api.url(f"/v1/history/{quote(history_item_id, safe='')}/audio"),
         headers={},
         secret_headers=api.secret_headers(),
         body=None,
-        accept=lambda headers: facts(headers, Container.MP3),
+        accept=lambda headers: api.facts(headers, Container.MP3),
         refuse=api.refused,
     )
 

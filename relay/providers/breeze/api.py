@@ -79,14 +79,16 @@ _CODES: Mapping[str, tuple[Code, bool | None]] = {
     "SESSION_EXPIRED": (Code.PROVIDER_CUT, None),
     "IDLE_TIMEOUT": (Code.PROVIDER_CUT, None),
 }
+KNOWN_CODES = frozenset(_CODES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
-    """The address and the key, and requests made with them."""
+    """The address and the key, and requests made with them. `name` is the instance's, in all that is said of it."""
 
     base_url: str
     key: str | None = field(repr=False)
+    name: str = PROVIDER
 
     def speech_url(self, voice: str, route: str = "", **query: str | None) -> str:
         # The vendor's SDK does not escape the voice; a slash in it would change the route.
@@ -102,7 +104,7 @@ class Api:
     def get(self, url: str, *sent: str | None) -> HttpRequest:
         """A question that is answered in JSON; `sent` before it is what no error may quote."""
         return HttpRequest(
-            provider=PROVIDER,
+            provider=self.name,
             method="GET",
             url=url,
             headers={"accept": "application/json"},
@@ -121,7 +123,7 @@ class Api:
         vendor_code, words = _said(envelope)
         code, retryable = _meaning(vendor_code, speaking=speaking)
         return faults.refused(
-            PROVIDER,
+            self.name,
             refusal,
             code=code,
             retryable=retryable,
@@ -139,24 +141,66 @@ class Api:
         secrets = (self.key, *sent)
         name = faults.quoted(vendor_code, 100, secrets=secrets) if vendor_code else None
         quoted = faults.quoted(words, secrets=secrets) if words else None
-        sentence = " ".join(part for part in (PROVIDER, what, name) if part)
+        sentence = " ".join(part for part in (self.name, what, name) if part)
         return ProviderError(
             code or Code.PROVIDER_UNAVAILABLE,
             f"{sentence}: {quoted}" if quoted else sentence,
             retryable=retryable,
             retry_after_s=wait_s,
-            provider=ProviderFault(name=PROVIDER, code=name, message=quoted),
+            provider=ProviderFault(name=self.name, code=name, message=quoted),
         )
 
+    def unreadable(
+        self, what: str, body: bytes, *, speaking: bool, headers: Mapping[str, str] | None = None
+    ) -> ProviderError:
+        """A body with a good status is not what the API gives: the error that it tells of by a code that is known, or
+        that `what` was sent. None of its words are quoted."""
+        vendor_code = faults.json_object(body).get("code")
+        if isinstance(vendor_code, str) and vendor_code in KNOWN_CODES:
+            code, retryable = _meaning(vendor_code, speaking=speaking)
+            assert code is not None, "a known code has a meaning"
+            fault = ProviderFault(name=self.name, status=200, code=vendor_code)
+            words = f"{self.name} answered 200 with the error {vendor_code}"
+            return ProviderError(code, words, retryable=retryable, provider=fault)
+        return faults.unreadable(self.name, what, status=200, headers=headers)
 
-def problem(code: Code, what: str, *, retryable: bool | None = None) -> ProviderError:
-    """An error in our own words."""
-    return ProviderError(code, f"{PROVIDER} {what}", retryable=retryable, provider=ProviderFault(name=PROVIDER))
+    def problem(self, code: Code, what: str, *, retryable: bool | None = None) -> ProviderError:
+        """An error in our own words."""
+        return ProviderError(code, f"{self.name} {what}", retryable=retryable, provider=ProviderFault(name=self.name))
 
+    def facts(self, headers: Mapping[str, str], asked_for: Container) -> ReplyFacts:
+        """What the headers of audio say."""
+        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        container = _CONTENT_TYPES.get(media_type, asked_for)
+        ids = {ours: faults.quoted(headers[theirs]) for theirs, ours in _IDS.items() if headers.get(theirs)}
+        pcm = self._shape(headers) if container is Container.RAW else None
+        return ReplyFacts(source=SourceFormat(container=container, pcm=pcm), ids=ids)
 
-def unreadable(what: str) -> ProviderError:
-    """A reply that is not what the API is said to give: it will not be another time."""
-    return problem(Code.PROVIDER_UNAVAILABLE, f"sent {what}", retryable=False)
+    def _shape(self, headers: Mapping[str, str]) -> AudioFormat:
+        """`x-breeze-*` where they are sent (documented for previews only); a shape that makes no sense is no audio."""
+        codec = headers.get("x-breeze-audio-codec", "").strip().lower().removeprefix("pcm_")
+        width = self._header_number(headers, "x-breeze-sample-width-bytes", 1, 4)
+        encoding = _ENCODINGS.get(codec) or (_WIDTHS[width] if width else PCM.encoding)
+        if width and encoding.sample_width != width:
+            raise self._no_shape("x-breeze-sample-width-bytes", f"does not fit {encoding}")
+        return AudioFormat(
+            encoding=encoding,
+            sample_rate_hz=self._header_number(headers, "x-breeze-sample-rate", 1000, 384_000) or PCM.sample_rate_hz,
+            channels=self._header_number(headers, "x-breeze-channels", 1, 8) or PCM.channels,
+        )
+
+    def _header_number(self, headers: Mapping[str, str], name: str, low: int, high: int) -> int | None:
+        value = headers.get(name, "").strip()
+        if not value:
+            return None
+        if not re.fullmatch(r"[0-9]{1,6}", value) or not low <= int(value) <= high:
+            raise self._no_shape(name, f"is {faults.quoted(value, 40)}; it must be from {low} to {high}")
+        return int(value)
+
+    def _no_shape(self, header: str, what: str) -> ProviderError:
+        return ProviderError(
+            Code.BAD_AUDIO, f"{self.name}: the reply header {header} {what}", provider=ProviderFault(name=self.name)
+        )
 
 
 def as_json(message: Mapping[str, Any]) -> str:
@@ -182,41 +226,3 @@ def _meaning(vendor_code: str | None, *, speaking: bool) -> tuple[Code | None, b
     if code is Code.VOICE_NOT_FOUND and not speaking:
         code = Code.PROVIDER_REJECTED  # no voice was named: the route is missing, or what it asks for
     return code, retryable
-
-
-def facts(headers: Mapping[str, str], asked_for: Container) -> ReplyFacts:
-    """What the headers of audio say."""
-    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    container = _CONTENT_TYPES.get(media_type, asked_for)
-    ids = {ours: faults.quoted(headers[theirs]) for theirs, ours in _IDS.items() if headers.get(theirs)}
-    pcm = _shape(headers) if container is Container.RAW else None
-    return ReplyFacts(source=SourceFormat(container=container, pcm=pcm), ids=ids)
-
-
-def _shape(headers: Mapping[str, str]) -> AudioFormat:
-    """`x-breeze-*` where they are sent (documented for previews only); a shape that makes no sense is no audio."""
-    codec = headers.get("x-breeze-audio-codec", "").strip().lower().removeprefix("pcm_")
-    width = _header_number(headers, "x-breeze-sample-width-bytes", 1, 4)
-    encoding = _ENCODINGS.get(codec) or (_WIDTHS[width] if width else PCM.encoding)
-    if width and encoding.sample_width != width:
-        raise _no_shape("x-breeze-sample-width-bytes", f"does not fit {encoding}")
-    return AudioFormat(
-        encoding=encoding,
-        sample_rate_hz=_header_number(headers, "x-breeze-sample-rate", 1000, 384_000) or PCM.sample_rate_hz,
-        channels=_header_number(headers, "x-breeze-channels", 1, 8) or PCM.channels,
-    )
-
-
-def _header_number(headers: Mapping[str, str], name: str, low: int, high: int) -> int | None:
-    value = headers.get(name, "").strip()
-    if not value:
-        return None
-    if not re.fullmatch(r"[0-9]{1,6}", value) or not low <= int(value) <= high:
-        raise _no_shape(name, f"is {faults.quoted(value, 40)}; it must be from {low} to {high}")
-    return int(value)
-
-
-def _no_shape(header: str, what: str) -> ProviderError:
-    return ProviderError(
-        Code.BAD_AUDIO, f"breeze: the reply header {header} {what}", provider=ProviderFault(name=PROVIDER)
-    )

@@ -14,7 +14,7 @@ from relay.errors import Code, ProviderError
 from relay.providers.base import faults
 from relay.providers.base.http import HttpRequest, Refusal
 from relay.providers.base.poll import Answer, Arrived, Ask, Fetch, PollJob, PollRequest
-from relay.providers.breeze.api import PROVIDER, Api, facts, problem, unreadable
+from relay.providers.breeze.api import Api
 
 # A thousand characters are a minute of speech; live providers make it in less than that.
 TIMEOUT_S = 120.0
@@ -37,7 +37,7 @@ def poll(api: Api, make: HttpRequest, asked_for: Container, *sent: str | None) -
     def job() -> PollJob:
         return BreezeJob(api, make, asked_for, *sent)
 
-    return PollRequest(provider=PROVIDER, job=job, timeout_s=TIMEOUT_S)
+    return PollRequest(provider=api.name, job=job, timeout_s=TIMEOUT_S)
 
 
 class BreezeJob:
@@ -71,10 +71,10 @@ class BreezeJob:
             case "failed" | "cancelled":
                 error = job.get("error")
                 raise self._api.failed("failed the job", error if isinstance(error, Mapping) else {}, *self._sent)
-            case str() as state:
+            case str() as state if not faults.tells_error(job):
                 # `active`, and whatever else it may be before it is one of those; the time is bounded.
                 return self._ask(answer, _PROGRESS.get(state))
-        raise unreadable("a job without a status")
+        raise self._unreadable(answer, "a job without a status")
 
     def withdraw(self) -> HttpRequest | None:
         return None
@@ -84,11 +84,11 @@ class BreezeJob:
             raise self._api.refused(_refusal(answer), *self._sent, speaking=True)
         if answer.headers.get("content-type", "").lower().startswith("audio/"):
             # A server that does not know `delivery` answers with the clip itself.
-            return Arrived(facts=facts(answer.headers, self._asked_for), pieces=(answer.body,))
+            return Arrived(facts=self._api.facts(answer.headers, self._asked_for), pieces=(answer.body,))
         job = faults.json_object(answer.body)
         job_id = job.get("generation_job_id")
         if not isinstance(job_id, str) or not job_id or job_id in (".", ".."):
-            raise unreadable("a job without an id")
+            raise self._unreadable(answer, "a job without an id")
         self._id = job_id
         return self._ask(answer, _PROGRESS.get(str(job.get("status"))))
 
@@ -107,13 +107,13 @@ class BreezeJob:
                 secret_headers = {}
             url = self._checked(elsewhere)
         return HttpRequest(
-            provider=PROVIDER,
+            provider=self._api.name,
             method="GET",
             url=url,
             headers={},
             secret_headers=secret_headers,
             body=None,
-            accept=lambda headers: facts(headers, self._asked_for),
+            accept=lambda headers: self._api.facts(headers, self._asked_for),
             refuse=self._not_fetched,
         )
 
@@ -121,13 +121,19 @@ class BreezeJob:
         origin = _origin(url)
         schemes = ("https",) if self._api.base_url.startswith("https:") else ("https", "http")
         if origin is None or origin[0] not in schemes or not url.isascii() or any(c.isspace() for c in url):
-            raise unreadable("a download_url that is none")
+            raise self._api.problem(Code.PROVIDER_UNAVAILABLE, "sent a download_url that is none", retryable=False)
         return url
+
+    def _unreadable(self, answer: Answer, what: str) -> ProviderError:
+        making = self._id is None
+        return self._api.unreadable(what, answer.body, speaking=making, headers=answer.headers)
 
     def _not_fetched(self, refusal: Refusal) -> ProviderError:
         if refusal.status in (401, 403, 404, 410):
             # Not the key's fault, which made the job, nor the voice's: the address has expired.
-            return problem(Code.PROVIDER_UNAVAILABLE, f"answered {refusal.status} where a job's audio should be")
+            return self._api.problem(
+                Code.PROVIDER_UNAVAILABLE, f"answered {refusal.status} where a job's audio should be"
+            )
         return self._api.refused(refusal, *self._sent)
 
     def _path(self) -> str:

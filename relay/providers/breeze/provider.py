@@ -15,10 +15,12 @@ vintages in use, which differ in their default format, so the format is always s
 from collections.abc import Callable
 
 from relay.providers.base import checks
+from relay.providers.base.ahead import ahead
 from relay.providers.base.dialogue import DialogueRequest
 from relay.providers.base.http import HttpRequest
 from relay.providers.base.poll import PollRequest
 from relay.providers.base.provider import (
+    Ahead,
     Capabilities,
     LimitQuery,
     ProviderSettings,
@@ -30,7 +32,7 @@ from relay.providers.base.provider import (
 from relay.providers.breeze import account, jobs, realtime
 from relay.providers.breeze import settings as own_settings
 from relay.providers.breeze.account import Model
-from relay.providers.breeze.api import BASE_URL, FORMATS, PROVIDER, Api, as_json, facts
+from relay.providers.breeze.api import BASE_URL, FORMATS, PROVIDER, Api, as_json
 from relay.providers.breeze.settings import MAX_INSTRUCTIONS_CHARS, MAX_MODEL_CHARS, SpeechSettings
 from relay.providers.breeze.timestamps import TimedLines
 
@@ -43,7 +45,6 @@ WHOLE_CLIP_TIMEOUT_S = 60.0
 class Breeze:
     """The speech of Breeze Blue."""
 
-    name = PROVIDER
     capabilities = Capabilities(
         formats=tuple(FORMATS.values()),
         models=("breeze-tts-2",),
@@ -55,24 +56,23 @@ class Breeze:
 
     def __init__(self, settings: ProviderSettings) -> None:
         """Raises ClientError for settings that no request could be made with."""
+        self.name = settings.name or PROVIDER
         self._api = Api(
-            base_url=checks.base_url("breeze.base_url", settings.base_url or BASE_URL),
-            key=checks.api_key("breeze.api_key", settings.api_key),
+            base_url=checks.base_url(f"{self.name}.base_url", settings.base_url or BASE_URL),
+            key=checks.api_key(f"{self.name}.api_key", settings.api_key),
+            name=self.name,
         )
         self._settings = settings
-        self._options = own_settings.checked("breeze.options", settings.options)
+        self._options = own_settings.checked(f"{self.name}.options", settings.options)
         own_settings.merged(self._options, {})
 
     def resolve(self, wanted: SpeechRequest) -> Speech:
         settings = self._settings
         if self._api.key is None:
-            raise checks.invalid("breeze has no API key; set BREEZE_API_KEY")
+            raise checks.no_key(self.name, PROVIDER)
         voice = wanted.voice or settings.voice
         if voice is None:
-            raise checks.invalid(
-                "voice is missing and breeze has no default one; give a voice_id, like voc_xeh3w54cqvnp: "
-                "`relay voices --provider breeze` and GET /v1/voices?provider=breeze list them"
-            )
+            raise checks.no_voice(self.name, "a voice_id, like voc_xeh3w54cqvnp")
         model, language = wanted.model or settings.model, wanted.language or settings.language
         if wanted.instructions:
             checks.text("instructions", wanted.instructions, MAX_INSTRUCTIONS_CHARS)
@@ -109,6 +109,13 @@ class Breeze:
     def voices(self) -> VoiceQuery:
         return account.voices(self._api)
 
+    def warm(self, wanted: SpeechRequest) -> list[Ahead]:
+        return ahead(self, wanted, self._api.base_url)
+
+    def check(self) -> VoiceQuery:
+        """The list wants the key."""
+        return self.voices()
+
     def models(self) -> Query[list[Model]]:
         return account.models(self._api)
 
@@ -129,7 +136,7 @@ class Breeze:
             speech,
             text,
             "/stream/with-timestamps",
-            unwrap=lambda: TimedLines(lambda event: self._api.failed("said", event, text, instructions)),
+            unwrap=lambda: TimedLines(self._api, lambda event: self._api.failed("said", event, text, instructions)),
             # The one mode there is, which the vendor's SDK always sends.
             timestamp_mode="chunk",
         )
@@ -155,7 +162,7 @@ class Breeze:
             headers={"content-type": "application/json"},
             secret_headers=self._api.secret_headers(),
             body=as_json(body).encode("ascii"),
-            accept=lambda headers: facts(headers, FORMATS[settings.output_format]),
+            accept=lambda headers: self._api.facts(headers, FORMATS[settings.output_format]),
             refuse=lambda refusal: self._api.refused(refusal, text, settings.instructions, speaking=True),
             unwrap=unwrap,
             first_byte_timeout_s=first_byte_timeout_s,

@@ -16,10 +16,10 @@ from urllib.parse import quote, urlsplit
 from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
 from relay.errors import Code, ProviderError
 from relay.providers.base import faults
-from relay.providers.base.dialogue import DialogueRequest, Heard, Ready, SocketAddress, TurnOver
+from relay.providers.base.dialogue import DialogueRequest, Heard, Message, Ready, SocketAddress, TurnOver
 from relay.providers.base.http import HttpRequest, ReplyFacts
 from relay.providers.base.provider import Speech
-from relay.providers.breeze.api import PCM, PROVIDER, Api, as_json, problem, unreadable
+from relay.providers.breeze.api import PCM, Api, as_json
 from relay.providers.breeze.settings import SpeechSettings
 
 # Asked for when a session is minted. The default, 30 s, is shorter than people think before they answer a voice; up to
@@ -48,7 +48,7 @@ def request(api: Api, speech: Speech) -> DialogueRequest:
     # Whatever is fixed when a session is minted. Hashed: instructions are private, and a key may be shown.
     key = hashlib.sha256(f"{api.base_url}\n{speech.voice}\n{body}".encode()).hexdigest()
     mint = HttpRequest(
-        provider=PROVIDER,
+        provider=api.name,
         method="POST",
         url=api.speech_url(speech.voice, "/realtime-sessions"),
         headers={"content-type": "application/json"},
@@ -58,7 +58,7 @@ def request(api: Api, speech: Speech) -> DialogueRequest:
         refuse=lambda refusal: api.refused(refusal, settings.instructions, speaking=True),
     )
     return DialogueRequest(
-        provider=PROVIDER,
+        provider=api.name,
         key=key,
         mint=mint,
         connect=lambda minted: _address(api, speech.voice, minted),
@@ -84,7 +84,7 @@ def _address(api: Api, voice: str, minted: bytes) -> SocketAddress:
         base = "ws" + api.base_url.removeprefix("http")
         path = f"/v1/text-to-speech/{quote(voice, safe='')}/stream-input"
         return SocketAddress(url=f"{base}{path}?client_secret={quote(secret, safe='')}")
-    raise unreadable("a realtime session without credentials")
+    raise api.unreadable("a realtime session without credentials", minted, speaking=True)
 
 
 def _checked(api: Api, url: str) -> str:
@@ -93,12 +93,17 @@ def _checked(api: Api, url: str) -> str:
         parts = urlsplit(url)
         host, _port = parts.hostname, parts.port
     except ValueError:
-        raise unreadable("a realtime session whose address is none") from None
+        raise _no_address(api, "is none") from None
     schemes = ("wss",) if api.base_url.startswith("https:") else ("wss", "ws")
     odd = not url.isascii() or any(character.isspace() for character in url) or "@" in parts.netloc
     if parts.scheme not in schemes or not host or odd:
-        raise unreadable(f"a realtime session whose address is not {' or '.join(schemes)}")
+        raise _no_address(api, f"is not {' or '.join(schemes)}")
     return url
+
+
+def _no_address(api: Api, what: str) -> ProviderError:
+    words = f"sent a realtime session whose address {what}"
+    return api.problem(Code.PROVIDER_UNAVAILABLE, words, retryable=False)
 
 
 class BreezeDialogue:
@@ -119,35 +124,37 @@ class BreezeDialogue:
 
     # What we say.
 
-    def greet(self) -> list[str]:
+    def greet(self) -> list[Message]:
         return []
 
-    def begin(self, turn_id: str) -> list[str]:
+    def begin(self, turn_id: str) -> list[Message]:
         self._turn_id = turn_id
         self._speaking = self._cancelled = False
         self._given, self._chars = [], 0
         return [as_json({"type": "turn.start", "turn_id": turn_id})]
 
-    def give(self, text: str) -> list[str]:
+    def give(self, text: str) -> list[Message]:
         if not text:
             return []
         self._chars += len(text)
         if self._max_chars is not None and self._chars > self._max_chars:
-            raise problem(Code.TEXT_TOO_LONG, f"takes {self._max_chars} characters a turn; this one has {self._chars}")
+            raise self._api.problem(
+                Code.TEXT_TOO_LONG, f"takes {self._max_chars} characters a turn; this one has {self._chars}"
+            )
         self._given.append(text)
         return [as_json({"type": "text.append", "text": piece}) for piece in _cut(text, self._max_append_bytes)]
 
-    def flush(self) -> list[str]:
+    def flush(self) -> list[Message]:
         return [as_json({"type": "text.flush"})] if self._given else []
 
-    def end_text(self) -> list[str]:
+    def end_text(self) -> list[Message]:
         return [as_json({"type": "turn.end"})]
 
-    def cancel(self) -> list[str]:
+    def cancel(self) -> list[Message]:
         self._cancelled = True
         return [as_json({"type": "turn.cancel"})]
 
-    def keep_alive(self) -> list[str]:
+    def keep_alive(self) -> list[Message]:
         return [as_json({"type": "ping"})]
 
     # What the provider says.
@@ -172,7 +179,9 @@ class BreezeDialogue:
             case "session.closed":
                 raise self._closed(event)
             case None:
-                raise unreadable("a message that is no JSON object with a type")
+                raise self._api.problem(
+                    Code.PROVIDER_UNAVAILABLE, "sent a message that is no JSON object with a type", retryable=False
+                )
         return []
 
     def _ready(self, event: Mapping[str, Any]) -> Ready:
@@ -180,7 +189,7 @@ class BreezeDialogue:
         self._max_chars = _count(event, "max_turn_characters")
         session_id = event.get("session_id")
         ids = {"session_id": faults.quoted(session_id, 100)} if isinstance(session_id, str) and session_id else {}
-        return Ready(facts=ReplyFacts(source=_source(event.get("audio_format")), ids=ids))
+        return Ready(facts=ReplyFacts(source=_source(self._api, event.get("audio_format")), ids=ids))
 
     def _is_ours(self, event: Mapping[str, Any]) -> bool:
         return self._turn_id is not None and event.get("turn_id") in (None, self._turn_id)
@@ -191,7 +200,7 @@ class BreezeDialogue:
         status = event.get("status")
         if not self._cancelled and (kind == "turn.cancelled" or status in ("failed", "error")):
             told = f": {faults.quoted(status, 40)}" if isinstance(status, str) else ""
-            raise problem(Code.PROVIDER_CUT, f"cancelled the turn, which nobody had asked for{told}")
+            raise self._api.problem(Code.PROVIDER_CUT, f"cancelled the turn, which nobody had asked for{told}")
         item = event.get("history_item_id")
         ids = {"history_item_id": faults.quoted(item, 100)} if isinstance(item, str) and item else {}
         return TurnOver(ids=ids, reusable=not self._expiring)
@@ -205,7 +214,7 @@ class BreezeDialogue:
     def _closed(self, event: Mapping[str, Any]) -> ProviderError:
         number = event.get("code")
         told = f" ({number})" if isinstance(number, int) else ""
-        return problem(Code.PROVIDER_CUT, f"closed the session{told} before the turn's end")
+        return self._api.problem(Code.PROVIDER_CUT, f"closed the session{told} before the turn's end")
 
 
 def _cut(text: str, max_bytes: int | None) -> list[str]:
@@ -222,7 +231,7 @@ def _cut(text: str, max_bytes: int | None) -> list[str]:
     return [*pieces, text[start:]]
 
 
-def _source(told: object) -> SourceFormat:
+def _source(api: Api, told: object) -> SourceFormat:
     """The shape that the greeting names; one that cannot be is no audio."""
     form = told if isinstance(told, Mapping) else {}
     codec = form.get("codec", "pcm_s16le")
@@ -233,7 +242,7 @@ def _source(told: object) -> SourceFormat:
     width = form.get("sample_width_bits", encoding.sample_width * 8 if encoding else 0)
     known = encoding is not None and rate_hz in _RATES_HZ and channels in (1, 2)
     if not known or encoding is None or width != encoding.sample_width * 8:
-        raise problem(Code.BAD_AUDIO, "greeted with an audio_format that cannot be played")
+        raise api.problem(Code.BAD_AUDIO, "greeted with an audio_format that cannot be played")
     pcm = AudioFormat(encoding=encoding, sample_rate_hz=int(rate_hz), channels=int(channels))
     return SourceFormat(container=Container.RAW, pcm=pcm)
 

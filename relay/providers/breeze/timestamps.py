@@ -20,7 +20,7 @@ from typing import Any
 from relay.errors import Code, ProviderError
 from relay.providers.base import faults
 from relay.providers.base.http import Piece, WordTime
-from relay.providers.breeze.api import problem, unreadable
+from relay.providers.breeze.api import KNOWN_CODES, Api
 
 # The vendor's SDK takes no longer line (`_timestamps.py`); it is a minute of audio.
 MAX_LINE_BYTES = 4 * 1024 * 1024
@@ -39,12 +39,14 @@ class TimedLines:
     line that tells one) is raised by the call after the one that gave the good pieces before it.
     """
 
-    def __init__(self, failed: Callable[[Mapping[str, Any]], ProviderError]) -> None:
+    def __init__(self, api: Api, failed: Callable[[Mapping[str, Any]], ProviderError]) -> None:
+        self._api = api
         self._failed = failed
         self._line = bytearray()
         self._looked_bytes = 0
         self._last: _Word | None = None
         self._fault: ProviderError | None = None
+        self._audio_came = False
 
     def feed(self, data: bytes) -> list[Piece]:
         if self._fault:
@@ -57,7 +59,7 @@ class TimedLines:
                 pieces += self._read(bytes(self._line[start:end]))
                 start = end + 1
             if len(self._line) - start > MAX_LINE_BYTES:
-                raise problem(Code.BAD_AUDIO, f"sent a line of more than {MAX_LINE_BYTES} bytes")
+                raise self._api.problem(Code.BAD_AUDIO, f"sent a line of more than {MAX_LINE_BYTES} bytes")
         except ProviderError as error:
             if not pieces:
                 raise
@@ -79,21 +81,29 @@ class TimedLines:
             return []
         told = faults.json_object(line)
         if not told:
-            raise unreadable("a line that is no JSON object, or half of one")
+            raise faults.unreadable(self._api.name, "a line that is no JSON object, or half of one")
         if "error" in told:
             error = told["error"]
-            raise self._failed(error if isinstance(error, Mapping) else told)
+            raise self._error(error if isinstance(error, Mapping) else told)
         encoded, words = told.get("audio_base64"), told.get("word_timestamps")
         if not isinstance(encoded, str) or not isinstance(words, list):
-            raise unreadable("a line without audio_base64 and word_timestamps")
+            raise faults.unreadable(self._api.name, "a line without audio_base64 and word_timestamps")
         try:
             audio = base64.b64decode(encoded, validate=True)
         except (binascii.Error, ValueError):
-            raise problem(Code.BAD_AUDIO, "sent audio that is not base64") from None
+            raise self._api.problem(Code.BAD_AUDIO, "sent audio that is not base64") from None
         pieces: list[Piece] = list(self._finished(words))
         if audio:
+            self._audio_came = True
             pieces.append(audio)
         return pieces
+
+    def _error(self, event: Mapping[str, Any]) -> ProviderError:
+        """Before any audio, an error of no known code is as good as a page: no audio."""
+        error = self._failed(event)
+        if self._audio_came or str(event.get("code")) in KNOWN_CODES:
+            return error
+        return ProviderError(Code.BAD_AUDIO, error.message, provider=error.provider)
 
     def _finished(self, entries: list[object]) -> list[WordTime]:
         """The words that are known to be whole."""

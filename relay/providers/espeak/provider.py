@@ -11,6 +11,7 @@ from typing import Any
 from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
 from relay.providers.base import checks
 from relay.providers.base.provider import (
+    Ahead,
     Capabilities,
     LocalRequest,
     ProviderSettings,
@@ -18,8 +19,10 @@ from relay.providers.base.provider import (
     SpeechRequest,
     Voice,
     VoiceQuery,
+    Worker,
 )
 
+PROVIDER = "espeak"
 WORKER_MODULE = "relay.providers.espeak.worker"
 # American English: the variant of English that most text for voice agents is written in.
 DEFAULT_VOICE = "en-us"
@@ -64,7 +67,6 @@ _CLOSERS = " \t\r\n\"')]}»”’」』）"
 class Espeak:
     """A `base.Provider`. Raises ClientError when the operator's settings are not valid."""
 
-    name = "espeak"
     capabilities = Capabilities(
         formats=(Container.RAW,),
         languages=LANGUAGES,
@@ -75,21 +77,22 @@ class Espeak:
     )
 
     def __init__(self, settings: ProviderSettings) -> None:
-        _no_such("model", settings.model)
+        self.name = settings.name or PROVIDER
+        _no_such(self.name, "model", settings.model)
         self._options = {name: default for name, (_, default, _) in OPTIONS.items()} | _checked(settings.options)
-        self._voice = _voice_for(settings.voice, settings.language) or DEFAULT_VOICE
+        self._voice = _voice_for(self.name, settings.voice, settings.language) or DEFAULT_VOICE
 
     def resolve(self, wanted: SpeechRequest) -> Speech:
         """See `base.Provider.resolve`. Whether the library has the voice is known when a worker looks for it."""
-        _no_such("model", wanted.model)
-        _no_such("instructions", wanted.instructions)
+        _no_such(self.name, "model", wanted.model)
+        _no_such(self.name, "instructions", wanted.instructions)
         return Speech(
-            voice=_voice_for(wanted.voice, wanted.language) or self._voice,
+            voice=_voice_for(self.name, wanted.voice, wanted.language) or self._voice,
             settings=self._options | _checked(wanted.options),
         )
 
     def request(self, speech: Speech, text: str) -> LocalRequest:
-        return _for_worker(
+        return self._for_worker(
             {
                 "do": "speak",
                 "text": text,
@@ -100,12 +103,25 @@ class Espeak:
         )
 
     def voices(self) -> VoiceQuery:
-        return VoiceQuery(request=_for_worker({"do": "voices"}), parse=_parse_voices)
+        return VoiceQuery(request=self._for_worker({"do": "voices"}), parse=_parse_voices)
 
+    def warm(self, _wanted: SpeechRequest) -> list[Ahead]:
+        return [Worker(module=WORKER_MODULE)]
 
-def _for_worker(job: Mapping[str, Any]) -> LocalRequest:
-    pcm = AudioFormat(encoding=Encoding.PCM_S16LE, sample_rate_hz=_USUAL_RATE_HZ)
-    return LocalRequest(module=WORKER_MODULE, job=job, source=SourceFormat(container=Container.RAW, pcm=pcm))
+    def check(self) -> VoiceQuery:
+        """Answered by a worker, which has loaded the library."""
+        return self.voices()
+
+    def is_named(self, voice: str, listed: Voice) -> bool:
+        """By id, by the last part of it, or by language; what follows a plus sign varies a voice."""
+        name = voice.partition("+")[0].lower()
+        tags = (tag.lower() for tag in listed.languages)
+        return name in (listed.id.lower(), listed.id.lower().rpartition("/")[2], *tags)
+
+    def _for_worker(self, job: Mapping[str, Any]) -> LocalRequest:
+        pcm = AudioFormat(encoding=Encoding.PCM_S16LE, sample_rate_hz=_USUAL_RATE_HZ)
+        source = SourceFormat(container=Container.RAW, pcm=pcm)
+        return LocalRequest(provider=self.name, module=WORKER_MODULE, job=job, source=source)
 
 
 def _parse_voices(body: bytes) -> tuple[list[Voice], VoiceQuery | None]:
@@ -121,7 +137,7 @@ def _parse_voices(body: bytes) -> tuple[list[Voice], VoiceQuery | None]:
     return voices, None
 
 
-def _voice_for(voice: str | None, language: str | None) -> str | None:
+def _voice_for(name: str, voice: str | None, language: str | None) -> str | None:
     """The voice that was named; else the one that speaks the language; None if neither was given."""
     if voice is not None:
         return checks.text("voice", voice, _LONGEST_VOICE_CHARS)
@@ -133,7 +149,7 @@ def _voice_for(voice: str | None, language: str | None) -> str | None:
         tag = tag.rpartition("-")[0]
     if not tag:
         raise checks.invalid(
-            f"language is {checks.shown(language)}, which espeak does not speak; it speaks {', '.join(LANGUAGES)}"
+            f"language is {checks.shown(language)}, which {name} does not speak; it speaks {', '.join(LANGUAGES)}"
         )
     return _ALIASES.get(tag, tag)
 
@@ -151,6 +167,6 @@ def _checked(options: Mapping[str, Any]) -> dict[str, int]:
     return dict(options)
 
 
-def _no_such(field: str, value: str | None) -> None:
+def _no_such(name: str, field: str, value: str | None) -> None:
     if value is not None:
-        raise checks.invalid(f"{field} is given, but espeak has no {field}; leave it out")
+        raise checks.invalid(f"{field} is given, but {name} has no {field}; leave it out")

@@ -13,11 +13,15 @@ from relay.providers.base import faults
 from relay.providers.base.http import HttpRequest, Refusal, ReplyFacts
 from relay.providers.base.poll import Answer, Ask, Fetch
 
+PROVIDER = "playai"
+
 # From the first request to the first byte of the finished file. Not stated; a listener who waits for a job waits for
 # minutes at most.
 TIMEOUT_S = 120.0
 # What other clients of the API wait between polls. How many are allowed is not stated: one that is refused for being
 # too many (429, without a Retry-After) doubles the wait, to at most the second.
+# The id of a job that does not exist; ids are UUIDs.
+NO_JOB = "00000000-0000-0000-0000-000000000000"
 POLL_S, LONGEST_POLL_S = 1.0, 16.0
 
 _TTS = "/api/v1/tts"
@@ -41,6 +45,7 @@ class Api:
     user_id: str = field(repr=False)
     source: SourceFormat
     private: tuple[str, ...] = field(repr=False)
+    name: str = PROVIDER
 
     def stream(self, body: Mapping[str, Any]) -> HttpRequest:
         return self._call("POST", f"{_TTS}/stream", body)
@@ -54,21 +59,27 @@ class Api:
     def download(self, url: str, job_id: str) -> HttpRequest:
         """The finished file: somewhere else, so without the credentials."""
         return HttpRequest(
-            provider="playai",
+            provider=self.name,
             method="GET",
             url=url,
             headers={},
             secret_headers={},
             body=None,
             accept=lambda _headers: ReplyFacts(source=self.source, ids={"job_id": job_id}),
-            refuse=_not_downloaded,
+            refuse=self._not_downloaded,
         )
+
+    def reached(self, answer: Answer) -> str:
+        """What an answer to a question about `NO_JOB` shows. Raises ProviderError."""
+        if answer.status == 404 or 200 <= answer.status < 300:
+            return "the credentials are not refused"
+        raise self._refused(Refusal(status=answer.status, headers=answer.headers, body=answer.body[:_REFUSAL_BYTES]))
 
     def _call(self, method: str, path: str, body: Mapping[str, Any] | None) -> HttpRequest:
         # ASCII: a lone surrogate, which JSON can carry and UTF-8 cannot, is the provider's to judge.
         sent = None if body is None else json.dumps(body, separators=(",", ":")).encode("ascii")
         return HttpRequest(
-            provider="playai",
+            provider=self.name,
             method=method,
             url=self.base_url + path,
             headers={} if sent is None else {"content-type": "application/json"},
@@ -87,13 +98,26 @@ class Api:
         words = message if isinstance(message, str) else "" if envelope else None
         code = _CODES.get(error_id or "")
         return faults.refused(
-            "playai",
+            self.name,
             refusal,
             code=code,
             retryable=code.retryable if code else None,
             provider_code=error_id,
             provider_words=words,
             secrets=(self.key, self.user_id, *self.private),
+        )
+
+    def _not_downloaded(self, refusal: Refusal) -> ProviderError:
+        """A storage's refusal: of our address, never of our key. It is not quoted, for it may repeat the signature."""
+        fault = ProviderFault(name=self.name, status=refusal.status)
+        if 200 <= refusal.status < 300:
+            return ProviderError(Code.BAD_AUDIO, f"{self.name}'s finished file is not audio", provider=fault)
+        return ProviderError(
+            Code.PROVIDER_UNAVAILABLE,
+            f"{self.name}'s finished file cannot be fetched: its host answered {refusal.status}",
+            retryable=refusal.status >= 400,
+            retry_after_s=faults.retry_after_s(refusal.headers),
+            provider=fault,
         )
 
 
@@ -119,19 +143,21 @@ class Job:
         job_id = self._id or _identifier(job.get("id"))
         output = job.get("output")
         if job_id is None or not isinstance(output, dict):
-            raise _unreadable(answer, "no job")
+            raise self._unreadable(answer, "no job")
         self._id = job_id
         match output.get("status"):
             case "IN_PROGRESS":
                 return self._again(job_id, answer, Progress.RUNNING)
             case "COMPLETED":
                 if (url := _address(output.get("url"))) is None:
-                    raise _unreadable(answer, "a finished job without an http or https address of its audio")
+                    raise self._odd(answer, "a finished job without an http or https address of its audio")
                 return Fetch(request=self._api.download(url, job_id))
             case "FAILED":
-                fault = ProviderFault(name="playai", code="FAILED")
-                raise ProviderError(Code.PROVIDER_UNAVAILABLE, "playai failed to make the speech", provider=fault)
-        raise _unreadable(answer, "a job in a state that is not documented")
+                fault = ProviderFault(name=self._api.name, code="FAILED")
+                raise ProviderError(
+                    Code.PROVIDER_UNAVAILABLE, f"{self._api.name} failed to make the speech", provider=fault
+                )
+        raise self._odd(answer, "a job in a state that is not documented")
 
     def withdraw(self) -> None:
         return None
@@ -139,6 +165,15 @@ class Job:
     def _again(self, job_id: str, answer: Answer, progress: Progress | None = None) -> Ask:
         asked_s = faults.retry_after_s(answer.headers) or 0.0
         return Ask(request=self._api.poll(job_id), after_s=max(asked_s, self._pause_s), progress=progress)
+
+    def _unreadable(self, answer: Answer, what: str) -> ProviderError:
+        return faults.unreadable(self._api.name, what, status=answer.status, headers=answer.headers)
+
+    def _odd(self, answer: Answer, what: str) -> ProviderError:
+        """A job, but not one that can be gone on with."""
+        fault = ProviderFault(name=self._api.name, status=answer.status, request_id=faults.request_id(answer.headers))
+        words = f"{self._api.name} answered {answer.status} with {what}"
+        return ProviderError(Code.PROVIDER_UNAVAILABLE, words, retryable=False, provider=fault)
 
     def _refused(self, answer: Answer) -> ProviderError:
         refusal = Refusal(status=answer.status, headers=answer.headers, body=answer.body[:_REFUSAL_BYTES])
@@ -172,24 +207,3 @@ def _address(url: object) -> str | None:
     except ValueError:
         return None
     return url if parts.scheme in ("http", "https") and host and "@" not in parts.netloc and " " not in url else None
-
-
-def _not_downloaded(refusal: Refusal) -> ProviderError:
-    """A storage's refusal: of our address, never of our key. It is not quoted, for it may repeat the signature."""
-    fault = ProviderFault(name="playai", status=refusal.status)
-    if 200 <= refusal.status < 300:
-        return ProviderError(Code.BAD_AUDIO, "playai's finished file is not audio", provider=fault)
-    return ProviderError(
-        Code.PROVIDER_UNAVAILABLE,
-        f"playai's finished file cannot be fetched: its host answered {refusal.status}",
-        retryable=refusal.status >= 400,
-        retry_after_s=faults.retry_after_s(refusal.headers),
-        provider=fault,
-    )
-
-
-def _unreadable(answer: Answer, what: str) -> ProviderError:
-    fault = ProviderFault(name="playai", status=answer.status, request_id=faults.request_id(answer.headers))
-    return ProviderError(
-        Code.PROVIDER_UNAVAILABLE, f"playai answered {answer.status} with {what}", retryable=False, provider=fault
-    )

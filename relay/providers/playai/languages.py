@@ -44,7 +44,7 @@ NAMES = {
 }
 
 
-def language_name(given: str) -> str:
+def language_name(given: str, provider: str) -> str:
     """`en-GB` or `english` -> `english`. Raises ClientError."""
     name = given.lower()
     if name in NAMES.values():
@@ -52,6 +52,6 @@ def language_name(given: str) -> str:
     code = name.replace("_", "-").partition("-")[0]
     if code not in NAMES:
         raise checks.invalid(
-            f"language is {checks.shown(given)}, which playai does not speak; it speaks {', '.join(NAMES)}"
+            f"language is {checks.shown(given)}, which {provider} does not speak; it speaks {', '.join(NAMES)}"
         )
     return NAMES[code]

@@ -13,10 +13,11 @@ from typing import Any
 from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
 from relay.errors import ClientError
 from relay.providers.base import checks
+from relay.providers.base.ahead import ahead
 from relay.providers.base.http import HttpRequest
 from relay.providers.base.poll import PollRequest
-from relay.providers.base.provider import Capabilities, ProviderSettings, Speech, SpeechRequest, Voice
-from relay.providers.playai.job import TIMEOUT_S, Api, Job
+from relay.providers.base.provider import Ahead, Capabilities, Probe, ProviderSettings, Speech, SpeechRequest, Voice
+from relay.providers.playai.job import NO_JOB, PROVIDER, TIMEOUT_S, Api, Job
 from relay.providers.playai.languages import language_name
 
 # Longest text of a request, by model. The first one is the default: the API wants one named.
@@ -108,7 +109,6 @@ class _Settings:
 class PlayAI:
     """The speech of a server that speaks PlayAI's API."""
 
-    name = "playai"
     capabilities = Capabilities(
         formats=tuple(dict.fromkeys(_FORMATS.values())),
         models=tuple(TEXT_CHARS),
@@ -121,23 +121,25 @@ class PlayAI:
 
     def __init__(self, settings: ProviderSettings) -> None:
         """Raises ClientError for settings that no request could be made with."""
-        self._key = checks.api_key("playai.api_key", settings.api_key)
-        self._user_id = checks.api_key("playai.user_id", settings.user_id)
-        self._base_url = checks.base_url("playai.base_url", settings.base_url) if settings.base_url else None
+        self.name = name = settings.name or PROVIDER
+        self._key = checks.api_key(f"{name}.api_key", settings.api_key)
+        self._user_id = checks.api_key(f"{name}.user_id", settings.user_id)
+        self._base_url = checks.base_url(f"{name}.base_url", settings.base_url) if settings.base_url else None
         self._settings = settings
-        self._options = _checked_options("playai.options", settings.options)
+        self._options = _checked_options(f"{name}.options", settings.options)
 
     def resolve(self, wanted: SpeechRequest) -> Speech:
         settings = self._settings
-        for what, value in (("API_KEY", self._key), ("USER_ID", self._user_id), ("BASE_URL", self._base_url)):
+        for key, value in (("api_key", self._key), ("user_id", self._user_id), ("base_url", self._base_url)):
             if value is None:
-                raise checks.invalid(f"playai lacks a setting: set PLAYAI_{what} (there is no public service any more)")
+                where = checks.place(self.name, PROVIDER, key)
+                raise checks.invalid(f"{self.name} has no {key}; set {where} (there is no public service any more)")
         if wanted.instructions:
-            raise checks.invalid("instructions is given, but playai has none; PlayDialog takes options.prompt")
+            raise checks.invalid(f"instructions is given, but {self.name} has none; PlayDialog takes options.prompt")
         voice = wanted.voice or settings.voice
         if voice is None:
             raise checks.invalid(
-                "voice is missing, playai has no default one and no list; give what your server takes, like "
+                f"voice is missing, {self.name} has no default one and no list; give what your server takes, like "
                 "s3://voice-cloning-zero-shot/.../manifest.json, or Atlas-PlayAI for PlayDialog-turbo"
             )
         model = checks.one_of("model", wanted.model or settings.model or _DIALOG, TEXT_CHARS)
@@ -145,20 +147,14 @@ class PlayAI:
         options = {**self._options, **_checked_options("options", wanted.options)}
         fields = {"model": model, "voice": checks.text("voice", voice, MAX_VOICE_CHARS)}
         if language:
-            fields["language"] = language_name(language)
+            fields["language"] = language_name(language, self.name)
         return Speech(voice=voice, model=model, settings=_request_settings(fields, options))
 
     def request(self, speech: Speech, text: str) -> HttpRequest | PollRequest:
         settings: _Settings = speech.settings
         assert 1 <= len(text) <= TEXT_CHARS[settings.fields["model"]], "the chunker keeps to max_segment_chars"
-        assert self._key and self._user_id and self._base_url, "a speech was resolved with all of them"
-        api = Api(
-            base_url=self._base_url,
-            key=self._key,
-            user_id=self._user_id,
-            source=settings.source,
-            private=(text, *(settings.fields[name] for name in _PRIVATE if name in settings.fields)),
-        )
+        private = (text, *(settings.fields[name] for name in _PRIVATE if name in settings.fields))
+        api = self._api(settings.source, *private)
         body = {"text": text, **settings.fields}
         if not settings.job:
             return api.stream(body)
@@ -168,6 +164,25 @@ class PlayAI:
     def voices(self) -> list[Voice]:
         """None: the API documents no list of them."""
         return []
+
+    def warm(self, wanted: SpeechRequest) -> list[Ahead]:
+        return ahead(self, wanted, self._base_url)
+
+    def check(self) -> Probe:
+        """About a job that does not exist: an answer that does not refuse the credentials is a good one."""
+        api = self._api(SourceFormat(container=Container.MP3))
+        return Probe(request=api.poll(NO_JOB), read=api.reached)
+
+    def _api(self, source: SourceFormat, *private: str) -> Api:
+        assert self._key and self._user_id and self._base_url, "it is usable with all of them"
+        return Api(
+            base_url=self._base_url,
+            key=self._key,
+            user_id=self._user_id,
+            source=source,
+            private=private,
+            name=self.name,
+        )
 
 
 def _request_settings(fields: Mapping[str, Any], options: Mapping[str, Any]) -> _Settings:

@@ -17,6 +17,8 @@ from relay.providers.base import faults
 from relay.providers.base.http import HttpRequest, Refusal, ReplyFacts
 from relay.providers.base.poll import Answer, Arrived, Ask, Fetch
 
+PROVIDER = "sauti"
+
 # From the first request to the audio. Nobody says how long 5,000 characters (5.5 minutes of speech) take; a model that
 # needs more than a third of real time for them is not one to listen to.
 TIMEOUT_S = 120.0
@@ -50,6 +52,7 @@ class Api:
     base_url: str
     key: str | None = field(repr=False)
     text: str | None = field(default=None, repr=False)
+    name: str = PROVIDER
 
     def make(self, voice: str | None, body: Mapping[str, Any]) -> HttpRequest:
         """The clip, or a job of it; with `voice` None a job in any case."""
@@ -57,7 +60,7 @@ class Api:
         # The path names the voice and nothing else; the vendor's error page has no 404.
         missing = Code.PROVIDER_REJECTED if voice is None else Code.VOICE_NOT_FOUND
         return HttpRequest(
-            provider="sauti",
+            provider=self.name,
             method="POST",
             url=self.base_url + path,
             headers={"content-type": "application/json"},
@@ -73,7 +76,7 @@ class Api:
         self, path: str, *, missing: Code = Code.PROVIDER_REJECTED, ids: Mapping[str, str] | None = None
     ) -> HttpRequest:
         return HttpRequest(
-            provider="sauti",
+            provider=self.name,
             method="GET",
             url=self.base_url + path,
             headers={},
@@ -95,7 +98,7 @@ class Api:
         elif refusal.status == 409 and code is None:
             code, retryable = Code.PROVIDER_UNAVAILABLE, True  # not complete yet: the only conflict there is
         return faults.refused(
-            "sauti",
+            self.name,
             refusal,
             code=code,
             retryable=retryable,
@@ -143,7 +146,12 @@ class Job:
                 )
             case "failed":
                 raise self._failed(body)
-        raise self._unreadable(answer, "a job in a state that is not documented")
+            case str() if not faults.tells_error(body):
+                # A job, but not one that can be gone on with.
+                words = f"{self._api.name} answered {answer.status} with a job in a state that is not documented"
+                fault = ProviderFault(name=self._api.name, status=answer.status)
+                raise ProviderError(Code.PROVIDER_UNAVAILABLE, words, retryable=False, provider=fault)
+        raise self._unreadable(answer, "a job without a state")
 
     def withdraw(self) -> None:
         return None
@@ -162,9 +170,9 @@ class Job:
         try:
             clip = binascii.a2b_base64(audio, strict_mode=True) if isinstance(audio, str) else b""
         except ValueError:
-            raise _broken("audio_base64 that is not base64") from None
+            raise self._broken("audio_base64 that is not base64") from None
         if not clip:
-            raise _broken("no audio")
+            raise self._broken("no audio")
         return Arrived(facts=ReplyFacts(source=_SOURCE), pieces=(clip,))
 
     def _named(self, body: Mapping[str, Any], answer: Answer) -> str:
@@ -191,15 +199,15 @@ class Job:
         """No field of a failed job says why; should one come, it is passed on."""
         said = next((word for name in ("error", "detail") if isinstance(word := body.get(name), str)), "")
         words = faults.quoted(said, secrets=(self._api.key, self._api.text))
-        fault = ProviderFault(name="sauti", code="failed", message=words or None)
-        sentence = "sauti failed to make the speech"
+        fault = ProviderFault(name=self._api.name, code="failed", message=words or None)
+        sentence = f"{self._api.name} failed to make the speech"
         return ProviderError(Code.PROVIDER_UNAVAILABLE, f"{sentence}: {words}" if words else sentence, provider=fault)
 
     def _unreadable(self, answer: Answer, what: str) -> ProviderError:
-        fault = ProviderFault(name="sauti", status=answer.status, request_id=faults.request_id(answer.headers))
-        return ProviderError(
-            Code.PROVIDER_UNAVAILABLE, f"sauti answered {answer.status} with {what}", retryable=False, provider=fault
-        )
+        return faults.unreadable(self._api.name, what, status=answer.status, headers=answer.headers)
+
+    def _broken(self, what: str) -> ProviderError:
+        return faults.unreadable(self._api.name, what, status=200)
 
 
 def _pause_s(answer: Answer) -> float:
@@ -237,9 +245,3 @@ def _vendor_code(problem_type: object) -> str | None:
         return urlsplit(problem_type).path.rstrip("/").rpartition("/")[2] or None
     except ValueError:
         return None
-
-
-def _broken(what: str) -> ProviderError:
-    return ProviderError(
-        Code.BAD_AUDIO, f"sauti sent {what}", retryable=False, provider=ProviderFault(name="sauti", status=200)
-    )

@@ -12,11 +12,19 @@ from typing import Any
 from urllib.parse import urlencode
 
 from relay.core.formats import Container
-from relay.errors import Code, ProviderError, ProviderFault
 from relay.providers.base import checks, faults
+from relay.providers.base.ahead import ahead
 from relay.providers.base.poll import PollRequest
-from relay.providers.base.provider import Capabilities, ProviderSettings, Speech, SpeechRequest, Voice, VoiceQuery
-from relay.providers.sauti.job import TIMEOUT_S, Api, Job
+from relay.providers.base.provider import (
+    Ahead,
+    Capabilities,
+    ProviderSettings,
+    Speech,
+    SpeechRequest,
+    Voice,
+    VoiceQuery,
+)
+from relay.providers.sauti.job import PROVIDER, TIMEOUT_S, Api, Job
 
 BASE_URL = "https://sauti.finiflowlabs.com"
 
@@ -43,7 +51,6 @@ class _Settings:
 class Sauti:
     """The speech of Sauti, whole."""
 
-    name = "sauti"
     capabilities = Capabilities(
         formats=(Container.WAV,),
         max_segment_chars=MAX_TEXT_CHARS,
@@ -53,24 +60,22 @@ class Sauti:
 
     def __init__(self, settings: ProviderSettings) -> None:
         """Raises ClientError for settings that no request could be made with."""
-        self._key = checks.api_key("sauti.api_key", settings.api_key)
-        self._base_url = checks.base_url("sauti.base_url", settings.base_url or BASE_URL)
+        self.name = name = settings.name or PROVIDER
+        self._key = checks.api_key(f"{name}.api_key", settings.api_key)
+        self._base_url = checks.base_url(f"{name}.base_url", settings.base_url or BASE_URL)
         self._settings = settings
-        self._options = _checked_options("sauti.options", settings.options)
-        _no_such("model", settings.model)
+        self._options = _checked_options(f"{name}.options", settings.options)
+        _no_such(name, "model", settings.model)
 
     def resolve(self, wanted: SpeechRequest) -> Speech:
         """See `base.Provider.resolve`. A language is the voice's own: it is not sent."""
         if self._key is None:
-            raise checks.invalid("sauti has no API key; set SAUTI_API_KEY")
-        _no_such("model", wanted.model)
-        _no_such("instructions", wanted.instructions)
+            raise checks.no_key(self.name, PROVIDER)
+        _no_such(self.name, "model", wanted.model)
+        _no_such(self.name, "instructions", wanted.instructions)
         voice = wanted.voice or self._settings.voice
         if voice is None:
-            raise checks.invalid(
-                "voice is missing and sauti has no default one; give a voice_id, like sauti-swahili-v1: "
-                "`relay voices --provider sauti` and GET /v1/voices?provider=sauti list them"
-            )
+            raise checks.no_voice(self.name, "a voice_id, like sauti-swahili-v1")
         options = _checked_options("options", wanted.options)
         knobs = {**self._options.get("voice_settings", {}), **options.get("voice_settings", {})}
         return Speech(
@@ -86,7 +91,7 @@ class Sauti:
             body["voice_settings"] = settings.voice_settings
         if settings.delivery == "job":
             body["voice_id"] = speech.voice
-        api = Api(base_url=self._base_url, key=self._key, text=text)
+        api = self._api(text)
         make = api.make(speech.voice if settings.delivery == "sync" else None, body)
         return PollRequest(provider=self.name, job=lambda: Job(api, make), timeout_s=TIMEOUT_S)
 
@@ -95,19 +100,24 @@ class Sauti:
         language = self._settings.language
         query = f"?{urlencode({'language': language})}" if language else ""
         return VoiceQuery(
-            request=Api(base_url=self._base_url, key=self._key).get(f"/v1/voices{query}"), parse=_parse_voices
+            request=self._api().get(f"/v1/voices{query}"), parse=lambda body: _parse_voices(self.name, body)
         )
 
+    def warm(self, wanted: SpeechRequest) -> list[Ahead]:
+        return ahead(self, wanted, self._base_url)
 
-def _parse_voices(body: bytes) -> tuple[list[Voice], None]:
+    def check(self) -> VoiceQuery:
+        """The list wants the key."""
+        return self.voices()
+
+    def _api(self, text: str | None = None) -> Api:
+        return Api(base_url=self._base_url, key=self._key, text=text, name=self.name)
+
+
+def _parse_voices(name: str, body: bytes) -> tuple[list[Voice], None]:
     listed = faults.json_object(body).get("voices")
     if not isinstance(listed, list):
-        raise ProviderError(
-            Code.PROVIDER_UNAVAILABLE,
-            "sauti sent a list of voices without voices in it",
-            retryable=False,
-            provider=ProviderFault(name="sauti"),
-        )
+        raise faults.no_answer(name, "a list of voices without voices in it")
     return [voice for entry in listed if (voice := _voice(entry))], None
 
 
@@ -156,6 +166,6 @@ def _amount(name: str, value: object, *, may_be_0: bool) -> float:
     return number
 
 
-def _no_such(what: str, value: str | None) -> None:
+def _no_such(name: str, what: str, value: str | None) -> None:
     if value:
-        raise checks.invalid(f"{what} is given, but sauti has no {what}; leave it out")
+        raise checks.invalid(f"{what} is given, but {name} has no {what}; leave it out")

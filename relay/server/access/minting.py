@@ -33,7 +33,7 @@ async def mint(
         # A voice is one provider's own.
         provider = provider or engine.defaults.provider
     if provider is not None:
-        engine.provider(provider).resolve(SpeechRequest(voice=body.voice))
+        engine.resolve(provider, SpeechRequest(voice=body.voice))
     claims = Claims(
         issuer=authenticator.issuer(caller),
         max_chars=body.max_chars,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from relay.core.effects import OpenTurn
 from relay.core.events import SessionDefaults, TurnRequest
@@ -35,12 +36,13 @@ class TokenScope:
         for candidate in settings.candidates:
             if candidate.provider.name != self.provider:
                 raise ClientError(Code.FORBIDDEN, f"the token is for the provider {self.provider!r} only")
-            # What was resolved counts: a language, say, may choose a voice too.
-            if self.voice is not None and candidate.speech.voice != self.voice:
+            # What was resolved counts: a language, say, may choose a voice too. A token may have a name of [voices].
+            if self.voice is not None and self.voice not in (candidate.speech.voice, candidate.speech.voice_name):
                 raise ClientError(Code.FORBIDDEN, f"the token is for the voice {self.voice!r} only")
         if self.voice is not None:
             # A provider's own fields may name voices beside the main one: the second speaker of a dialogue, say.
-            for name, value in opened.request.options.items():
+            request = opened.request
+            for name, value in chain(request.options.items(), *(each.options.items() for each in request.providers)):
                 if "voice" in name and isinstance(value, str) and value != self.voice:
                     raise ClientError(
                         Code.FORBIDDEN, f"the token is for the voice {self.voice!r} only; options.{name} is another"

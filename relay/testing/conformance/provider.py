@@ -15,10 +15,12 @@ from typing import Any
 from relay.core.transform import Transform
 from relay.errors import ClientError, Code, ProviderError
 from relay.providers.base.dialogue import DialogueRequest, takes_text_as_typed
-from relay.providers.base.http import HttpRequest
+from relay.providers.base.http import HttpRequest, Refusal
 from relay.providers.base.poll import Answer, Ask, PollRequest
 from relay.providers.base.provider import (
     LocalRequest,
+    Origin,
+    Probe,
     Provider,
     ProviderSettings,
     Speech,
@@ -26,6 +28,7 @@ from relay.providers.base.provider import (
     Upstream,
     Voice,
     VoiceQuery,
+    Worker,
 )
 from relay.testing.conformance.odd_answers import TEXT, odd_bodies, odd_refusals
 
@@ -96,10 +99,13 @@ def check_requests(case: ProviderCase) -> None:
 
 
 def check_longest_segment(case: ProviderCase) -> None:
-    """Text of exactly `max_segment_chars` is sent whole, of any width of characters."""
+    """Text as long as `max_segment_chars` and `max_segment_bytes` allow is sent whole, of any width of characters."""
     for provider, speech in case.speeches():
-        longest = provider.capabilities.max_segment_chars or 10_000
+        facts = provider.capabilities
         for character in ("a", "é", "語", "😀"):
+            longest = facts.max_segment_chars or 10_000
+            if facts.max_segment_bytes is not None:
+                longest = min(longest, facts.max_segment_bytes // len(character.encode()))
             text = character * longest
             upstream = provider.request(speech, text)
             if isinstance(upstream, LocalRequest):
@@ -147,7 +153,8 @@ def check_odd_answers(case: ProviderCase) -> None:
 
 
 def check_dialogue(case: ProviderCase) -> None:
-    """Where text is taken as it is typed: every message is text, all of the text is in them, and no secret shows."""
+    """Where text is taken as it is typed: every message is text or bytes, all of the text is in them, and no secret
+    shows."""
     streamed = False
     for provider, speech in case.speeches():
         if not takes_text_as_typed(provider, speech):
@@ -163,13 +170,13 @@ def check_dialogue(case: ProviderCase) -> None:
         assert dialogue.give("") == [], "no text is no message"
         for word in (f"{word} " for word in TEXT.split(" ")):
             given = dialogue.give(word)
-            assert word in [text for message in given for text in _strings(json.loads(message))], "text is changed"
+            assert any(_holds(message, word) for message in given), "text is changed"
             messages += given
         messages += [*dialogue.flush(), *dialogue.end_text(), *dialogue.keep_alive()]
         for message in messages:
-            assert isinstance(message, str), "a message is text"
+            assert isinstance(message, str | bytes), "a message is text or bytes"
             for secret in case.secrets:
-                assert secret not in message, "a message holds a secret"
+                assert secret.encode() not in _as_bytes(message), "a message holds a secret"
     assert streamed or not case.provider().capabilities.streaming_text, "no wish of `wanted` lets text be typed"
 
 
@@ -196,6 +203,96 @@ def check_voices(case: ProviderCase, pages: tuple[bytes, ...] = ()) -> None:
     assert all(voice.id and voice.name for voice in listed), "a voice has no id or no name"
 
 
+def check_instance(case: ProviderCase) -> None:
+    """An instance under another name is called by that name: in its requests, its errors, and what it says is wrong."""
+    named = replace(case.settings, name="another-name")
+    adapter = case.provider().name
+    assert case.make(named).name == "another-name", "the instance has another name"
+    for wanted in case.wanted:
+        provider = case.make(named)
+        odd = replace(wanted, options={**wanted.options, "no_such_option": 1})
+        _refused("an unknown option", provider.resolve, odd)
+        speech = provider.resolve(wanted)
+        upstream = provider.request(speech, TEXT)
+        assert upstream.provider == "another-name", "a request names another provider"
+        if takes_text_as_typed(provider, speech):
+            dialogue = provider.converse(speech)
+            assert dialogue.provider == "another-name", "a conversation names another provider"
+            _check_error(dialogue.refuse(Refusal(status=401, headers={}, body=b"")), provider, case.secrets)
+        if isinstance(upstream, LocalRequest):
+            continue
+        for refusal in odd_refusals(case.secrets):
+            error = _first_request(upstream).refuse(refusal)
+            _check_error(error, provider, case.secrets)
+            assert error.message.startswith("another-name"), f"{adapter}: an error does not begin with the name"
+    if case.provider().capabilities.needs_key:
+        keyless = _refused("a missing key", case.make(replace(named, api_key=None)).resolve, case.wanted[0])
+        assert "providers.another-name.api_key" in keyless.message, "the error does not say where the key goes"
+        assert "_API_KEY" not in keyless.message, "the variable is that of another instance"
+    check_odd_answers(replace(case, settings=named))
+
+
+def check_ahead(case: ProviderCase) -> None:
+    """What is opened ahead of a turn and what shows that the service is there are described, and need no voice."""
+    for settings in (case.settings, replace(case.settings, voice=None)):
+        provider = case.make(settings)
+        for wanted in (SpeechRequest(), *case.wanted):
+            for ahead in provider.warm(wanted):
+                if isinstance(ahead, DialogueRequest):
+                    assert ahead.provider == provider.name
+                else:
+                    assert isinstance(ahead, Origin | Worker), f"{type(ahead).__name__} cannot be opened ahead"
+        check = provider.check()
+        if isinstance(check, Probe):
+            _check_request(check.request, provider, case.secrets)
+            for body in odd_bodies(case.secrets):
+                for status in (200, 401, 404):
+                    answer = Answer(status=status, headers={}, body=body)
+                    _reads(provider, case.secrets, check.read, answer)
+            try:
+                check.read(Answer(status=401, headers={}, body=b""))
+            except ProviderError as error:
+                assert error.code is Code.PROVIDER_AUTH, "401 is about the key"
+            else:
+                raise AssertionError("a check takes 401 for a good answer")
+        elif isinstance(check, VoiceQuery) and isinstance(check.request, HttpRequest):
+            _check_request(check.request, provider, case.secrets)
+    for wanted in case.wanted:
+        provider = case.provider()
+        speech = provider.resolve(wanted)
+        if takes_text_as_typed(provider, speech):
+            keys = [each.key for each in provider.warm(wanted) if isinstance(each, DialogueRequest)]
+            assert keys == [provider.converse(speech).key], "what is opened ahead is not what a turn would open"
+
+
+def check_pages_in_place_of_audio(case: ProviderCase) -> None:
+    """A good status with a page, a text, an error of no known code, or nothing: `bad_audio`, which is not retried."""
+    for provider, speech in case.speeches():
+        upstream = provider.request(speech, TEXT)
+        for body in (b"<html><title>Sign in</title></html>", b"busy, try later", b'{"error":{"message":"odd"}}', b""):
+            error: ProviderError | None = None
+            if isinstance(upstream, PollRequest):
+                job = upstream.job()
+                job.start()
+                error = _raised(job.receive, Answer(status=200, headers={}, body=body))
+            elif isinstance(upstream, HttpRequest):
+                error = upstream.refuse(Refusal(status=200, headers={}, body=body))
+                if upstream.unwrap and body:
+                    unwrapped = _raised(_unwrapped, upstream.unwrap(), body)
+                    assert unwrapped is not None and unwrapped.code is Code.BAD_AUDIO, "unwrapped, it is another fault"
+            if error is not None:
+                assert (error.code, error.retryable) == (Code.BAD_AUDIO, False), f"{body!r} is {error.code}"
+            else:
+                assert isinstance(upstream, LocalRequest), f"{body!r} is taken for audio"
+            if takes_text_as_typed(provider, speech):
+                request = provider.converse(speech)
+                if request.mint is not None:
+                    minted = _raised(request.connect, body)
+                    assert minted is not None and minted.code is Code.BAD_AUDIO, f"{body!r} mints a session"
+                refused = request.refuse(Refusal(status=200, headers={}, body=body))
+                assert refused.code is Code.BAD_AUDIO, f"{body!r} at the handshake is {refused.code}"
+
+
 CHECKS: tuple[Callable[[ProviderCase], None], ...] = (
     check_settings,
     check_requests,
@@ -203,6 +300,9 @@ CHECKS: tuple[Callable[[ProviderCase], None], ...] = (
     check_errors,
     check_odd_answers,
     check_dialogue,
+    check_instance,
+    check_ahead,
+    check_pages_in_place_of_audio,
 )
 
 
@@ -212,6 +312,14 @@ def _refused(what: str, work: Callable[..., object], *arguments: object) -> Clie
     except ClientError as error:
         return error
     raise AssertionError(f"{what} is not refused")
+
+
+def _raised(work: Callable[..., object], *arguments: object) -> ProviderError | None:
+    try:
+        work(*arguments)
+    except ProviderError as error:
+        return error
+    return None
 
 
 def _is_remote(case: ProviderCase) -> bool:
@@ -236,6 +344,18 @@ def _check_request(request: HttpRequest, provider: Provider, secrets: tuple[str,
         assert secret not in open_parts, "a secret stands outside the secret headers"
     for name in (*request.headers, *request.secret_headers):
         assert name == name.lower(), f"header names are lower-case; {name} is not"
+
+
+def _holds(message: str | bytes, word: str) -> bool:
+    """Whether a word is in a message as it is: as a string of its JSON, or in bytes of another kind."""
+    try:
+        return word in _strings(json.loads(message))
+    except ValueError:
+        return word.encode() in _as_bytes(message)
+
+
+def _as_bytes(message: str | bytes) -> bytes:
+    return message.encode("utf-8", "surrogatepass") if isinstance(message, str) else message
 
 
 def _strings(value: Any) -> list[str]:

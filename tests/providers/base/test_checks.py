@@ -97,3 +97,15 @@ def test_no_base_url(wrong: str) -> None:
     message = refusal(checks.base_url, "breeze.base_url", wrong)
     assert message.startswith("breeze.base_url ")
     assert "pass" not in message
+
+
+def test_the_variable_is_for_the_instance_that_has_its_adapters_name() -> None:
+    assert (
+        checks.place("breeze", "breeze", "api_key")
+        == "BREEZE_API_KEY, or providers.breeze.api_key in the configuration"
+    )
+    assert checks.place("blue", "breeze", "api_key") == "providers.blue.api_key in the configuration"
+    assert checks.variable("some-cloud.v2", "base_url") == "SOME_CLOUD_V2_BASE_URL"
+    assert checks.no_key("breeze", "breeze").message.startswith("breeze has no API key; set BREEZE_API_KEY")
+    assert "BREEZE" not in checks.no_key("blue", "breeze").message
+    assert "--provider blue" in checks.no_voice("blue", "a voice_id").message

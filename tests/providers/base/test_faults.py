@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.errors import Code, ProviderFault
+from relay.providers.base import faults
 from relay.providers.base.faults import (
     QUOTE_CHARS,
     SHARED_RUN_CHARS,
@@ -207,3 +208,27 @@ def test_secrets_stay_out_of_every_field() -> None:
         secrets=iter(["brz_0123456789"]),
     )
     assert "brz_0123456789" not in f"{error.message} {error.provider}"
+
+
+def test_what_is_not_what_an_api_gives_has_one_code_on_the_way_to_speech_and_another_elsewhere() -> None:
+    error = faults.unreadable("blue", "no job", status=201, headers={"x-request-id": "r1"})
+    assert (error.code, error.retryable, error.message) == (Code.BAD_AUDIO, False, "blue answered 201 with no job")
+    assert error.code is code_for_status(201)[0], "as a page in place of audio"
+    assert error.provider == ProviderFault(name="blue", status=201, request_id="r1")
+    assert faults.unreadable("blue", "half a line").message == "blue sent half a line"
+    asked = faults.no_answer("blue", "a list without voices")
+    assert (asked.code, asked.retryable) == (Code.PROVIDER_UNAVAILABLE, False)
+    assert (asked.message, asked.provider) == ("blue sent a list without voices", ProviderFault(name="blue"))
+
+
+@pytest.mark.parametrize(
+    ("reply", "tells"),
+    [
+        ({"error": "x"}, True),
+        ({"errors": [1]}, True),
+        ({"error": None, "errors": []}, False),
+        ({"status": "error"}, False),
+    ],
+)
+def test_whether_an_answer_tells_of_an_error(reply: dict[str, object], tells: bool) -> None:
+    assert faults.tells_error(reply) is tells

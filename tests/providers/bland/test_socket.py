@@ -31,7 +31,7 @@ def told(kind: str, **fields: Any) -> str:
     return json.dumps({"type": kind, **fields})
 
 
-def said(messages: list[str]) -> list[dict[str, Any]]:
+def said(messages: list[str | bytes]) -> list[dict[str, Any]]:
     return [json.loads(message) for message in messages]
 
 

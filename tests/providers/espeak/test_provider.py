@@ -40,6 +40,7 @@ def test_it_is_a_provider_that_needs_no_key() -> None:
 def test_a_request_is_complete_and_can_be_sent() -> None:
     request = PROVIDER.request(PROVIDER.resolve(SpeechRequest()), "Hello.")
     assert request == LocalRequest(
+        provider="espeak",
         module="relay.providers.espeak.worker",
         job={
             "do": "speak",

@@ -165,10 +165,12 @@ def test_what_raw_is_does_not_matter_to_other_formats() -> None:
 
 def test_languages() -> None:
     for code, name in NAMES.items():
-        assert {language_name(each) for each in (code, code.upper(), f"{code}-XX", f"{code}_xx", name)} == {name}
+        assert {language_name(each, "playai") for each in (code, code.upper(), f"{code}-XX", f"{code}_xx", name)} == {
+            name
+        }
     for wrong in ("", "e", "klingon", "-en"):
         with pytest.raises(ClientError, match="language is"):
-            language_name(wrong)
+            language_name(wrong, "playai")
 
 
 # Replies
@@ -245,4 +247,4 @@ def test_a_list_that_is_not_documented_is_not_invented() -> None:
 def test_an_answer_that_is_no_job(body: bytes) -> None:
     with pytest.raises(ProviderError) as caught:
         job_of().receive(Answer(status=201, headers={}, body=body))
-    assert (caught.value.code, caught.value.retryable) == (Code.PROVIDER_UNAVAILABLE, False)
+    assert (caught.value.code, caught.value.retryable) == (Code.BAD_AUDIO, False)

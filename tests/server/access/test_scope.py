@@ -59,6 +59,7 @@ def test_the_defaults_name_no_voice_of_another_provider() -> None:
     [
         {"provider": "breeze"},
         {"providers": (ProviderChoice(provider="espeak"), ProviderChoice(provider="breeze"))},
+        {"providers": (ProviderChoice(provider="espeak", voice="de"),)},
         {"voice": "en-us"},
         {"voice": "de", "language": "en"},
     ],
@@ -82,4 +83,8 @@ def test_no_option_brings_in_another_voice() -> None:
     assert spoken_by(permit, of) == [("playai", "v1")]
     with pytest.raises(ClientError, match=r"options\.voice2") as caught:
         spoken_by(permit, of, model="PlayDialog", options={"voice2": "v2"})
+    assert caught.value.code is Code.FORBIDDEN
+    second = ProviderChoice(provider="playai", model="PlayDialog", options={"voice2": "v2"})
+    with pytest.raises(ClientError, match=r"options\.voice2") as caught:
+        spoken_by(permit, of, providers=(second,))
     assert caught.value.code is Code.FORBIDDEN
