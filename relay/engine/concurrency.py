@@ -8,6 +8,7 @@ comes all the same means for everybody else is `closure`'s to say.
 import asyncio
 import heapq
 import time
+import weakref
 from collections.abc import Callable
 from itertools import count
 from types import TracebackType
@@ -55,7 +56,7 @@ class Slot:
         """Notes that the provider turned the request away, if that is what `error` says. Once a slot."""
         if error.code is Code.PROVIDER_RATE_LIMITED and not self._refused:
             self._refused = True
-            self._limiter.note_refusal(self._trial, error.retry_after_s or 0.0)
+            self._limiter.note_refusal(self._trial, error)
 
     def release(self) -> None:
         """Gives the slot to the next caller. Idempotent."""
@@ -130,6 +131,7 @@ class ConcurrencyLimiter:
         self._look: asyncio.TimerHandle | None = None
         self._was_contended = False
         self._watchers: dict[Callable[[], None], None] = {}
+        self._noted: Callable[[], ProviderError | None] = lambda: None
 
     @property
     def limit(self) -> int | None:
@@ -186,8 +188,8 @@ class ConcurrencyLimiter:
 
     def waits_out(self, error: ProviderError, deadline_s: float) -> bool:
         """`Slot.waits_out`, of a slot that is not at hand."""
-        if error.code is Code.PROVIDER_RATE_LIMITED:
-            self.note_refusal(self._closure.given(), error.retry_after_s or 0.0)
+        if error.code is Code.PROVIDER_RATE_LIMITED and self._noted() is not error:
+            self.note_refusal(self._closure.given(), error)
         return self.reopens_before(error, deadline_s)
 
     # What follows is called by slots.
@@ -197,9 +199,10 @@ class ConcurrencyLimiter:
         if self._waiting:
             self._call_next()
 
-    def note_refusal(self, trial: Trial, asked_s: float) -> None:
+    def note_refusal(self, trial: Trial, error: ProviderError) -> None:
+        self._noted = weakref.ref(error)
         now_s = self._clock()
-        self._closure.refused(trial, now_s, asked_s)
+        self._closure.refused(trial, now_s, error.retry_after_s or 0.0)
         reopens_s = self._closure.reopens_s(now_s)
         # Those that cannot live to see it have no use for waiting.
         late = [entry for entry in self._waiting if entry[3] < reopens_s]

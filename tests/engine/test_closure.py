@@ -15,10 +15,10 @@ def refuse(closure: Closure, now_s: float, asked_s: float = 0.0) -> None:
 
 def at_once(closure: Closure, now_s: float) -> list[Trial]:
     """The requests that are let in now, none of them answered."""
-    given = []
-    while closure.admits(now_s) and len(given) < 1000:
-        given.append(closure.given())
-    return given
+    admitted: list[Trial] = []
+    while closure.admits(now_s) and len(admitted) < 1000:
+        admitted.append(closure.given())
+    return admitted
 
 
 @pytest.mark.parametrize("asked_s", [30.1, 3600.0, 1e9, math.inf])
