@@ -232,18 +232,20 @@ class ConcurrencyLimiter:
             raise self._refusal(f"{MAX_WAITING} requests are waiting for a slot")
         if self._closure.reopens_s(now_s) > deadline_s:
             raise self._refusal(_PAUSED)
-        if on_wait is not None:
-            on_wait()
         loop = asyncio.get_running_loop()
         called: asyncio.Future[Slot] = loop.create_future()
         entry: _Entry = (urgency, next(self._order), called, deadline_s)
         heapq.heappush(self._waiting, entry)
         self.peak_waiting = max(self.peak_waiting, self.waiting)
         timer = loop.call_later(max(0.0, deadline_s - now_s), self._expire, entry, deadline_s - now_s)
-        self._call_next()
         try:
+            self._call_next()
+            # Telling the others may have freed a slot.
+            if on_wait is not None and not called.done():
+                on_wait()
             return await called
-        except asyncio.CancelledError:
+        except BaseException:
+            called.cancel()
             if called.cancelled():
                 self._drop(entry)
             elif called.exception() is None:
