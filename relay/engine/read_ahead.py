@@ -13,7 +13,7 @@ This file does not know what carries a reply, nor what is in its pieces.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from types import TracebackType
 from typing import Self
 
@@ -133,6 +133,8 @@ class ReadAhead:
             self._abort()
         try:
             await self._stop_pump()
+            if isinstance(self._source, AsyncGenerator):
+                await self._source.aclose()
         finally:
             self._held.clear()
             self._fault = None

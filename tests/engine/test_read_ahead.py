@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
 from relay.core.timings import Timings
 from relay.drivers.http.driver import HttpDriver
+from relay.engine.closure import Trial
 from relay.engine.concurrency import ConcurrencyLimiter
 from relay.engine.read_ahead import (
     PIECE_BYTES,
@@ -452,25 +453,28 @@ async def _play(plans: list[Plan], limit: int) -> None:
     loop = asyncio.get_running_loop()
     limiter = ConcurrencyLimiter("p", limit, timeout_s=1e9, clock=loop.time)
     budget = ReadAheadBudget(turn_bytes=plans[0].turn_bytes, total_bytes=plans[0].total_bytes)
-    release, released = limiter.give_back, 0
+    give_back, given = limiter.give_back, limiter._closure.given
+    taken = released = 0
+
+    def give() -> Trial:
+        nonlocal taken
+        taken += 1
+        return given()
 
     def count(*slot: Any) -> None:
         nonlocal released
         released += 1
-        release(*slot)
+        give_back(*slot)
 
+    limiter._closure.given = give  # type: ignore[method-assign]
     limiter.give_back = count  # type: ignore[method-assign, assignment]
-    taken = 0
 
     async def other(after_s: float, for_s: float) -> None:
-        nonlocal taken
         await asyncio.sleep(after_s)
         async with limiter.slot():
-            taken += 1
             await asyncio.sleep(for_s)
 
     async def listen(plan: Plan) -> None:
-        nonlocal taken
         pieces: list[Piece] = [bytes([number % 251]) * size for number, size in enumerate(plan.sizes)]
         error = ProviderError(Code.PROVIDER_CUT, "cut", provider=ProviderFault(name="p")) if plan.fails else None
         reply = Scripted(pieces, plan.waits_s, error, plan.generator)
@@ -479,7 +483,6 @@ async def _play(plans: list[Plan], limit: int) -> None:
         whole = False
         try:
             async with asyncio.timeout(plan.leaves_s), limiter.slot() as slot:
-                taken += 1
                 async with reading_ahead(reply, slot, limiter, budget) as reading:
                     try:
                         async for piece in reading:

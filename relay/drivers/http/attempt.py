@@ -4,10 +4,11 @@ This file does not know whether there will be another try.
 """
 
 import asyncio
+import secrets
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
-from time import monotonic
+from time import monotonic, time
 from types import SimpleNamespace
 from typing import TypeVar
 
@@ -18,8 +19,9 @@ from relay.core.timings import Stage, Timings
 from relay.drivers.http.errors import ErrorBorder, Meaning, is_stale_connection
 from relay.drivers.http.reply import REFUSAL_BYTES, HttpReply, arrived, check_end, link_that_ends_it
 from relay.drivers.http.settings import HttpSettings
+from relay.drivers.patience import move
 from relay.errors import Code, ProviderError, untrace
-from relay.providers.base.http import HttpRequest, Refusal
+from relay.providers.base.http import AttemptFacts, HttpRequest, Refusal, Sign
 from relay.providers.base.poll import Answer
 
 # A refusal is short and comes at once; of one that does not, what has come must do.
@@ -58,6 +60,8 @@ class Attempt:
         self._allowed_s = 0.0
         self._reused = False
         self._answered = False
+        # Whether the provider may have got the request.
+        self.was_sent = False
 
     async def run(self, session: aiohttp.ClientSession) -> HttpReply:
         """The reply, its first piece there. Raises ProviderError; whatever happens, no connection is left behind."""
@@ -74,13 +78,15 @@ class Attempt:
         self, session: aiohttp.ClientSession, take: Callable[[aiohttp.ClientResponse], Awaitable[T]]
     ) -> T:
         request = self._request
+        now_s = self._loop.time()
+        self._allowed_s = self._allowed(self._settings.connect_timeout_s, now_s)
         try:
-            async with asyncio.timeout_at(self._allow(self._settings.connect_timeout_s)) as self._patience:
+            async with asyncio.timeout_at(now_s + self._allowed_s) as self._patience:
                 with self._border:
                     response = await session.request(
                         request.method,
                         self._url,
-                        headers={**request.headers, **request.secret_headers},
+                        headers={**request.headers, **request.secret_headers, **signature(request.sign)},
                         data=request.body,
                         # A redirect would carry the key to wherever it points.
                         allow_redirects=False,
@@ -100,11 +106,6 @@ class Attempt:
         """Whether it failed on a pooled connection, before any answer, as one fails that was closed while idle."""
         return self._reused and not self._answered and is_stale_connection(error.__cause__)
 
-    @property
-    def was_sent(self) -> bool:
-        """Whether the provider may have got the request."""
-        return self._phase is not _Phase.CONNECTION
-
     def connected(self, *, reused: bool) -> None:
         """The connection is there."""
         self._reused = reused
@@ -112,9 +113,8 @@ class Attempt:
     def sent(self) -> None:
         """The connection is there and the request is being handed to its socket."""
         self._timings.mark(Stage.REQUEST_SENT, monotonic())
-        self._phase = _Phase.FIRST_BYTE
-        patience_s = self._request.first_byte_timeout_s or self._settings.first_byte_timeout_s
-        self._patience.reschedule(self._allow(patience_s))
+        self.was_sent = True
+        self._wait_for(_Phase.FIRST_BYTE, self._request.first_byte_timeout_s or self._settings.first_byte_timeout_s)
 
     async def _first_piece(self, response: aiohttp.ClientResponse) -> HttpReply:
         headers_s, headers = monotonic(), _headers(response)
@@ -137,8 +137,8 @@ class Attempt:
             first_byte_s = reply.brought_s
             reply.allow_silence(self._settings.stall_timeout_s)
             if not (reply.has_piece or reply.ended):
-                self._phase = _Phase.FIRST_PIECE
-                self._patience.reschedule(self._deadline_s)
+                if move(self._patience, self._deadline_s):
+                    self._phase = _Phase.FIRST_PIECE
                 while not (reply.has_piece or reply.ended):
                     await reply.pull()
             if not reply.has_piece:
@@ -165,8 +165,7 @@ class Attempt:
                     if len(body) > ANSWER_BYTES:
                         too_long = f"answered with more than {ANSWER_BYTES} bytes"
                         raise self._border.error(Meaning(Code.BAD_AUDIO, too_long, retryable=False))
-                    self._phase = _Phase.REST
-                    self._patience.reschedule(self._allow(self._settings.stall_timeout_s))
+                    self._wait_for(_Phase.REST, self._settings.stall_timeout_s)
                 check_end(link)
         else:
             body += await refusal_body(response)
@@ -185,11 +184,21 @@ class Attempt:
         if self._timings.connection_reused is None:
             self._timings.connection_reused = self._reused
 
-    def _allow(self, seconds: float) -> float:
-        """The instant until which to wait, if `seconds` from now are not past the deadline."""
+    def _wait_for(self, phase: _Phase, seconds: float) -> None:
+        """From here on another phase is waited for; where the one before took too long, its error stands."""
         now_s = self._loop.time()
-        self._allowed_s = max(0.0, min(seconds, self._deadline_s - now_s))
-        return now_s + self._allowed_s
+        allowed_s = self._allowed(seconds, now_s)
+        if move(self._patience, now_s + allowed_s):
+            self._phase, self._allowed_s = phase, allowed_s
+
+    def _allowed(self, seconds: float, now_s: float) -> float:
+        """How long to wait: `seconds`, or until the deadline."""
+        return max(0.0, min(seconds, self._deadline_s - now_s))
+
+
+def signature(sign: Sign | None) -> Mapping[str, str]:
+    """The headers that sign one attempt, made right before it is sent; none where the API wants none."""
+    return sign(AttemptFacts(now_s=time(), nonce=secrets.token_hex(16))) if sign is not None else {}
 
 
 def border_of(provider: str, url: URL) -> ErrorBorder:

@@ -8,19 +8,21 @@ from typing import Protocol, TypeAlias, TypeGuard
 from relay.core.formats import SourceFormat
 from relay.core.timings import Timings
 from relay.errors import ProviderError
-from relay.providers.base.http import HttpRequest, Piece, Refusal, ReplyFacts
+from relay.providers.base.http import HttpRequest, Piece, Refusal, ReplyFacts, Sign
 from relay.providers.base.provider import Provider, Reply, Speech
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SocketAddress:
     """Where and how to open a WebSocket. `url`, `secret_headers` and `subprotocols` never reach a log: each may carry a
-    credential. Where subprotocols are offered, the server has to select the first; the others are credentials."""
+    credential. Where subprotocols are offered, the server has to select the first; the others are credentials. `sign`
+    is that of `HttpRequest`, for the handshake."""
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     secret_headers: Mapping[str, str] = field(default_factory=dict)
     subprotocols: tuple[str, ...] = ()
+    sign: Sign | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

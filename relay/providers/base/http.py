@@ -40,8 +40,24 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFacts:
+    """What one attempt can be signed with. `now_s` is Unix time; `nonce` is 32 hexadecimal digits, new each time."""
+
+    now_s: float
+    nonce: str
+
+
+NONCE_BYTES = 16
+# Headers that authenticate one attempt. Pure; raises nothing.
+Sign: TypeAlias = Callable[[AttemptFacts], Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
     """One HTTP exchange, described. `url` is complete and escaped; `secret_headers` never reach a log.
+
+    `sign`, where the API wants each attempt signed, is called right before an attempt is sent (a retry is another one);
+    what it returns is laid over the other headers, and is as secret as `secret_headers`.
 
     `accept` reads the headers of a 2xx reply; `refuse` turns any other reply (and a 2xx whose body turns out to be an
     error message) into the error to raise; `unwrap` makes the transform for a body that is not bare audio. All three
@@ -60,3 +76,4 @@ class HttpRequest:
     # Seconds from request to first byte, where the driver's own patience is too short: a provider that does not
     # stream answers only when the whole clip is made.
     first_byte_timeout_s: float | None = None
+    sign: Sign | None = None
