@@ -138,8 +138,9 @@ class HttpReply:
         content = self._response.content
         if content.total_bytes > self.received_bytes:
             self._note_bytes(content)
-            # What is there already would be taken read after read, and the loop's other work wait for all of it.
-            await asyncio.sleep(0)
+            if self.received_bytes:
+                # What is there already would be taken read after read, and the loop's other work wait for all of it.
+                await asyncio.sleep(0)
         self._watch.waiting_since_s = self._loop.time()
         try:
             data = await content.read(READ_BYTES)

@@ -4,13 +4,14 @@ This file does not know where the socket came from, nor what becomes of it.
 """
 
 import asyncio
+import math
 from collections import deque
 from time import monotonic
 from typing import Self
 
 from relay.core.timings import Stage, Timings
 from relay.drivers.http.errors import Meaning
-from relay.drivers.patience import move
+from relay.drivers.patience import Patience
 from relay.drivers.ws.settings import WsSettings
 from relay.drivers.ws.socket import Socket
 from relay.errors import Code, ProviderError
@@ -48,7 +49,7 @@ class WsConversation:
         self._meanings: deque[Heard] = deque()
         # The instant from which a silence counts: the last time we began to wait, or asked for an answer.
         self._silent_since_s = 0.0
-        self._patience: asyncio.Timeout | None = None
+        self._patience: Patience | None = None
 
     @property
     def complete(self) -> bool:
@@ -142,7 +143,8 @@ class WsConversation:
         """From now on the provider's silence counts."""
         self._owed = True
         self._silent_since_s = self._loop.time()
-        move(self._patience, self._until_s())
+        if self._patience is not None:
+            self._patience.move(self._until_s())
 
     async def _next(self) -> list[Heard]:
         # A listener that holds us back is no stall of the provider's.
@@ -150,7 +152,7 @@ class WsConversation:
         try:
             while True:
                 try:
-                    async with asyncio.timeout_at(self._until_s()) as self._patience:
+                    with Patience(self._until_s()) as self._patience:
                         heard = await self._socket.receive()
                         self.piece_came_s = monotonic()
                         return heard
@@ -165,32 +167,29 @@ class WsConversation:
 
     async def _wait_is_up(self) -> None:
         now_s = self._loop.time()
-        silence_s = self._silence_end_s()
-        if silence_s is not None and now_s >= silence_s:
+        if now_s >= self._silence_end_s():
             kind, allowed_s = ("sent nothing for", self._settings.stall_timeout_s)
             if not self._heard_audio:
                 kind, allowed_s = ("sent no audio within", self._settings.first_audio_timeout_s)
             raise self._socket.error(Meaning(Code.PROVIDER_TIMEOUT, f"{kind} {allowed_s:g} s"))
-        due_s = self._keep_alive_s()
-        if due_s is not None and now_s >= due_s:
+        if now_s >= self._keep_alive_s():
             await self._socket.send(self._socket.dialogue.keep_alive())
 
-    def _until_s(self) -> float | None:
-        """When to look up from waiting for a message; None: not before one comes."""
-        ends = [end for end in (self._silence_end_s(), self._keep_alive_s()) if end is not None]
-        return min(ends, default=None)
+    def _until_s(self) -> float:
+        """When to look up from waiting for a message."""
+        return min(self._silence_end_s(), self._keep_alive_s())
 
-    def _silence_end_s(self) -> float | None:
-        """When the provider has been silent for too long."""
+    def _silence_end_s(self) -> float:
+        """When the provider has been silent for too long; never while it may wait for more text."""
         if not (self._owed or self._ended):
-            return None
+            return math.inf
         settings = self._settings
         allowed_s = settings.stall_timeout_s if self._heard_audio else settings.first_audio_timeout_s
         return self._silent_since_s + allowed_s
 
-    def _keep_alive_s(self) -> float | None:
-        """When the provider wants to hear from us, if only that we are there."""
+    def _keep_alive_s(self) -> float:
+        """When the provider wants to hear from us, if only that we are there; never where it does not."""
         idle_close_s = self._socket.request.idle_close_s
         if idle_close_s is None or not self._socket.dialogue.keep_alive():
-            return None
+            return math.inf
         return self._socket.quiet_since_s + idle_close_s / 2
