@@ -57,7 +57,9 @@ class Server(asyncio.Protocol):
 async def serve() -> None:
     server = await asyncio.get_running_loop().create_server(Server, "127.0.0.1", 0)
     print(f"listening on http://127.0.0.1:{server.sockets[0].getsockname()[1]}", file=sys.stderr, flush=True)
-    await asyncio.Event().wait()
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    await stop.wait()
 
 
 def instants(value: str) -> Came:
@@ -144,7 +146,6 @@ async def measure(exchanges: int) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["serve"]:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         uvloop.run(serve())
     else:
         uvloop.run(measure(int(sys.argv[1]) if sys.argv[1:] else EXCHANGES))

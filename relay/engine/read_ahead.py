@@ -130,7 +130,7 @@ class ReadAhead:
         self._limiter.unwatch(self._look)
         self._budget.forget(self._look)
         if not self._ended:
-            self._abort()
+            self.abort()
         try:
             await self._stop_pump()
             if isinstance(self._source, AsyncGenerator):
@@ -250,10 +250,12 @@ class ReadAhead:
 
     def _fail(self) -> None:
         """A reply that failed may still be running at the provider, which counts it until the connection is gone."""
-        self._abort()
+        self.abort()
         self._release()
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """Makes the provider stop, now, where the reply can do that; idempotent. Then leave it: nothing more is to be
+        read."""
         abort = getattr(self._reply, "abort", None)
         if abort is not None:
             abort()
