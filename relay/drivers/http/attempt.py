@@ -17,7 +17,7 @@ from yarl import URL
 
 from relay.core.timings import Stage, Timings
 from relay.drivers.http.errors import ErrorBorder, Meaning, is_stale_connection
-from relay.drivers.http.outgoing import OutgoingRequest, joins_writes
+from relay.drivers.http.outgoing import OutgoingRequest
 from relay.drivers.http.reply import REFUSAL_BYTES, HttpReply, arrived, check_end, link_that_ends_it
 from relay.drivers.http.settings import HttpSettings
 from relay.drivers.patience import Patience
@@ -72,9 +72,8 @@ class Attempt:
         connection is left behind."""
         request, now_s = self._request, self._loop.time()
         headers = {**request.headers, **request.secret_headers, **signature(request.sign)}
-        late = request.body is not None and joins_writes(self._loop)
-        if late:
-            headers["Content-Length"] = str(len(request.body or b""))
+        if request.body is not None:
+            headers["Content-Length"] = str(len(request.body))
         self._allowed_s = self._allowed(self._settings.connect_timeout_s, now_s)
         try:
             with Patience(now_s + self._allowed_s) as self._patience:
@@ -83,7 +82,6 @@ class Attempt:
                         request.method,
                         self._url,
                         headers=headers,
-                        data=None if late else request.body,
                         # A redirect would carry the key to wherever it points.
                         allow_redirects=False,
                         middlewares=(self._send_off,),
@@ -103,8 +101,7 @@ class Attempt:
     ) -> aiohttp.ClientResponse:
         assert isinstance(request, OutgoingRequest), "the session makes such"
         request.traveller = self
-        if request.body == b"":
-            request.late_body = self._request.body
+        request.late_body = self._request.body
         return await handler(request)
 
     def met_stale_connection(self, error: ProviderError) -> bool:
@@ -116,7 +113,6 @@ class Attempt:
         self.was_sent = True
 
     def sent(self) -> None:
-        # On its way: it leaves when this turn of the loop ends.
         self._timings.mark(Stage.REQUEST_SENT, monotonic())
         self._wait_for(_Phase.FIRST_BYTE, self._request.first_byte_timeout_s or self._settings.first_byte_timeout_s)
 

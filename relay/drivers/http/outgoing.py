@@ -4,7 +4,7 @@ Told by aiohttp's tracing instead, the same costs a tenth of the way from call t
 """
 
 import asyncio
-from typing import Protocol
+from typing import Protocol, cast
 
 import aiohttp
 from aiohttp.connector import Connection
@@ -21,7 +21,11 @@ class Traveller(Protocol):
 
 
 class OutgoingRequest(aiohttp.ClientRequest):
-    """For the `request_class` of a session. `traveller` and `late_body` are set by a middleware."""
+    """For the `request_class` of a session. `traveller` and `late_body` are set by a middleware.
+
+    A `late_body` leaves in one write with its head. aiohttp makes a task for a body (before Python 3.12), which comes a
+    turn of the loop later.
+    """
 
     traveller: Traveller | None = None
     late_body: bytes | None = None
@@ -30,21 +34,41 @@ class OutgoingRequest(aiohttp.ClientRequest):
         reused = note_use(conn)
         if self.traveller is not None:
             self.traveller.connected(reused=reused)
-        response = await super().send(conn)
-        if self.late_body is not None and conn.transport is not None:
-            conn.transport.write(self.late_body)
+        response = await self._sent(conn)
         if self.traveller is not None:
             self.traveller.sent()
         return response
 
+    async def _sent(self, conn: Connection) -> aiohttp.ClientResponse:
+        protocol, body = conn.protocol, self.late_body
+        assert protocol is not None, "a connection to send on is open"
+        transport = protocol.transport
+        if body is None or transport is None:
+            return await super().send(conn)
+        if protocol.writing_paused:
+            # What was written before is not out yet: aiohttp waits for that, and then writes the head.
+            await self.update_body(body)
+            return await super().send(conn)
+        head = _Head(transport)
+        protocol.transport = cast("asyncio.Transport", head)
+        try:
+            # Without a body it waits for nothing: nobody else sees this transport.
+            response = await super().send(conn)
+        finally:
+            protocol.transport = transport
+        transport.write(b"".join((*head.pieces, body)))
+        return response
 
-def joins_writes(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether what is written in one turn of the loop leaves in one system call, as on uvloop.
 
-    Then a body is written right behind its head. aiohttp makes a task for it (before Python 3.12), which comes a turn
-    of the loop later; asyncio's own transports write at once, and head and body would be two packets.
-    """
-    return not isinstance(loop, asyncio.BaseEventLoop)
+class _Head:
+    """Stands in for a transport and keeps what is written."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.pieces: list[bytes] = []
+        self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        self.pieces.append(data)
 
 
 def note_use(connection: Connection) -> bool:

@@ -1053,3 +1053,11 @@ async def test_what_came_while_nobody_read_came_no_later_than_the_next_read() ->
         assert b"".join(rest) == noise(0.1)  # type: ignore[arg-type]
         assert reply.piece_came_s is not None
         assert there_s <= reply.piece_came_s <= time.monotonic()
+
+
+async def test_a_body_waits_for_what_was_written_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BaseProtocol, "writing_paused", property(lambda _protocol: True))
+    async with speaking(whole(CLIP), HttpSettings(retries=0)) as (fake, driver):
+        assert await read(driver, request(fake.url)) == CLIP.data
+        assert fake.exchanges[0].request.body == b'{"text":"Hello"}'
+        assert fake.exchanges[0].request.headers["content-length"] == "16"
