@@ -51,7 +51,7 @@ class Attempt:
 
     __slots__ = (
         *("_allowed_s", "_answered", "_border", "_deadline_s", "_loop", "_patience", "_phase", "_request", "_reused"),
-        *("_settings", "_timings", "_url", "was_sent"),
+        *("_settings", "_timings", "_transport", "_url", "was_sent"),
     )
 
     def __init__(self, request: HttpRequest, timings: Timings, settings: HttpSettings, deadline_s: float) -> None:
@@ -62,6 +62,7 @@ class Attempt:
         self._url, self._border = _address(request.provider, request.url)
         self._loop = asyncio.get_running_loop()
         self._phase = _Phase.CONNECTION
+        self._transport: asyncio.Transport | None = None
         self._reused = False
         self._answered = False
         # Whether the provider may have got the request.
@@ -78,14 +79,20 @@ class Attempt:
         try:
             with Patience(now_s + self._allowed_s) as self._patience:
                 with self._border:
-                    response = await session.request(
-                        request.method,
-                        self._url,
-                        headers=headers,
-                        # A redirect would carry the key to wherever it points.
-                        allow_redirects=False,
-                        middlewares=(self._send_off,),
-                    )
+                    try:
+                        response = await session.request(
+                            request.method,
+                            self._url,
+                            headers=headers,
+                            # A redirect would carry the key to wherever it points.
+                            allow_redirects=False,
+                            middlewares=(self._send_off,),
+                        )
+                    except BaseException:
+                        # aiohttp has closed it, which over TLS is a goodbye that waits for an answer.
+                        if self._transport is not None:
+                            self._transport.abort()
+                        raise
                 self._answered = True
                 try:
                     return await take(self, response)
@@ -108,7 +115,8 @@ class Attempt:
         """Whether it failed on a pooled connection, before any answer, as one fails that was closed while idle."""
         return self._reused and not self._answered and is_stale_connection(error.__cause__)
 
-    def connected(self, *, reused: bool) -> None:
+    def connected(self, transport: asyncio.Transport | None, *, reused: bool) -> None:
+        self._transport = transport
         self._reused = reused
         self.was_sent = True
 

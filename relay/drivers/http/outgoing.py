@@ -13,7 +13,7 @@ from aiohttp.connector import Connection
 class Traveller(Protocol):
     """What an OutgoingRequest is sent for."""
 
-    def connected(self, *, reused: bool) -> None:
+    def connected(self, transport: asyncio.Transport | None, *, reused: bool) -> None:
         """The connection is there; the request is being handed to its socket."""
 
     def sent(self) -> None:
@@ -33,7 +33,7 @@ class OutgoingRequest(aiohttp.ClientRequest):
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         reused = note_use(conn)
         if self.traveller is not None:
-            self.traveller.connected(reused=reused)
+            self.traveller.connected(conn.transport, reused=reused)
         response = await self._sent(conn)
         if self.traveller is not None:
             self.traveller.sent()
