@@ -2,9 +2,13 @@
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from relay.engine.concurrency import AHEAD, MAX_WAITING, NOW, ConcurrencyLimiter, Slot
 from relay.errors import Code, ProviderError, ProviderFault
@@ -329,3 +333,78 @@ async def test_the_queue_is_bounded() -> None:
         caller.task.cancel()
     await asyncio.wait([caller.task for caller in callers])
     assert (limiter.in_use, limiter.waiting, limiter.peak_waiting) == (0, 0, MAX_WAITING)
+
+
+@dataclass(frozen=True)
+class Call:
+    comes_s: float
+    urgency: int
+    holds_s: float
+    cancelled_after_s: float
+    deadline_s: float
+    # What the provider answers: nothing, that it takes the request, or for how long it does not.
+    refused_for_s: float | None
+    answers: bool
+    releases_early: bool
+
+
+TIMES = st.sampled_from([0.0, 0.001, 0.01, 0.1, 1.0, 5.0])
+CALLS = st.builds(
+    Call,
+    comes_s=TIMES,
+    urgency=st.sampled_from([NOW, AHEAD]),
+    holds_s=TIMES,
+    cancelled_after_s=st.sampled_from([0.0, 0.001, 0.5, 1e6, 1e6, 1e6]),
+    deadline_s=st.sampled_from([0.0, 0.5, 10.0, 100.0]),
+    refused_for_s=st.sampled_from([None, None, None, 0.0, 1.0, 3600.0]),
+    answers=st.booleans(),
+    releases_early=st.booleans(),
+)
+
+
+@given(st.lists(CALLS, max_size=25), st.sampled_from([None, 1, 2, 5]))
+@settings(max_examples=150, deadline=None)
+def test_whatever_happens_the_limit_holds_and_every_caller_is_served_or_refused_in_time(
+    calls: list[Call], limit: int | None
+) -> None:
+    async def main() -> None:
+        loop, limiter = clock.virtual_loop(), virtual(limit)
+
+        def check() -> None:
+            assert limit is None or limiter.in_use <= limit
+            assert not limiter.contended or limiter.in_use == limit
+            assert limiter.in_use >= 0
+
+        async def call(each: Call) -> None:
+            await asyncio.sleep(each.comes_s)
+            begin_s = loop.time()
+            deadline_s = begin_s + each.deadline_s
+            try:
+                async with limiter.slot(each.urgency, deadline_s=deadline_s) as slot:
+                    check()
+                    assert loop.time() <= deadline_s + 1e-6
+                    if each.answers:
+                        slot.answered()
+                    await asyncio.sleep(each.holds_s)
+                    if each.releases_early:
+                        slot.release()
+                    if each.refused_for_s is not None:
+                        raise busy(each.refused_for_s)
+            except ProviderError:
+                assert loop.time() <= max(deadline_s, begin_s) + each.holds_s + 1e-6
+            finally:
+                check()
+
+        async def cancelled(each: Call) -> None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(each.comes_s + each.cancelled_after_s):
+                    await call(each)
+
+        async with asyncio.timeout(1000), asyncio.TaskGroup() as tasks:
+            for each in calls:
+                tasks.create_task(cancelled(each))
+        assert (limiter.in_use, limiter.waiting) == (0, 0)
+        # Whatever was refused: some time later the provider is open.
+        assert await begun_after(limiter, deadline_s=loop.time() + 31.0) <= 30.0
+
+    run(main())
