@@ -26,6 +26,7 @@ RUNS: dict[str, tuple[str, str | None]] = {
     "relay_ms": ("", "30"),
     "timings": ("", "2"),
     "memory": ("", "50"),
+    "micro.request": ("", None),
     "micro.send": ("", None),
     "micro.reframe": ("", None),
     "micro.mp3": ("", None),

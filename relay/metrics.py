@@ -27,13 +27,13 @@ class Places(Protocol):
 
     provider: str
     limit: int | None
-    taken: int
+    in_use: int
 
     @property
     def waiting(self) -> int: ...
 
     @property
-    def most_waiting(self) -> int: ...
+    def peak_waiting(self) -> int: ...
 
 
 class Metrics:
@@ -166,11 +166,11 @@ class Metrics:
         self._pending_peak_chars = max(self._pending_peak_chars, *pending, 0)
         self._pending_peak.set(self._pending_peak_chars)
         for each in places:
-            self._places.labels(each.provider).set(each.taken)
+            self._places.labels(each.provider).set(each.in_use)
             if each.limit is not None:
                 self._places_limit.labels(each.provider).set(each.limit)
             self._queue.labels(each.provider).set(each.waiting)
-            self._queue_peak.labels(each.provider).set(each.most_waiting)
+            self._queue_peak.labels(each.provider).set(each.peak_waiting)
 
     def underran(self, count: int, ms: float) -> None:
         """A listener says that it had nothing to play: so many times more, so much longer."""

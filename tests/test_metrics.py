@@ -73,9 +73,9 @@ class Levels:
 
     provider: str
     limit: int | None
-    taken: int
+    in_use: int
     waiting: int
-    most_waiting: int
+    peak_waiting: int
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:

@@ -1,31 +1,112 @@
 """How many requests may run at one provider at a time, and who is next.
 
 A provider that allows three generations at a time answers a fourth with 429. The relay knows the number (configured, or
-asked of the provider) and lets the fourth wait for its turn, up to a deadline, instead of failing it.
+asked of the provider) and lets the fourth wait for its turn, up to a deadline, instead of failing it. What a 429 that
+comes all the same means for everybody else is `closure`'s to say.
 """
 
 import asyncio
 import heapq
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import weakref
+from collections.abc import Callable
 from itertools import count
+from types import TracebackType
+from typing import TypeAlias
 
+from relay.engine.closure import LONGEST_CLOSURE_S, Closure, Trial
 from relay.errors import Code, ProviderError, ProviderFault
 
-# A listener waits no longer than this for a turn to begin; then it is better told.
+# A listener waits no longer than this for a turn to begin; then an error is better.
 QUEUE_TIMEOUT_S = 10.0
-# Requests that may wait; behind more than this nobody is served in time.
+# Requests that may wait; behind more than this none is served in time.
 MAX_WAITING = 1000
 # How fast the guess of a request's duration follows what is seen.
 _NEWEST_WEIGHT = 0.2
 
-# Who waits: audio that a listener is waiting for goes before audio that only might be needed next.
+# Order of service: audio that a listener is waiting for goes before audio that may be needed next.
 NOW, AHEAD = 0, 1
 
 
+class Slot:
+    """One request at the provider. Counted until `release`, which leaving the context does too."""
+
+    __slots__ = ("_answered", "_limiter", "_refused", "_since_s", "_trial", "held")
+
+    def __init__(self, limiter: "ConcurrencyLimiter", trial: Trial, since_s: float) -> None:
+        self.held = True
+        self._limiter = limiter
+        self._trial = trial
+        self._since_s = since_s
+        self._answered = self._refused = False
+
+    def answered(self) -> None:
+        """The provider has taken the request: its reply has begun. Reopens a provider that was closed. Idempotent."""
+        if not (self._answered or self._refused):
+            self._answered = True
+            self._limiter.note_answer(self._trial)
+
+    def waits_out(self, error: ProviderError, deadline_s: float) -> bool:
+        """Whether to ask for another slot after `error`. True for a provider that is busy, says until when, and is
+        asked again before `deadline_s`. Notes the refusal, for everybody; idempotent."""
+        self.refused(error)
+        return self._limiter.reopens_before(error, deadline_s)
+
+    def refused(self, error: ProviderError) -> None:
+        """Notes that the provider turned the request away, if that is what `error` says. Once a slot."""
+        if error.code is Code.PROVIDER_RATE_LIMITED and not self._refused:
+            self._refused = True
+            self._limiter.note_refusal(self._trial, error)
+
+    def release(self) -> None:
+        """Gives the slot to the next caller. Idempotent."""
+        if self.held:
+            self.held = False
+            self._limiter.give_back(self._trial, self._since_s)
+
+
+class Taking:
+    """`async with limiter.slot() as slot:`. Enter once."""
+
+    __slots__ = ("_deadline_s", "_limiter", "_on_wait", "_slot", "_urgency")
+
+    def __init__(
+        self, limiter: "ConcurrencyLimiter", urgency: int, on_wait: Callable[[], None] | None, deadline_s: float | None
+    ) -> None:
+        self._limiter = limiter
+        self._urgency = urgency
+        self._on_wait = on_wait
+        self._deadline_s = deadline_s
+
+    async def __aenter__(self) -> Slot:
+        limiter = self._limiter
+        slot = limiter.take()
+        if slot is None:
+            slot = await limiter.wait(self._urgency, self._on_wait, self._deadline_s)
+        self._slot = slot
+        return slot
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        slot = self._slot
+        if error is None:
+            slot.answered()
+        elif isinstance(error, ProviderError):
+            slot.refused(error)
+        slot.release()
+
+
+_Entry: TypeAlias = tuple[int, int, asyncio.Future[Slot], float]
+
+
 class ConcurrencyLimiter:
-    """Places at one provider. `limit` None: no bound. Belongs to one event loop."""
+    """The slots at one provider. `limit` None: no bound. Belongs to one event loop.
+
+    `in_use`: slots held now. `waiting` and `peak_waiting`: callers without one, now and at most so far. `timeout_s`:
+    how long a caller waits that names no deadline. `longest_closure_s`: the most that one refusal by the provider
+    closes it for.
+    """
 
     def __init__(
         self,
@@ -33,112 +114,193 @@ class ConcurrencyLimiter:
         limit: int | None = None,
         *,
         timeout_s: float = QUEUE_TIMEOUT_S,
+        longest_closure_s: float = LONGEST_CLOSURE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.provider = provider
-        self.limit = limit
-        self.taken = 0
-        self.most_waiting = 0
+        self.in_use = 0
+        self.peak_waiting = 0
         self.timeout_s = timeout_s
+        self._limit = limit
         self._clock = clock
+        self._closure = Closure(longest_closure_s)
         self._order = count()
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._closed_until_s = 0.0
+        # A heap, at most MAX_WAITING long: urgency, order of arrival, who waits, until when.
+        self._waiting: list[_Entry] = []
         self._usual_s = 1.0
-        self._reopening: asyncio.TimerHandle | None = None
+        self._look: asyncio.TimerHandle | None = None
+        self._was_contended = False
+        self._watchers: dict[Callable[[], None], None] = {}
+        self._noted: Callable[[], ProviderError | None] = lambda: None
+
+    @property
+    def limit(self) -> int | None:
+        """Requests that may run at a time. May be set while the limiter is in use."""
+        return self._limit
+
+    @limit.setter
+    def limit(self, limit: int | None) -> None:
+        self._limit = limit
+        self._call_next()
 
     @property
     def waiting(self) -> int:
         return len(self._waiting)
 
-    @asynccontextmanager
-    async def place(self, urgency: int = NOW, *, on_wait: Callable[[], None] | None = None) -> AsyncIterator[None]:
-        """A place while the context is entered. `on_wait` is called if there is none at once.
+    @property
+    def contended(self) -> bool:
+        """Whether a caller waits for a slot that another one holds (and not for the provider to reopen)."""
+        return bool(self._waiting) and self._limit is not None and self.in_use >= self._limit
 
-        Raises ProviderError `provider_rate_limited`, with `retry_after_s`, when none came in time.
+    def slot(
+        self, urgency: int = NOW, *, on_wait: Callable[[], None] | None = None, deadline_s: float | None = None
+    ) -> Taking:
+        """A context that holds a Slot. `on_wait` is called if there is none at once; `deadline_s` is an instant.
+
+        Entering raises ProviderError `provider_rate_limited`, with `retry_after_s`, if there will be none in time: at
+        the deadline, or at once where it is known before. Leaving with such an error of the provider's own closes the
+        provider to the others too; leaving without an error says that it takes requests.
         """
-        if not self._free or self.waiting:
-            await self._queue(urgency, on_wait)
-        else:
-            self.taken += 1
-        start_s = self._clock()
-        try:
-            yield
-        finally:
-            self._usual_s += _NEWEST_WEIGHT * (self._clock() - start_s - self._usual_s)
-            self.taken -= 1
-            self._call_next()
+        return Taking(self, urgency, on_wait, deadline_s)
 
-    def waits_out(self, error: ProviderError, deadline_s: float) -> bool:
-        """Whether to ask again after `error`. A provider that is busy, and says until when, gets that time from
-        everyone; it is asked again if the time is over before `deadline_s`."""
+    # The name of before; gone with its last caller.
+    place = slot
+
+    def take(self) -> Slot | None:
+        """A slot, if there is one for this caller now."""
+        if self._waiting or not self._free:
+            return None
+        self.in_use += 1
+        return Slot(self, self._closure.given(), self._clock())
+
+    def watch(self, tell: Callable[[], None]) -> None:
+        """Calls `tell` whenever the limiter becomes contended, until `unwatch`. It must not raise or block."""
+        self._watchers[tell] = None
+
+    def unwatch(self, tell: Callable[[], None]) -> None:
+        self._watchers.pop(tell, None)
+
+    def reopens_before(self, error: ProviderError, deadline_s: float) -> bool:
+        """Whether a provider that answered `error` is asked again before `deadline_s`, for it said when to."""
         if error.code is not Code.PROVIDER_RATE_LIMITED or not error.retry_after_s:
             return False
-        self.close_for(error.retry_after_s)
-        return self._clock() + error.retry_after_s < deadline_s
+        return self._closure.reopens_s(self._clock()) < deadline_s
 
-    def close_for(self, seconds: float) -> None:
-        """The provider asked everyone to wait: gives out no place until then."""
-        self._closed_until_s = max(self._closed_until_s, self._clock() + seconds)
-        self._reopen_later()
+    def waits_out(self, error: ProviderError, deadline_s: float) -> bool:
+        """`Slot.waits_out`, of a slot that is not at hand."""
+        if error.code is Code.PROVIDER_RATE_LIMITED and self._noted() is not error:
+            self.note_refusal(self._closure.given(), error)
+        return self.reopens_before(error, deadline_s)
 
-    def _reopen_later(self) -> None:
-        if self._reopening is not None:
-            self._reopening.cancel()
-        delay_s = max(0.0, self._closed_until_s - self._clock())
-        self._reopening = asyncio.get_running_loop().call_later(delay_s, self._reopen)
+    # What follows is called by slots.
 
-    def _reopen(self) -> None:
-        self._reopening = None
-        if self._clock() < self._closed_until_s:
-            self._reopen_later()  # a loop may call a little early
-        else:
+    def note_answer(self, trial: Trial) -> None:
+        self._closure.answered(trial, self._clock())
+        if self._waiting:
+            self._call_next()
+
+    def note_refusal(self, trial: Trial, error: ProviderError) -> None:
+        self._noted = weakref.ref(error)
+        now_s = self._clock()
+        self._closure.refused(trial, now_s, error.retry_after_s or 0.0)
+        reopens_s = self._closure.reopens_s(now_s)
+        # Those that cannot live to see it have no use for waiting.
+        late = [entry for entry in self._waiting if entry[3] < reopens_s]
+        if late:
+            self._waiting = [entry for entry in self._waiting if entry[3] >= reopens_s]
+            heapq.heapify(self._waiting)
+        for _, _, called, _ in late:
+            if not called.done():
+                called.set_exception(self._refusal(_PAUSED))
+        self._call_next()
+
+    def give_back(self, trial: Trial, since_s: float) -> None:
+        self._closure.left(trial)
+        self._usual_s += _NEWEST_WEIGHT * (self._clock() - since_s - self._usual_s)
+        self.in_use -= 1
+        if self._waiting:
             self._call_next()
 
     @property
     def _free(self) -> bool:
-        return (self.limit is None or self.taken < self.limit) and self._clock() >= self._closed_until_s
+        return (self._limit is None or self.in_use < self._limit) and self._closure.admits(self._clock())
 
-    async def _queue(self, urgency: int, on_wait: Callable[[], None] | None) -> None:
+    async def wait(self, urgency: int, on_wait: Callable[[], None] | None, deadline_s: float | None) -> Slot:
+        now_s = self._clock()
+        deadline_s = now_s + self.timeout_s if deadline_s is None else deadline_s
         if self.waiting >= MAX_WAITING:
-            raise self._refusal(f"{MAX_WAITING} requests are waiting for a place")
-        if on_wait is not None:
-            on_wait()
-        called: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        entry = (urgency, next(self._order), called)
+            raise self._refusal(f"{MAX_WAITING} requests are waiting for a slot")
+        if self._closure.reopens_s(now_s) > deadline_s:
+            raise self._refusal(_PAUSED)
+        loop = asyncio.get_running_loop()
+        called: asyncio.Future[Slot] = loop.create_future()
+        entry: _Entry = (urgency, next(self._order), called, deadline_s)
         heapq.heappush(self._waiting, entry)
-        self.most_waiting = max(self.most_waiting, self.waiting)
+        self.peak_waiting = max(self.peak_waiting, self.waiting)
+        timer = loop.call_later(max(0.0, deadline_s - now_s), self._expire, entry, deadline_s - now_s)
         try:
-            async with asyncio.timeout(self.timeout_s):
-                await called
-        except BaseException as error:
-            if entry in self._waiting:
-                self._waiting.remove(entry)
-                heapq.heapify(self._waiting)
-            else:
-                # The place was given in the same instant in which nobody wanted it any more.
-                self.taken -= 1
-                self._call_next()
-            if isinstance(error, TimeoutError):
-                raise self._refusal(f"no place was free within {self.timeout_s:g} s") from None
+            self._call_next()
+            # Telling the others may have freed a slot.
+            if on_wait is not None and not called.done():
+                on_wait()
+            return await called
+        except BaseException:
+            called.cancel()
+            if called.cancelled():
+                self._drop(entry)
+            elif called.exception() is None:
+                called.result().release()  # cancelled after the slot was granted: return it
             raise
+        finally:
+            timer.cancel()
+
+    def _expire(self, entry: _Entry, waited_s: float) -> None:
+        _, _, called, _ = entry
+        if not called.done():
+            called.set_exception(self._refusal(f"no slot was free within {max(0.0, waited_s):g} s"))
+            self._drop(entry)
+
+    def _drop(self, entry: _Entry) -> None:
+        if entry in self._waiting:
+            self._waiting.remove(entry)
+            heapq.heapify(self._waiting)
+        self._call_next()
 
     def _call_next(self) -> None:
-        """Gives free places to those who wait, the most urgent first."""
+        """Gives free slots to those who wait, the most urgent first."""
         while self._waiting and self._free:
-            _, _, called = heapq.heappop(self._waiting)
-            self.taken += 1
-            # Cancelled in this very instant: its `_queue` gives the place back.
+            _, _, called, _ = heapq.heappop(self._waiting)
             if not called.done():
-                called.set_result(None)
+                self.in_use += 1
+                called.set_result(Slot(self, self._closure.given(), self._clock()))
+        self._look_later()
+        was_contended, self._was_contended = self._was_contended, self.contended
+        if self._was_contended and not was_contended:
+            for tell in list(self._watchers):
+                tell()
+
+    def _look_later(self) -> None:
+        """Looks again when time alone may let the next caller in."""
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+        if self._waiting:
+            now_s = self._clock()
+            delay_s = self._closure.next_look_s(now_s) - now_s
+            if delay_s < float("inf"):
+                self._look = asyncio.get_running_loop().call_later(max(0.0, delay_s), self._call_next)
 
     def _refusal(self, reason: str) -> ProviderError:
-        limit = "" if self.limit is None else f" ({self.limit} at a time)"
-        closed_s = max(0.0, self._closed_until_s - self._clock())
-        guess_s = self._usual_s * (self.waiting + 1) / max(1, self.limit or 1)
+        limit = "" if self._limit is None else f" ({self._limit} at a time)"
+        now_s = self._clock()
+        closed_s = self._closure.reopens_s(now_s) - now_s
+        guess_s = self._usual_s * (self.waiting + 1) / max(1, self._limit or 1)
         return ProviderError(
             Code.PROVIDER_RATE_LIMITED,
             f"{self.provider} is busy{limit}: {reason}",
             provider=ProviderFault(name=self.provider),
             retry_after_s=round(max(closed_s, guess_s), 1),
         )
+
+
+_PAUSED = "it has asked for a pause, which is not over in time"

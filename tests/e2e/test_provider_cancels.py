@@ -45,7 +45,7 @@ async def a_listener(house: House, product: Product) -> AsyncIterator[Client]:
             fake.drop_connections()
             await fake.connected(0)
     assert [len(fake.exchanges) for fake in fakes] == asked
-    assert not any(budget.taken or budget.waiting for budget in house.server.engine.budgets.values())
+    assert not any(budget.in_use or budget.waiting for budget in house.server.engine.budgets.values())
 
 
 async def cancel(caller: Client) -> None:
@@ -66,11 +66,11 @@ async def test_while_it_waits_for_a_place(product: Product) -> None:
             await second.event("turn.waiting")
             await cancel(second)
         (budget,) = (house.server.engine.budgets[name] for name in (product.provider,))
-        assert (budget.taken, budget.waiting) == (1, 0)
+        assert (budget.in_use, budget.waiting) == (1, 0)
         await cancel(first)
         await busy.left()
         assert len(house.api.exchanges) == 1, "nothing was asked for the second"
-        assert budget.taken == 0
+        assert budget.in_use == 0
 
 
 @every_product

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from relay.engine.closure import Closure
 from relay.errors import Code
 from relay.providers.bland import errors as bland_errors
 from relay.providers.breeze import api as breeze_api
@@ -134,7 +135,7 @@ async def check(caller: Client, house: House, faulty: Faulty, told: Told) -> Non
 def reopen(house: House) -> None:
     """Who is told to wait makes all others wait too; here the next one is not to."""
     for budget in house.server.engine.budgets.values():
-        budget._closed_until_s = 0.0
+        budget._closure = Closure()
 
 
 def check_private(error: dict[str, Any]) -> None:

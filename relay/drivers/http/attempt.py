@@ -4,22 +4,25 @@ This file does not know whether there will be another try.
 """
 
 import asyncio
+import secrets
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from enum import StrEnum
-from time import monotonic
-from types import SimpleNamespace
-from typing import TypeVar
+from functools import lru_cache
+from time import monotonic, time
+from typing import Any, TypeAlias, TypeVar
 
 import aiohttp
 from yarl import URL
 
 from relay.core.timings import Stage, Timings
 from relay.drivers.http.errors import ErrorBorder, Meaning, is_stale_connection
+from relay.drivers.http.outgoing import OutgoingRequest
 from relay.drivers.http.reply import REFUSAL_BYTES, HttpReply, arrived, check_end, link_that_ends_it
 from relay.drivers.http.settings import HttpSettings
+from relay.drivers.patience import Patience
 from relay.errors import Code, ProviderError, untrace
-from relay.providers.base.http import HttpRequest, Refusal
+from relay.providers.base.http import AttemptFacts, HttpRequest, Refusal, Sign
 from relay.providers.base.poll import Answer
 
 # A refusal is short and comes at once; of one that does not, what has come must do.
@@ -46,49 +49,53 @@ class _Phase(StrEnum):
 class Attempt:
     """Run once. The deadline is an instant of the loop's clock and bounds all phases together."""
 
+    __slots__ = (
+        *("_allowed_s", "_answered", "_border", "_deadline_s", "_loop", "_patience", "_phase", "_request", "_reused"),
+        *("_settings", "_timings", "_transport", "_url", "was_sent"),
+    )
+
     def __init__(self, request: HttpRequest, timings: Timings, settings: HttpSettings, deadline_s: float) -> None:
         self._request = request
         self._timings = timings
         self._settings = settings
         self._deadline_s = deadline_s
-        self._url = URL(request.url, encoded=True)
-        self._border = border_of(request.provider, self._url)
+        self._url, self._border = _address(request.provider, request.url)
         self._loop = asyncio.get_running_loop()
         self._phase = _Phase.CONNECTION
-        self._allowed_s = 0.0
+        self._transport: asyncio.Transport | None = None
         self._reused = False
         self._answered = False
+        # Whether the provider may have got the request.
+        self.was_sent = False
 
-    async def run(self, session: aiohttp.ClientSession) -> HttpReply:
-        """The reply, its first piece there. Raises ProviderError; whatever happens, no connection is left behind."""
-        return await self._exchange(session, self._first_piece)
-
-    async def ask(self, session: aiohttp.ClientSession) -> Answer:
-        """The whole reply, whatever its status: ANSWER_BYTES at most, of one that is no 2xx REFUSAL_BYTES.
-
-        Raises ProviderError; whatever happens, no connection is left in use.
-        """
-        return await self._exchange(session, self._whole)
-
-    async def _exchange(
-        self, session: aiohttp.ClientSession, take: Callable[[aiohttp.ClientResponse], Awaitable[T]]
-    ) -> T:
-        request = self._request
+    async def run(self, session: aiohttp.ClientSession, take: "Take[T]") -> T:
+        """What `take` (`first_piece` or `whole`) makes of the response. Raises ProviderError; whatever happens, no
+        connection is left behind."""
+        request, now_s = self._request, self._loop.time()
+        headers = {**request.headers, **request.secret_headers, **signature(request.sign)}
+        if request.body is not None:
+            headers["Content-Length"] = str(len(request.body))
+        self._allowed_s = self._allowed(self._settings.connect_timeout_s, now_s)
         try:
-            async with asyncio.timeout_at(self._allow(self._settings.connect_timeout_s)) as self._patience:
+            with Patience(now_s + self._allowed_s) as self._patience:
                 with self._border:
-                    response = await session.request(
-                        request.method,
-                        self._url,
-                        headers={**request.headers, **request.secret_headers},
-                        data=request.body,
-                        # A redirect would carry the key to wherever it points.
-                        allow_redirects=False,
-                        trace_request_ctx=self,
-                    )
+                    try:
+                        response = await session.request(
+                            request.method,
+                            self._url,
+                            headers=headers,
+                            # A redirect would carry the key to wherever it points.
+                            allow_redirects=False,
+                            middlewares=(self._send_off,),
+                        )
+                    except BaseException:
+                        # aiohttp has closed it, which over TLS is a goodbye that waits for an answer.
+                        if self._transport is not None:
+                            self._transport.abort()
+                        raise
                 self._answered = True
                 try:
-                    return await take(response)
+                    return await take(self, response)
                 except BaseException:
                     response.close()
                     raise
@@ -96,27 +103,29 @@ class Attempt:
             code = Code.PROVIDER_UNAVAILABLE if self._phase is _Phase.CONNECTION else Code.PROVIDER_TIMEOUT
             raise self._border.error(Meaning(code, f"{self._phase} {round(self._allowed_s, 2):g} s")) from None
 
+    async def _send_off(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        assert isinstance(request, OutgoingRequest), "the session makes such"
+        request.traveller = self
+        request.late_body = self._request.body
+        return await handler(request)
+
     def met_stale_connection(self, error: ProviderError) -> bool:
         """Whether it failed on a pooled connection, before any answer, as one fails that was closed while idle."""
         return self._reused and not self._answered and is_stale_connection(error.__cause__)
 
-    @property
-    def was_sent(self) -> bool:
-        """Whether the provider may have got the request."""
-        return self._phase is not _Phase.CONNECTION
-
-    def connected(self, *, reused: bool) -> None:
-        """The connection is there."""
+    def connected(self, transport: asyncio.Transport | None, *, reused: bool) -> None:
+        self._transport = transport
         self._reused = reused
+        self.was_sent = True
 
     def sent(self) -> None:
-        """The connection is there and the request is being handed to its socket."""
         self._timings.mark(Stage.REQUEST_SENT, monotonic())
-        self._phase = _Phase.FIRST_BYTE
-        patience_s = self._request.first_byte_timeout_s or self._settings.first_byte_timeout_s
-        self._patience.reschedule(self._allow(patience_s))
+        self._wait_for(_Phase.FIRST_BYTE, self._request.first_byte_timeout_s or self._settings.first_byte_timeout_s)
 
-    async def _first_piece(self, response: aiohttp.ClientResponse) -> HttpReply:
+    async def first_piece(self, response: aiohttp.ClientResponse) -> HttpReply:
+        """The reply, its first piece there."""
         headers_s, headers = monotonic(), _headers(response)
         if not 200 <= response.status < 300:
             body = await refusal_body(response)
@@ -131,14 +140,15 @@ class Attempt:
             timings=self._timings,
             clock=monotonic,
         )
-        _acknowledge(response)
+        if not response.content.total_bytes:
+            _acknowledge(response)
         try:
             await reply.pull()
             first_byte_s = reply.brought_s
             reply.allow_silence(self._settings.stall_timeout_s)
             if not (reply.has_piece or reply.ended):
-                self._phase = _Phase.FIRST_PIECE
-                self._patience.reschedule(self._deadline_s)
+                if self._patience.move(self._deadline_s):
+                    self._phase = _Phase.FIRST_PIECE
                 while not (reply.has_piece or reply.ended):
                     await reply.pull()
             if not reply.has_piece:
@@ -150,7 +160,8 @@ class Attempt:
         self._mark(headers_s, first_byte_s)
         return reply
 
-    async def _whole(self, response: aiohttp.ClientResponse) -> Answer:
+    async def whole(self, response: aiohttp.ClientResponse) -> Answer:
+        """The whole reply, whatever its status: ANSWER_BYTES at most, of one that is no 2xx REFUSAL_BYTES."""
         headers_s, headers = monotonic(), _headers(response)
         first_byte_s = None
         body = bytearray()
@@ -165,8 +176,7 @@ class Attempt:
                     if len(body) > ANSWER_BYTES:
                         too_long = f"answered with more than {ANSWER_BYTES} bytes"
                         raise self._border.error(Meaning(Code.BAD_AUDIO, too_long, retryable=False))
-                    self._phase = _Phase.REST
-                    self._patience.reschedule(self._allow(self._settings.stall_timeout_s))
+                    self._wait_for(_Phase.REST, self._settings.stall_timeout_s)
                 check_end(link)
         else:
             body += await refusal_body(response)
@@ -185,38 +195,37 @@ class Attempt:
         if self._timings.connection_reused is None:
             self._timings.connection_reused = self._reused
 
-    def _allow(self, seconds: float) -> float:
-        """The instant until which to wait, if `seconds` from now are not past the deadline."""
+    def _wait_for(self, phase: _Phase, seconds: float) -> None:
+        """From here on another phase is waited for; where the one before took too long, its error stands."""
         now_s = self._loop.time()
-        self._allowed_s = max(0.0, min(seconds, self._deadline_s - now_s))
-        return now_s + self._allowed_s
+        allowed_s = self._allowed(seconds, now_s)
+        if self._patience.move(now_s + allowed_s):
+            self._phase, self._allowed_s = phase, allowed_s
+
+    def _allowed(self, seconds: float, now_s: float) -> float:
+        """How long to wait: `seconds`, or until the deadline."""
+        return max(0.0, min(seconds, self._deadline_s - now_s))
+
+
+Take: TypeAlias = Callable[[Attempt, aiohttp.ClientResponse], Coroutine[Any, Any, T]]
+
+
+@lru_cache(maxsize=64)
+def _address(provider: str, url: str) -> tuple[URL, ErrorBorder]:
+    """What all requests to one URL share."""
+    parsed = URL(url, encoded=True)
+    return parsed, border_of(provider, parsed)
+
+
+def signature(sign: Sign | None) -> Mapping[str, str]:
+    """The headers that sign one attempt, made right before it is sent; none where the API wants none."""
+    return sign(AttemptFacts(now_s=time(), nonce=secrets.token_hex(16))) if sign is not None else {}
 
 
 def border_of(provider: str, url: URL) -> ErrorBorder:
     """The border of one exchange, which names the host (and its port if it is unusual) and nothing else of the URL."""
     host = url.host or "no host"
     return ErrorBorder(provider, host if url.is_default_port() else f"{host}:{url.port}")
-
-
-def tracing() -> aiohttp.TraceConfig:
-    """Tells an Attempt what happens to its connection; for a session's `trace_configs`."""
-
-    async def on_reuse(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
-        context.trace_request_ctx.connected(reused=True)
-
-    async def on_create(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
-        context.trace_request_ctx.connected(reused=False)
-
-    async def on_sent(_session: aiohttp.ClientSession, context: SimpleNamespace, _params: object) -> None:
-        # aiohttp calls this when it has composed the head, and writes head and body in one in the same turn of the
-        # loop or the next.
-        context.trace_request_ctx.sent()
-
-    config = aiohttp.TraceConfig()
-    config.on_connection_reuseconn.append(on_reuse)
-    config.on_connection_create_end.append(on_create)
-    config.on_request_headers_sent.append(on_sent)
-    return config
 
 
 def _headers(response: aiohttp.ClientResponse) -> Mapping[str, str]:

@@ -22,8 +22,9 @@ from yarl import URL
 
 from relay import __version__
 from relay.core.timings import Timings
-from relay.drivers.http.attempt import Attempt, border_of, tracing
+from relay.drivers.http.attempt import Attempt, border_of
 from relay.drivers.http.errors import Meaning
+from relay.drivers.http.outgoing import OutgoingRequest, note_use
 from relay.drivers.http.reply import READ_BYTES, REFUSAL_BYTES, HttpReply
 from relay.drivers.http.settings import HttpSettings
 from relay.drivers.trust import SYSTEM_TRUST
@@ -88,7 +89,7 @@ class HttpDriver:
             read_bufsize=READ_BYTES,
             # Waiting is timed by the attempt and the reply: aiohttp's timers know neither phases nor a slow listener.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-            trace_configs=[tracing()],
+            request_class=OutgoingRequest,
         )
 
     async def close(self) -> None:
@@ -125,8 +126,9 @@ class HttpDriver:
         attempt that succeeds RESPONSE_HEADERS and FIRST_BYTE, when this task has read them. A reply without audio is
         an error.
         """
+        session = self._running_session
         reply = await self._attempted(
-            upstream, timings, lambda attempt: attempt.run(self._running_session), repeatable=True
+            upstream, timings, lambda attempt: attempt.run(session, Attempt.first_piece), repeatable=True
         )
         try:
             yield reply
@@ -141,7 +143,7 @@ class HttpDriver:
         """
 
         async def whole(attempt: Attempt) -> Answer:
-            answer = await attempt.ask(self._running_session)
+            answer = await attempt.run(self._running_session, Attempt.whole)
             if answer.status < 500:
                 return answer
             body = answer.body[:REFUSAL_BYTES]
@@ -209,6 +211,7 @@ class HttpDriver:
             # A request made but not sent: the pool files connections by what is in it (host, proxy, TLS).
             assert session.connector is not None
             connection = await session.connector.connect(request, traces=[], timeout=session.timeout)
+            note_use(connection)
             connection.release()
             raise _ConnectedError
 

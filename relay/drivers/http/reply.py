@@ -68,6 +68,16 @@ class HttpReply:
         self._link_that_ends_it = link_that_ends_it(response, headers)
 
     @property
+    def piece_came_s(self) -> float | None:
+        """When the connection had brought the bytes in which the last piece ended, as seen from here."""
+        return self.brought_s or None
+
+    @property
+    def complete(self) -> bool:
+        """All of the body has come; some of it may not have been taken."""
+        return self.ended or self._response.content.is_eof()
+
+    @property
     def has_piece(self) -> bool:
         return bool(self._pieces)
 
@@ -104,11 +114,20 @@ class HttpReply:
         status, headers = self._response.status, self._headers
         return self._request.refuse(Refusal(status=status, headers=headers, body=body[:REFUSAL_BYTES]))
 
-    def close(self) -> None:
-        """Ends the reply; idempotent. An unfinished one takes its connection along, so that the provider stops."""
+    def abort(self) -> None:
+        """Drops the connection of an unfinished reply, so that the provider stops; idempotent.
+
+        Dropped and not closed: closing would say goodbye in TLS, and wait for the answer while more audio comes.
+        """
         self._watch.stop()
+        if (connection := self._response.connection) is not None and connection.protocol is not None:
+            connection.protocol.abort()
         # Not `release()`, which is for a body that has been read.
         self._response.close()
+
+    def close(self) -> None:
+        """Ends the reply; idempotent. An unfinished one takes its connection along."""
+        self.abort()
         self._pieces.clear()
         self._fault = None
 
@@ -118,8 +137,10 @@ class HttpReply:
             raise self._fault
         content = self._response.content
         if content.total_bytes > self.received_bytes:
-            # What is there already would be taken read after read, and the loop's other work wait for all of it.
-            await asyncio.sleep(0)
+            self._note_bytes(content)
+            if self.received_bytes:
+                # What is there already would be taken read after read, and the loop's other work wait for all of it.
+                await asyncio.sleep(0)
         self._watch.waiting_since_s = self._loop.time()
         try:
             data = await content.read(READ_BYTES)
@@ -132,9 +153,12 @@ class HttpReply:
             self._watch.waiting_since_s = None
         if not data:
             check_end(self._link_that_ends_it)
+        self._note_bytes(content)
+        return data
+
+    def _note_bytes(self, content: StreamReader) -> None:
         if content.total_bytes > self._brought_bytes:
             self._brought_bytes, self.brought_s = content.total_bytes, self._clock()
-        return data
 
 
 class _Watch:

@@ -41,8 +41,9 @@ class LocalReply:
         self._provider = provider
         self._timings = timings
         self._max_held_bytes = max_held_bytes
-        # Bounded by `max_held_bytes`: the pieces, and the payloads that told of words.
-        self._pieces: deque[tuple[Piece, int]] = deque()
+        self.piece_came_s: float | None = None
+        # Bounded by `max_held_bytes`: the pieces, what each counts (a word: its message), and when it came.
+        self._pieces: deque[tuple[Piece, int, float]] = deque()
         self._held_bytes = 0
         self._error: ProviderError | None = None
         self._ended = False
@@ -60,6 +61,11 @@ class LocalReply:
         if not self._pieces and self._error is not None:
             raise self._error
 
+    @property
+    def complete(self) -> bool:
+        """The worker has made all."""
+        return self._ended
+
     def __aiter__(self) -> "LocalReply":
         return self
 
@@ -72,7 +78,7 @@ class LocalReply:
                 raise StopAsyncIteration
             self._news.clear()
             await self._news.wait()
-        piece, size_bytes = self._pieces.popleft()
+        piece, size_bytes, self.piece_came_s = self._pieces.popleft()
         self._held_bytes -= size_bytes
         return piece
 
@@ -105,11 +111,12 @@ class LocalReply:
                 )
             )
             return False
+        now_s = time.monotonic()
         if isinstance(piece, bytes):
-            self._timings.mark(Stage.FIRST_BYTE, time.monotonic())
+            self._timings.mark(Stage.FIRST_BYTE, now_s)
         self.begun = True
         self._held_bytes += size_bytes
-        self._pieces.append((piece, size_bytes))
+        self._pieces.append((piece, size_bytes, now_s))
         self._news.set()
         return True
 

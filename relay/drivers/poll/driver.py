@@ -8,6 +8,8 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from time import monotonic
+from typing import Self
 
 from yarl import URL
 
@@ -95,6 +97,7 @@ class PollDriver:
                     if step.after_s > 0:
                         await self._sleep(step.after_s)
                     answer, marks = await self._ask(request, timings)
+                    came_s = monotonic()
                     step = job.receive(answer)
                     if isinstance(step, Ask) and loop.time() + step.after_s >= deadline_s:
                         # A wait that ends in a timeout is not begun. A provider that refuses has said why it is late.
@@ -107,7 +110,7 @@ class PollDriver:
             raise _border(request).error(late) from None
         for stage in (Stage.RESPONSE_HEADERS, Stage.FIRST_BYTE):
             timings.mark(stage, marks.instants_s[stage])
-        return ArrivedReply(step, request, answer)
+        return ArrivedReply(step, request, answer, came_s)
 
     async def _ask(self, request: HttpRequest, timings: Timings) -> tuple[Answer, Timings]:
         """The answer, and its own marks: only a later look at it tells whether its bytes are audio."""
@@ -151,17 +154,23 @@ class ArrivedReply:
     """Audio that came in the answer itself. Iterate once."""
 
     content_type: str | None = None
-    ended = True
+    ended = complete = True
 
-    def __init__(self, arrived: Arrived, request: HttpRequest, answer: Answer) -> None:
+    def __init__(self, arrived: Arrived, request: HttpRequest, answer: Answer, came_s: float) -> None:
+        """`came_s`: when the answer had come, on the monotonic clock."""
         self.facts = arrived.facts
+        self.piece_came_s: float | None = came_s
         self._pieces = deque(arrived.pieces)
         self._request = request
         self._status, self._headers = answer.status, answer.headers
 
-    async def __aiter__(self) -> AsyncIterator[Piece]:
-        while self._pieces:
-            yield self._pieces.popleft()
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Piece:
+        if not self._pieces:
+            raise StopAsyncIteration
+        return self._pieces.popleft()
 
     def refuse(self, body: bytes) -> ProviderError:
         """The error that pieces which are no audio stand for."""

@@ -29,7 +29,7 @@ from relay.drivers.ws.pool import CLOSE_MARGIN, IdleSockets
 from relay.drivers.ws.settings import WsSettings
 from relay.drivers.ws.socket import Socket, open_socket, refuse_unless_upgraded
 from relay.errors import ProviderError
-from relay.providers.base.dialogue import DialogueRequest, Message, TurnOver
+from relay.providers.base.dialogue import DialogueRequest, TurnOver
 from relay.providers.base.http import HttpRequest
 
 __all__ = ["WsDriver", "WsSettings"]
@@ -163,23 +163,21 @@ class WsDriver:
 
     def _leave(self, socket: Socket, conversation: WsConversation) -> None:
         """The turn is over or nobody wants it any more. Waits for nothing."""
+        conversation.abort()
         if conversation.over is not None:
             self._settled(socket, conversation.over)
         elif conversation.failed or socket.gone or len(self._settling) >= MAX_SETTLING:
             self._retire(socket)
-        elif messages := socket.dialogue.cancel():
-            task = asyncio.get_running_loop().create_task(self._settle(socket, messages))
+        else:
+            task = asyncio.get_running_loop().create_task(self._settle(socket))
             self._settling.add(task)
             # Not at the end of the task itself: one that is cancelled before its first step has no end.
             task.add_done_callback(lambda done: self._confirmed(socket, done))
-        else:
-            self._retire(socket)
 
-    async def _settle(self, socket: Socket, messages: list[Message]) -> TurnOver | None:
-        """Cancels the turn at the provider, and reads away what still comes until that is confirmed."""
+    async def _settle(self, socket: Socket) -> TurnOver | None:
+        """Reads away what still comes of a cancelled turn until the provider confirms its end."""
         try:
             async with asyncio.timeout(self._settings.confirm_timeout_s):
-                await socket.send(messages)
                 while True:
                     for heard in await socket.receive():
                         if isinstance(heard, TurnOver):

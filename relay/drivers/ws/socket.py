@@ -4,20 +4,19 @@ This file does not know what a turn is worth, nor whether the socket will be use
 """
 
 import asyncio
-import secrets
 import socket as sockets
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 import aiohttp
 from yarl import URL
 
-from relay.drivers.http.attempt import border_of, refusal_body
+from relay.drivers.http.attempt import border_of, refusal_body, signature
 from relay.drivers.http.errors import ErrorBorder, Meaning
 from relay.drivers.ws.settings import WsSettings
 from relay.errors import Code, ProviderError
-from relay.providers.base.dialogue import Dialogue, DialogueRequest, Heard, Message, Ready, SocketAddress
-from relay.providers.base.http import NONCE_BYTES, AttemptFacts, Refusal, ReplyFacts
+from relay.providers.base.dialogue import Dialogue, DialogueRequest, Heard, Ready, SocketAddress
+from relay.providers.base.http import Refusal, ReplyFacts
 
 # Linux only.
 TCP_QUICKACK = getattr(sockets, "TCP_QUICKACK", None)
@@ -82,8 +81,9 @@ class Socket:
             raise self.error(Meaning(Code.PROVIDER_TIMEOUT, f"did not greet within {timeout_s:g} s")) from None
         self._greeted = True
 
-    async def send(self, messages: list[Message]) -> None:
-        """Waits while the provider does not read. Raises ProviderError when that takes too long.
+    async def send(self, messages: Sequence[str | bytes]) -> None:
+        """Text and binary messages, in order. Waits while the provider does not read; raises ProviderError when that
+        takes too long.
 
         A socket that is gone takes messages in silence: whoever receives finds out, after the audio that came first.
         """
@@ -93,14 +93,34 @@ class Socket:
         try:
             async with asyncio.timeout(timeout_s):
                 for message in messages:
-                    if isinstance(message, str):
-                        await self._websocket.send_str(message)
-                    else:
-                        await self._websocket.send_bytes(message)
+                    await self._sending(message)
         except TimeoutError:
             raise self.error(Meaning(Code.PROVIDER_TIMEOUT, f"did not read for {timeout_s:g} s")) from None
         except (aiohttp.ClientError, ConnectionError):
             self.gone = True
+
+    def send_now(self, messages: Sequence[str | bytes]) -> None:
+        """Hands messages to the transport in this turn of the loop, whether the provider reads or not: small ones."""
+        self.quiet_since_s = self._loop.time()
+        try:
+            for message in messages:
+                sending = self._sending(message)
+                try:
+                    # aiohttp writes a message that is not compressed before it first waits, which is for room.
+                    sending.send(None)
+                except StopIteration:
+                    continue
+                finally:
+                    sending.close()
+        except (aiohttp.ClientError, ConnectionError):
+            self.gone = True
+
+    def drop(self) -> None:
+        """Ends the connection now, without a closing handshake."""
+        self.gone = True
+        connection = self._websocket._conn  # noqa: SLF001 - there is no public way but the handshake
+        if connection is not None and connection.transport is not None:
+            connection.transport.abort()
 
     async def probe(self) -> None:
         """Asks for a sign of life; `receive` returns when it comes."""
@@ -152,6 +172,9 @@ class Socket:
 
     def error(self, meaning: Meaning) -> ProviderError:
         return self._border.error(meaning)
+
+    def _sending(self, message: str | bytes) -> Coroutine[Any, Any, None]:
+        return self._websocket.send_str(message) if isinstance(message, str) else self._websocket.send_bytes(message)
 
     async def _answer_ping(self, payload: bytes) -> None:
         try:
@@ -232,19 +255,13 @@ async def open_socket(
     return socket
 
 
-def _signature(address: SocketAddress) -> Mapping[str, str]:
-    if address.sign is None:
-        return {}
-    return address.sign(AttemptFacts(now_s=time.time(), nonce=secrets.token_hex(NONCE_BYTES)))
-
-
 async def _upgraded(
     session: aiohttp.ClientSession, url: URL, address: SocketAddress, settings: WsSettings, border: ErrorBorder
 ) -> aiohttp.ClientWebSocketResponse:
     try:
         return await session.ws_connect(
             url,
-            headers={**address.headers, **address.secret_headers, **_signature(address)},
+            headers={**address.headers, **address.secret_headers, **signature(address.sign)},
             protocols=address.subprotocols,
             timeout=aiohttp.ClientWSTimeout(ws_close=settings.close_timeout_s),
             # A close's code is read, a pong is a sign of life: both must come through.

@@ -143,10 +143,23 @@ Upstream: TypeAlias = HttpRequest | LocalRequest | PollRequest
 
 
 class Reply(Protocol):
-    """What comes back for one segment. Iterate once; a fault in the middle raises after the good bytes."""
+    """What comes back for one segment. Iterate once; a fault in the middle raises after the good bytes. A read that is
+    cancelled loses nothing: the next one goes on where it was.
 
-    facts: ReplyFacts
-    content_type: str | None
+    Three members are optional, for only some replies can tell; a reply without one is taken to have its default.
+
+    * `piece_came_s: float | None = None`: when the connection had brought the piece yielded last, whole; an instant of
+      `time.monotonic`. It may have waited here for its reader since.
+    * `complete: bool = False`: the provider has sent all, though all may not have been read.
+    * `abort() -> None`: makes the provider stop, now and without waiting; idempotent. Nothing more is to be read then,
+      and leaving the reply does the rest. Without it leaving does all.
+    """
+
+    @property
+    def facts(self) -> ReplyFacts: ...
+
+    @property
+    def content_type(self) -> str | None: ...
 
     def __aiter__(self) -> AsyncIterator[Piece]: ...
 

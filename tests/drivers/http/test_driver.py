@@ -24,7 +24,7 @@ from relay.drivers.http.errors import ErrorBorder
 from relay.drivers.http.reply import READ_BYTES, _Watch
 from relay.errors import Code, ProviderError
 from relay.providers.base import faults
-from relay.providers.base.http import HttpRequest, Piece, Refusal, ReplyFacts, WordTime
+from relay.providers.base.http import AttemptFacts, HttpRequest, Piece, Refusal, ReplyFacts, WordTime
 from relay.testing.audio import noise
 from relay.testing.fake_provider import Chooser, FakeProvider, in_turn
 from relay.testing.scenarios import SCENARIOS, Clip, error_reply, scenario, whole
@@ -939,3 +939,125 @@ async def test_close_is_idempotent_and_closes_idle_connections() -> None:
         await driver.close()
         await fake.connected(0)
         await driver.close()
+
+
+# Signing, dropping, telling when pieces came
+
+
+async def test_each_attempt_is_signed_right_before_it_is_sent() -> None:
+    signed: list[AttemptFacts] = []
+
+    def sign(facts: AttemptFacts) -> dict[str, str]:
+        signed.append(facts)
+        return {"x-nonce": facts.nonce, "xi-api-key": "signed"}
+
+    before_s = time.time()
+    async with speaking(in_turn(error_reply(503), whole(CLIP)), HttpSettings(backoff_s=0.0)) as (fake, driver):
+        assert await read(driver, request(fake.url, sign=sign)) == CLIP.data
+        sent = [exchange.request.headers for exchange in fake.exchanges]
+    assert [headers["x-nonce"] for headers in sent] == [facts.nonce for facts in signed]
+    assert {headers["xi-api-key"] for headers in sent} == {"signed"}
+    assert len({facts.nonce for facts in signed}) == 2
+    assert all(len(facts.nonce) == 32 and before_s <= facts.now_s <= time.time() for facts in signed)
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+@pytest.mark.parametrize("body", [None, b"", b"x", b"y" * 300_000], ids=["none", "empty", "short", "long"])
+def test_a_body_arrives_whole_behind_its_head(run: Run, method: str, body: bytes | None) -> None:
+    async def main() -> None:
+        async with speaking(whole(CLIP), HttpSettings(retries=0)) as (fake, driver):
+            for _ in range(2):
+                assert await read(driver, request(fake.url, method=method, body=body)) == CLIP.data
+            assert fake.connections_opened == 1
+            for exchange in fake.exchanges:
+                assert exchange.request.body == (body or b"")
+                assert exchange.request.method == method
+                assert "transfer-encoding" not in exchange.request.headers
+
+    run(main())
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_an_abort_stops_the_provider_before_the_reply_is_left(run: Run) -> None:
+    async def main() -> None:
+        async with speaking(in_turn(scenario("endless_body", CLIP), whole(CLIP))) as (fake, driver):
+            async with driver.open(request(fake.url), Timings()) as reply:
+                assert await anext(reply)
+                reply.abort()
+                reply.abort()
+                await fake.exchanges[0].left()
+            assert await read(driver, request(fake.url)) == CLIP.data
+            assert fake.connections_opened == 2
+
+    run(main())
+
+
+async def test_a_read_that_waits_ends_when_the_reply_is_aborted() -> None:
+    async with speaking(scenario("stall_mid_stream", CLIP), HttpSettings()) as (fake, driver):
+        async with driver.open(request(fake.url), Timings()) as reply:
+            received = len(await anext(reply))  # type: ignore[arg-type]
+            while received < PART:
+                received += len(await anext(reply))  # type: ignore[arg-type]
+            waiting = asyncio.ensure_future(anext(reply))
+            await asyncio.sleep(0)
+            reply.abort()
+            with pytest.raises(ProviderError):
+                await waiting
+            await fake.exchanges[0].left()
+
+
+async def test_an_abort_of_a_complete_reply_keeps_its_connection() -> None:
+    async with speaking(whole(CLIP)) as (fake, driver):
+        async with driver.open(request(fake.url), Timings()) as reply:
+            async with asyncio.timeout(5):
+                while not reply.complete:
+                    await asyncio.sleep(0)
+            assert not reply.ended
+            reply.abort()
+        assert await read(driver, request(fake.url)) == CLIP.data
+        assert fake.connections_opened == 1
+
+
+async def test_a_piece_says_when_it_came() -> None:
+    timings = Timings()
+    script = (Status(200), Send(b"12"), Stall(), Send(b"34"))
+    async with (
+        speaking(script, HttpSettings()) as (fake, driver),
+        driver.open(request(fake.url, unwrap=Pairs), timings) as reply,
+    ):
+        assert isinstance(await anext(reply), WordTime)
+        assert await anext(reply) == b"12"
+        first_s = reply.piece_came_s
+        assert first_s == timings.instants_s[Stage.FIRST_BYTE]
+        released_s = time.monotonic()
+        fake.release()
+        assert await anext(reply) == b"34"
+        assert reply.piece_came_s is not None
+        assert first_s < released_s < reply.piece_came_s
+
+
+async def test_what_came_while_nobody_read_came_no_later_than_the_next_read() -> None:
+    async with (
+        speaking((Status(200), Send(b"12"), Stall(), Send(noise(0.1)))) as (fake, driver),
+        driver.open(request(fake.url), Timings()) as reply,
+    ):
+        assert await anext(reply) == b"12"
+        fake.release()
+        await fake.exchanges[0].done()
+        async with asyncio.timeout(5):
+            while not reply.complete:
+                await asyncio.sleep(0)
+        there_s = time.monotonic()
+        rest = [piece async for piece in reply]
+        assert b"".join(rest) == noise(0.1)  # type: ignore[arg-type]
+        assert reply.piece_came_s is not None
+        assert there_s <= reply.piece_came_s <= time.monotonic()
+
+
+async def test_a_body_waits_for_what_was_written_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BaseProtocol, "writing_paused", property(lambda _protocol: True))
+    async with speaking(whole(CLIP), HttpSettings(retries=0)) as (fake, driver):
+        assert await read(driver, request(fake.url)) == CLIP.data
+        assert fake.exchanges[0].request.body == b'{"text":"Hello"}'
+        assert fake.exchanges[0].request.headers["content-length"] == "16"
