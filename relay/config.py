@@ -109,6 +109,14 @@ class TracingConfig(Struct, forbid_unknown_fields=True, frozen=True):
     enabled: bool = False
 
 
+class EngineConfig(Struct, forbid_unknown_fields=True, frozen=True):
+    """Slots at providers; `engine.read_ahead` and `engine.closure` have the reasons of the values."""
+
+    read_ahead_bytes: Annotated[int, Meta(ge=0)] = 512 * 1024
+    read_ahead_total_bytes: Annotated[int, Meta(ge=0)] = 64 * 1024 * 1024
+    longest_closure_s: Annotated[float, Meta(ge=0)] = 30.0
+
+
 class HttpConfig(Struct, forbid_unknown_fields=True, frozen=True):
     """Patience with providers; `providers.http_settings` has the reasons of the values."""
 
@@ -181,6 +189,7 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     server: ServerConfig = field(default_factory=ServerConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     defaults: DefaultsConfig = field(default_factory=DefaultsConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
     websocket: WebSocketConfig = field(default_factory=WebSocketConfig)
     tokens: TokensConfig = field(default_factory=TokensConfig)
@@ -196,6 +205,7 @@ _SECTIONS: dict[str, type[Struct]] = {
     "server": ServerConfig,
     "limits": LimitsConfig,
     "defaults": DefaultsConfig,
+    "engine": EngineConfig,
     "http": HttpConfig,
     "websocket": WebSocketConfig,
     "tokens": TokensConfig,

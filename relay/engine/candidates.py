@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from relay.core.events import Progress
@@ -11,6 +11,7 @@ from relay.core.record import TurnRecord
 from relay.core.timings import Stage, Timings
 from relay.engine.concurrency import ConcurrencyLimiter
 from relay.engine.notices import Notices
+from relay.engine.read_ahead import ReadAheadBudget, reading_ahead
 from relay.errors import ProviderError
 from relay.providers.base.poll import PollRequest
 from relay.providers.base.provider import Driver, Provider, Reply, Speech
@@ -23,6 +24,7 @@ class Candidate:
     provider: Provider
     speech: Speech
     limiter: ConcurrencyLimiter
+    ahead: ReadAheadBudget = field(default_factory=ReadAheadBudget)
 
 
 class Candidates:
@@ -71,17 +73,18 @@ async def opened(
     waits: Waits | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Reply]:
-    """The reply for one segment, its first piece there. Leaving ends the provider's work and returns the slot.
+    """The reply for one segment, its first piece there. Leaving ends the provider's work and returns the slot, which
+    goes back before that when the provider has sent all.
 
     A provider that says it is busy, and until when, gets that time from everyone, and is asked again if the wait for a
-    slot is not over by then; else its answer is the error. Raises RelayError only. `waits` is told of
-    the wait for it.
+    slot is not over by then; else its answer is the error. Raises RelayError only. `waits` is told of the wait for it.
     """
     limiter = candidate.limiter
     deadline_s = clock() + limiter.timeout_s
     while True:
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(limiter.place(urgency, on_wait=waits.waiting if waits else None))
+            on_wait = waits.waiting if waits is not None else None
+            slot = await stack.enter_async_context(limiter.slot(urgency, on_wait=on_wait, deadline_s=deadline_s))
             timings.mark(Stage.PLACE_GIVEN, clock())
             upstream = candidate.provider.request(candidate.speech, text)
             if isinstance(upstream, PollRequest) and waits is not None:
@@ -89,8 +92,11 @@ async def opened(
             try:
                 reply = await stack.enter_async_context(driver.open(upstream, timings))
             except ProviderError as error:
-                if not limiter.waits_out(error, deadline_s):
+                if not slot.waits_out(error, deadline_s):
                     raise
                 continue
+            slot.answered()
+            if limiter.limit is not None:
+                reply = await stack.enter_async_context(reading_ahead(reply, slot, limiter, candidate.ahead))
             yield reply
             return

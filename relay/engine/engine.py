@@ -18,15 +18,16 @@ from relay.engine.candidates import Candidate
 from relay.engine.check import every_voice
 from relay.engine.limits import SessionLimiter
 from relay.engine.setup import (
-    budgets_of,
     build_listable,
     build_providers,
     defaults_of,
     dialogue_patience,
     is_mistake,
+    limiters_of,
     limits_of,
     models_of,
     patience,
+    read_ahead_of,
     unusable,
 )
 from relay.engine.ticker import Ticker
@@ -52,7 +53,8 @@ class Engine:
         self.places = SessionLimiter(self.limits)
         self.providers, self.missing = build_providers(config)
         self.defaults = defaults_of(config, self.providers, self.missing)
-        self.budgets = budgets_of(config, self.providers)
+        self.limiters = limiters_of(config, self.providers)
+        self._read_ahead = read_ahead_of(config)
         self.metrics = Metrics(models_of(config, self.providers))
         self.tracing = otlp() if config.tracing.enabled else None
         self.drivers = Drivers(patience(config), dialogue_patience(config))
@@ -79,7 +81,7 @@ class Engine:
             )
             background = [
                 asyncio.create_task(warming, name="keep warm"),
-                asyncio.create_task(learn_limits(self.drivers, providers, self.budgets), name="learn limits"),
+                asyncio.create_task(learn_limits(self.drivers, providers, self.limiters), name="learn limits"),
             ]
             try:
                 yield
@@ -138,7 +140,12 @@ class Engine:
         )
 
     def _candidate(self, name: str, wanted: SpeechRequest) -> Candidate:
-        return Candidate(provider=self.provider(name), speech=self.resolve(name, wanted), limiter=self.budgets[name])
+        return Candidate(
+            provider=self.provider(name),
+            speech=self.resolve(name, wanted),
+            limiter=self.limiters[name],
+            ahead=self._read_ahead,
+        )
 
     def resolve(self, name: str, wanted: SpeechRequest) -> Speech:
         """What is wanted of a provider, checked and with every default filled in; the voice may be a name of
@@ -162,7 +169,7 @@ class Engine:
 
     def sample_gauges(self) -> None:
         """Tells the metrics how full everything is."""
-        self.metrics.sample_gauges(sessions_limit=self.limits.max_sessions, places=self.budgets.values())
+        self.metrics.sample_gauges(sessions_limit=self.limits.max_sessions, places=self.limiters.values())
 
     def turn_opened(self, record: TurnRecord, playout: Playout) -> None:
         self.metrics.turn_opened(record, playout)

@@ -152,9 +152,10 @@ class LiveSession:
 
     def _stop(self, ended: TurnEnded) -> None:
         """Nothing of the turn leaves any more; its provider's work ends."""
-        if task := self._tasks.get(ended.record.turn_id):
-            task.cancel()
-        self._turns.pop(ended.record.turn_id, None)
+        turn_id = ended.record.turn_id
+        if turn := self._turns.pop(turn_id, None):
+            turn.abort()
+            self._tasks[turn_id].cancel()
         self._accounts.turn_ended(ended, self._session_id)
 
     def _fed(self, turn_id: str) -> None:

@@ -12,6 +12,7 @@ from relay.drivers.http.settings import HttpSettings
 from relay.drivers.ws.settings import WsSettings
 from relay.engine.concurrency import ConcurrencyLimiter
 from relay.engine.limits import Limits
+from relay.engine.read_ahead import ReadAheadBudget
 from relay.engine.voices import spoken_as, voice_at
 from relay.errors import RelayError
 from relay.providers.base import checks
@@ -84,14 +85,22 @@ def models_of(config: Config, providers: Mapping[str, Provider]) -> dict[str, fr
     return known
 
 
-def budgets_of(config: Config, providers: Mapping[str, Provider]) -> dict[str, ConcurrencyLimiter]:
+def limiters_of(config: Config, providers: Mapping[str, Provider]) -> dict[str, ConcurrencyLimiter]:
     """How many requests may run at each provider: as configured, or as the provider documents for everyone."""
-    budgets = {}
+    limiters = {}
     for name, provider in providers.items():
         own = config.providers.get(name, ProviderConfig())
         limit = own.max_concurrent or provider.capabilities.max_concurrent
-        budgets[name] = ConcurrencyLimiter(name, limit, timeout_s=own.queue_timeout_s)
-    return budgets
+        limiters[name] = ConcurrencyLimiter(
+            name, limit, timeout_s=own.queue_timeout_s, longest_closure_s=config.engine.longest_closure_s
+        )
+    return limiters
+
+
+def read_ahead_of(config: Config) -> ReadAheadBudget:
+    """How much may be read ahead of listeners while others wait for a slot."""
+    engine = config.engine
+    return ReadAheadBudget(turn_bytes=engine.read_ahead_bytes, total_bytes=engine.read_ahead_total_bytes)
 
 
 def unusable(name: str, providers: Mapping[str, Provider], missing: Mapping[str, str]) -> str:

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from relay.core.timings import Stage, Timings, TurnTimings
 from relay.engine.candidates import Candidate, Candidates
 from relay.engine.notices import Notices
+from relay.engine.read_ahead import reading_ahead
 from relay.engine.text import Mark, PassedText, StreamedText
 from relay.engine.untraced import UNTRACED
 from relay.errors import ProviderError, RelayError
@@ -75,11 +76,16 @@ class Streaming:
         failure: RelayError | None = None
         try:
             with UNTRACED:
-                async with candidate.limiter.place(on_wait=self._notices.waiting):
+                limiter = candidate.limiter
+                async with limiter.slot(on_wait=self._notices.waiting, deadline_s=self._deadline_s) as slot:
                     request.mark(Stage.PLACE_GIVEN, self._clock())
-                    async with self._driver.converse(upstream, request) as conversation, asyncio.TaskGroup() as tasks:
+                    async with (
+                        self._driver.converse(upstream, request) as conversation,
+                        reading_ahead(conversation, slot, limiter, candidate.ahead) as reply,
+                        asyncio.TaskGroup() as tasks,
+                    ):
                         passing = tasks.create_task(self._pass_on(conversation, passed))
-                        yield StreamedReply(conversation, request, passed)
+                        yield StreamedReply(reply, request, passed)
                         # The provider has ended the turn: it has all the text, or the driver would have raised.
                         passing.cancel()
         except ExceptionGroup as group:

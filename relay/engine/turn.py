@@ -81,6 +81,7 @@ class Turn:
         self._spoken_chars = 0
         # While it runs.
         self._segments: Segments | None = None
+        self._reply: Reply | None = None
         self._audio: TurnAudio | None = None
         self._fed_samples = 0
         self._last_came_s = 0.0
@@ -100,6 +101,12 @@ class Turn:
 
     def end_input(self) -> None:
         self._text.end_input()
+
+    def abort(self) -> None:
+        """Ends the provider's work on what is being spoken at once; for a turn that its owner then cancels."""
+        abort = getattr(self._reply, "abort", None)
+        if abort is not None:
+            abort()
 
     @property
     def waits_for_text(self) -> bool:
@@ -121,7 +128,7 @@ class Turn:
             log.exception("turn failed by a bug", extra={"provider": self.record.provider})
             error = InternalError()
         finally:
-            self._segments = None
+            self._segments = self._reply = None
         if error is None:
             # A turn without audio still says what its format would have been.
             self._announce_native(UNKNOWN_NATIVE_RATE_HZ)
@@ -200,6 +207,7 @@ class Turn:
             await speaker.room(self.turn_id)
             if record.sent.first_frame_s is None:
                 record.timings.waited_until_s = self._clock()
+        self._reply = reply
         record.provider_ids.update(reply.facts.ids)
         start: int | None = None
         words: list[WordTime] = []

@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 RENEW_AFTER = 0.8
 
 
-async def learn_limits(drivers: Drivers, providers: list[Provider], budgets: Mapping[str, ConcurrencyLimiter]) -> None:
+async def learn_limits(drivers: Drivers, providers: list[Provider], limiters: Mapping[str, ConcurrencyLimiter]) -> None:
     """Asks providers how many requests the operator's plan lets run at a time, where nothing else has said so."""
     for provider in providers:
-        budget = budgets[provider.name]
+        budget = limiters[provider.name]
         if budget.limit is not None or not isinstance(provider, KnowsItsLimits):
             continue
         query = provider.limits()

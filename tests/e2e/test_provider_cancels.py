@@ -45,7 +45,7 @@ async def a_listener(house: House, product: Product) -> AsyncIterator[Client]:
             fake.drop_connections()
             await fake.connected(0)
     assert [len(fake.exchanges) for fake in fakes] == asked
-    assert not any(budget.in_use or budget.waiting for budget in house.server.engine.budgets.values())
+    assert not any(budget.in_use or budget.waiting for budget in house.server.engine.limiters.values())
 
 
 async def cancel(caller: Client) -> None:
@@ -65,7 +65,7 @@ async def test_while_it_waits_for_a_place(product: Product) -> None:
             await second.send(type="speak", turn_id="t", text="And I am next.", options=product.options)
             await second.event("turn.waiting")
             await cancel(second)
-        (budget,) = (house.server.engine.budgets[name] for name in (product.provider,))
+        (budget,) = (house.server.engine.limiters[name] for name in (product.provider,))
         assert (budget.in_use, budget.waiting) == (1, 0)
         await cancel(first)
         await busy.left()

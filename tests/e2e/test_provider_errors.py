@@ -134,7 +134,7 @@ async def check(caller: Client, house: House, faulty: Faulty, told: Told) -> Non
 
 def reopen(house: House) -> None:
     """Who is told to wait makes all others wait too; here the next one is not to."""
-    for budget in house.server.engine.budgets.values():
+    for budget in house.server.engine.limiters.values():
         budget._closure = Closure()
 
 

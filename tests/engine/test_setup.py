@@ -18,7 +18,7 @@ from relay.config import (
 from relay.drivers.http.settings import HttpSettings
 from relay.drivers.ws.settings import WsSettings
 from relay.engine.engine import Engine
-from relay.engine.setup import budgets_of, build_listable, build_providers, dialogue_patience, models_of, patience
+from relay.engine.setup import build_listable, build_providers, dialogue_patience, limiters_of, models_of, patience
 from relay.providers.base.provider import SpeechRequest
 
 
@@ -65,7 +65,7 @@ def test_there_is_an_instance_for_each_adapter_and_for_each_that_is_configured()
     assert (blue.resolve(SpeechRequest()).voice, green.resolve(SpeechRequest()).voice) == ("voc_1", "voc_2")
     requests = [each.request(each.resolve(SpeechRequest()), "Hello.") for each in (blue, green)]
     assert [request.provider for request in requests] == ["blue", "green"]
-    assert {name: limiter.provider for name, limiter in budgets_of(two, usable).items()} == {
+    assert {name: limiter.provider for name, limiter in limiters_of(two, usable).items()} == {
         name: name for name in usable
     }
 

@@ -99,7 +99,7 @@ async def test_the_providers_own_limit_is_asked_for_where_none_is_configured() -
     async with FakeProvider(choose) as fake:
         own = ProviderConfig(api_key=KEY, base_url=fake.url, voice="v")
         async with serving(config(providers={"breeze": own})) as server, client(server) as one, client(server) as two:
-            while server.engine.budgets["breeze"].limit is None:
+            while server.engine.limiters["breeze"].limit is None:
                 await asyncio.sleep(0)
             await one.send(type="speak", text="First.")
             await fake.exchange(1)

@@ -58,7 +58,7 @@ async def unharmed(
     monkeypatch.setattr("relay.engine.engine.keep_warm", nothing)
     monkeypatch.setattr("relay.server.app.SWEEP_S", 0.05)
     async with relay_to(choose, **{"http": HTTP, **sections}) as (server, fake):
-        for budget in server.engine.budgets.values():
+        for budget in server.engine.limiters.values():
             budget.timeout_s = BUSY_S
         async with nothing_left():
             async with asyncio.TaskGroup() as tasks:

@@ -219,4 +219,4 @@ async def test_whatever_is_said_in_which_order_the_contract_holds(seed: int) -> 
             while server._routes.sessions:
                 await asyncio.sleep(0.01)
         assert b"relay_turns 0.0" in server.engine.metrics.render()
-        assert all(limiter.in_use == 0 for limiter in server.engine.budgets.values())
+        assert all(limiter.in_use == 0 for limiter in server.engine.limiters.values())
