@@ -55,7 +55,7 @@ def test_a_word_that_is_not_in_the_text_moves_nothing() -> None:
     assert (transcript.until(50), transcript.until(101)) == ("", "Ten euros.")
 
 
-def test_words_that_nobody_can_still_be_hearing_are_dropped() -> None:
+def test_words_of_what_was_sent_long_ago_are_dropped() -> None:
     transcript = three()
     transcript.begin("Six.", 10 * MOST_BEHIND_SAMPLES, MOST_BEHIND_SAMPLES + 999)
     assert transcript.until(50) == "One"
