@@ -364,7 +364,9 @@ class Playout:
         if turn.behind:
             frames = min(frames, -((turn.cut_samples - turn.behind[0][0]) // step))
         run = self._cut(turn, form, frames, now_s)
-        if turn.lead_s is not None and frames == allowed < there:
+        # As nearly always: the lead is full. Where credit bounds it, or the lead is still low, `_allowed` looks again.
+        paced_only = turn.lead_s is not None and turn.credit_samples is None
+        if frames == allowed < there and paced_only and self._playing_until_s - now_s > turn.low_s + _SAME_S:
             self._hold(turn, turn.low_s)
         return run
 
