@@ -396,9 +396,10 @@ class SessionMachine(RuleBasedStateMachine):
                 self._abandon()
                 return
             case _:
+                if how != "close" and not going:
+                    self.answers.append((Failed, None))
                 if how == "unreadable":
                     effects = self._receive(Unreadable(error=error, fatal=True))
-                    self.answers.append((Failed, None))
                 elif how == "fail":
                     effects = self.session.close(error, self.now_s)
                 else:

@@ -47,7 +47,7 @@ from relay.core.events import (
 from relay.core.formats import AudioRequest
 from relay.core.playout import MAX_URGENT, Run
 from relay.core.record import TurnEnded
-from relay.core.session import REMEMBERED_TURNS, Session
+from relay.core.session import MAX_OPEN_FLUSHES, REMEMBERED_TURNS, Session
 from relay.core.states import LIVE, TURN_TABLE, SessionState, TurnState
 from relay.errors import ClientError, Code, InternalError, LimitError
 
@@ -396,6 +396,16 @@ def test_a_flush_has_an_id_of_the_clients() -> None:
     assert session.turn_state("a") is TurnState.OPEN
 
 
+def test_flushes_that_wait_for_their_audio_are_bounded() -> None:
+    session = make()
+    record = opens(session, "a").record
+    for _ in range(MAX_OPEN_FLUSHES):
+        assert receive(session, FlushText()) == [Flush("a", None)]
+    assert error_of(session, receive(session, FlushText())) == (Code.RATE_LIMITED, None)
+    record.open_flushes -= 1
+    assert receive(session, FlushText()) == [Flush("a", None)]
+
+
 # What leaves.
 
 
@@ -742,7 +752,17 @@ def test_a_message_after_which_a_protocol_does_not_go_on_closes_the_session() ->
     start(session, "a")
     error = ClientError(Code.INVALID_MESSAGE, "binary")
     assert stopped(receive(session, Unreadable(error=error, fatal=True))) == [("a", error.code)]
-    assert leaving(session) == [Failed(error=error), Failed(error=error, turn_id="a"), SessionEnded(error=error)]
+    assert leaving(session) == [Failed(error=error, turn_id="a"), SessionEnded(error=error)]
+
+
+def test_the_error_that_closes_a_session_is_said_where_no_turn_fails_with_it() -> None:
+    error = ClientError(Code.INVALID_MESSAGE, "binary")
+    session = make()
+    assert receive(session, Unreadable(error=error, fatal=True)) == []
+    assert leaving(session) == [Failed(error=error), SessionEnded(error=error)]
+    session = make()
+    assert session.close(error, NOW_S) == []
+    assert leaving(session) == [Failed(error=error), SessionEnded(error=error)]
 
 
 def test_a_connection_that_is_gone_leaves_nothing_to_send() -> None:

@@ -17,6 +17,12 @@ def heard(timings: TurnTimings, segment: int, *, at_s: float, provider: str = "p
     return request
 
 
+def ended(timings: TurnTimings, request: Timings, *, at_s: float) -> None:
+    """The last bytes of a reply came at `at_s`."""
+    request.received(100, at_s)
+    timings.reply_ended(request)
+
+
 def test_all_stages_are_after_the_first_text() -> None:
     timings = TurnTimings()
     timings.text_came(100.0)
@@ -26,7 +32,7 @@ def test_all_stages_are_after_the_first_text() -> None:
     timings.frame_completed(100.0075)
     timings.frame_completed(100.5)
     timings.sent.first_frame_s, timings.sent.last_frame_s = 100.010, 100.013
-    timings.reply_ended(request, 100.012)
+    ended(timings, request, at_s=100.012)
     timings.leading_silence_ms = 12.5
     timings.margin.least_s = 0.25
     stages = {
@@ -85,8 +91,8 @@ def test_the_turn_is_about_its_first_segment_and_its_last_byte() -> None:
     timings = TurnTimings()
     timings.text_came(0.0)
     first, second = heard(timings, 0, at_s=1.0), heard(timings, 1, at_s=2.0)
-    timings.reply_ended(first, 3.0)
-    timings.reply_ended(second, 4.0)
+    ended(timings, first, at_s=3.0)
+    ended(timings, second, at_s=4.0)
     report = timings.report()
     assert (report["request_sent"], report["last_byte"]) == (1003.0, 4000.0)
     segments = report["segments"]
@@ -119,7 +125,7 @@ def test_only_the_first_segments_are_kept() -> None:
     timings = TurnTimings()
     timings.text_came(0.0)
     for segment in range(MAX_SEGMENTS + 10):
-        timings.reply_ended(heard(timings, segment, at_s=segment), segment + 0.5)
+        ended(timings, heard(timings, segment, at_s=segment), at_s=segment + 0.5)
     assert len(timings.requests) == MAX_SEGMENTS
     assert timings.report()["last_byte"] == (MAX_SEGMENTS + 9.5) * 1000, "which the turn tells of all"
     assert timings.tallies.keys() == {"p"}
@@ -192,3 +198,12 @@ def test_a_turn_without_audio_has_no_shares() -> None:
     timings.text_came(0.0)
     timings.request(0, "p", 0.0, 0.0)
     assert timings.shares_s() == {}
+
+
+def test_a_last_byte_that_the_driver_has_marked_stands() -> None:
+    timings = TurnTimings()
+    request = timings.request(0, "p", 0.0, 0.0)
+    request.mark(Stage.LAST_BYTE, 2.0)
+    ended(timings, request, at_s=3.0)
+    assert timings.last_byte_s == 2.0
+    assert timings.tallies["p"].received_bytes == 100
