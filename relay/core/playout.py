@@ -295,8 +295,7 @@ class Playout:
             if run is not None:
                 out.append(run)
                 used_bytes += len(run.payload)
-                if self.next_due_s == NEVER_S or self.next_due_s <= now_s + _SAME_S:
-                    self.next_due_s = NEVER_S
+                if self.next_due_s == NEVER_S:
                     continue
                 # The lead is full: only events that stand here leave too.
                 _take_behind(turn, out)
