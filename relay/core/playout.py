@@ -295,8 +295,7 @@ class Playout:
             if run is not None:
                 out.append(run)
                 used_bytes += len(run.payload)
-                if self.next_due_s == NEVER_S or self.next_due_s <= now_s + _SAME_S:
-                    self.next_due_s = NEVER_S
+                if self.next_due_s == NEVER_S:
                     continue
                 # The lead is full: only events that stand here leave too.
                 _take_behind(turn, out)
@@ -364,7 +363,9 @@ class Playout:
         if turn.behind:
             frames = min(frames, -((turn.cut_samples - turn.behind[0][0]) // step))
         run = self._cut(turn, form, frames, now_s)
-        if turn.lead_s is not None and frames == allowed < there:
+        # As nearly always: the lead is full. Where credit bounds it, or the lead is still low, `_allowed` looks again.
+        paced_only = turn.lead_s is not None and turn.credit_samples is None
+        if frames == allowed < there and paced_only and self._playing_until_s - now_s > turn.low_s + _SAME_S:
             self._hold(turn, turn.low_s)
         return run
 

@@ -2,7 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from relay.core.events import Word
+from relay.core.events import MAX_LEAD_MS, Word
+from relay.core.formats import OUTPUT_RATES_HZ
+
+# How far a listener may be behind what was sent, in samples: the longest lead at the highest rate. The words of what
+# was sent longer ago are dropped, a few hundred kilobytes in an hour; how far it was heard is then told to the segment.
+MOST_BEHIND_SAMPLES = MAX_LEAD_MS * max(OUTPUT_RATES_HZ) // 1000
 
 
 @dataclass(slots=True)
@@ -21,19 +26,21 @@ class Transcript:
 
     def __init__(self) -> None:
         self._segments: list[_Segment] = []
-        # How many of them have been sent whole.
-        self._sent = 0
+        # Of how many of them the words were dropped.
+        self._dropped = 0
 
     def __len__(self) -> int:
         return len(self._segments)
 
     def begin(self, text: str, start_sample: int, samples_sent: int) -> None:
         self._segments.append(_Segment(start_sample, text))
-        # Of what was sent whole nobody will ask for the words.
-        while self._sent < len(self._segments) - 1 and self._segments[self._sent + 1].start_sample <= samples_sent:
-            self._segments[self._sent].words.clear()
-            self._segments[self._sent].whole = True
-            self._sent += 1
+        heard_samples = samples_sent - MOST_BEHIND_SAMPLES
+        while self._dropped < len(self._segments) - 1 and (
+            self._segments[self._dropped + 1].start_sample <= heard_samples
+        ):
+            self._segments[self._dropped].words.clear()
+            self._segments[self._dropped].whole = True
+            self._dropped += 1
 
     def time(self, words: tuple[Word, ...]) -> None:
         """More words of the last segment."""

@@ -98,7 +98,7 @@ def noise(turn_index: int, align: int, first: int, samples: int) -> bytes:
 
 
 @dataclass(slots=True)
-class Told:
+class ExpectedTurn:
     """What was asked of one turn, what was fed of it, and what its listener got."""
 
     record: TurnRecord
@@ -187,17 +187,17 @@ class SessionMachine(RuleBasedStateMachine):
         self.now_s = 20_000_000.3
         self.listener = Listener()
         self.listener.lead_s(self.now_s)
-        self.turns: dict[str, Told] = {}
-        # Those of which no end was told yet, in order; what was answered past the audio, in order.
-        self.live: list[Told] = []
+        self.turns: dict[str, ExpectedTurn] = {}
+        # Turns whose end has not left yet, in order; then the answers that are to leave past the audio, in order.
+        self.live: list[ExpectedTurn] = []
         self.answers: deque[tuple[type, str | None]] = deque()
         self.largest_ms = 0.0
         self.blocked = False
         self.eager = True
         self.room_bytes = EVERYTHING
-        # What ends the session when its last turn has ended; whether all ends are decided, and told; no connection.
+        # The session ends with its last turn; its end is decided; has left. It was cut off; the connection is gone.
         self.winding_up = self.decided = self.over = self.cut_off = self.gone = False
-        self.begins: Told | None = None
+        self.begins: ExpectedTurn | None = None
         self.session.greet("s")
         self.answers.append((SessionReady, None))
         self._nudge()
@@ -251,49 +251,51 @@ class SessionMachine(RuleBasedStateMachine):
             opened, *rest = effects
             assert isinstance(opened, OpenTurn)
             assert opened.turn_index == len(self.turns)
-            told = Told(opened.record, opened.audio, opened.pacing, window_ms, opened.turn_index, deque(work), rate_hz)
-            self.turns[turn_id] = told
-            self.live.append(told)
+            turn = ExpectedTurn(
+                opened.record, opened.audio, opened.pacing, window_ms, opened.turn_index, deque(work), rate_hz
+            )
+            self.turns[turn_id] = turn
+            self.live.append(turn)
             if whole:
                 assert rest == [GiveText(turn_id, "Hello there."), EndText(turn_id)]
-                told.text_open, told.chars = False, 12
+                turn.text_open, turn.chars = False, 12
             if not broken:
-                told.error = ProviderError(Code.PROVIDER_CUT, "cut", provider=ProviderFault(name="p"))
+                turn.error = ProviderError(Code.PROVIDER_CUT, "cut", provider=ProviderFault(name="p"))
             if opened.audio.sample_rate != NATIVE:
-                self._set_format(told)
+                self._set_format(turn)
         self._nudge()
 
     @precondition(lambda self: self._listens() and self._going())
     @rule(which=st.integers(0, 5), chars=st.sampled_from([0, 1, 15, 50, 200]), ms=st.sampled_from([1, 20, 500, 5000]))
     def go_on(self, which: int, chars: int, ms: int) -> None:
         """More text, or its end where it was enough; and more credit."""
-        told = self._one_of(which)
-        turn_id = told.turn_id
+        turn = self._one_of(which)
+        turn_id = turn.turn_id
         assert self._receive(GrantFlow(turn_id=turn_id, ms=ms)) == []
-        if told.window_ms is not None:
-            told.window_ms += ms
-        if chars == 1 and told.text_open:
+        if turn.window_ms is not None:
+            turn.window_ms += ms
+        if chars == 1 and turn.text_open:
             assert self._receive(EndTurn(turn_id=turn_id)) == [EndText(turn_id)]
-            told.text_open = False
+            turn.text_open = False
         effects = self._receive(AppendText(turn_id=turn_id, text="x" * chars))
-        if not told.text_open:
+        if not turn.text_open:
             assert effects == []
             self.answers.append((Failed, None))
-        elif told.chars + chars > LIMITS.max_turn_chars:
-            self._stopped(effects, [told], Failed)
+        elif turn.chars + chars > LIMITS.max_turn_chars:
+            self._stopped(effects, [turn], Failed)
         else:
-            told.chars += chars
+            turn.chars += chars
             assert effects == ([GiveText(turn_id, "x" * chars)] if chars else [])
-            if chars and not told.paused and told.chars - told.taken_chars > LIMITS.text_high_water_chars:
-                told.paused = True
+            if chars and not turn.paused and turn.chars - turn.taken_chars > LIMITS.text_high_water_chars:
+                turn.paused = True
                 self.answers.append((TextPaused, turn_id))
         self._nudge()
 
     @precondition(lambda self: self._listens() and self.turns)
     @rule(which=st.integers(0, 50), samples=st.sampled_from([0, 300, 10**15]))
     def talk(self, which: int, samples: int) -> None:
-        told = list(self.turns.values())[which % len(self.turns)]
-        assert self._receive(ReportPlayback(turn_id=told.turn_id, samples=samples)) == []
+        turn = list(self.turns.values())[which % len(self.turns)]
+        assert self._receive(ReportPlayback(turn_id=turn.turn_id, samples=samples)) == []
         assert self._receive(CancelTurn(turn_id="unknown")) == []
         assert self._receive(AppendText(turn_id="unknown", text="x")) == []
         assert self._receive(Unreadable(error=ClientError(Code.INVALID_MESSAGE, "not JSON"))) == []
@@ -316,13 +318,13 @@ class SessionMachine(RuleBasedStateMachine):
     @rule(played=st.sampled_from([None, 0, 700, 10**15]))
     def cancel_all(self, played: int | None) -> None:
         going = self._going()
-        before = {told.turn_id: told.record.samples_played for told in going}
+        before = {turn.turn_id: turn.record.samples_played for turn in going}
         effects = self._receive(CancelTurn(played_samples=played))
-        heard = self.listener.hearing(self.now_s) or {told.turn_id for told in going[:1] if told.frames}
-        for told in going:
-            if told.record.samples_played != before[told.turn_id]:
-                assert told.turn_id in heard
-                assert told.record.samples_played == min(played or 0, told.sent)
+        heard = self.listener.hearing(self.now_s) or {turn.turn_id for turn in going[:1] if turn.frames}
+        for turn in going:
+            if turn.record.samples_played != before[turn.turn_id]:
+                assert turn.turn_id in heard
+                assert turn.record.samples_played == min(played or 0, turn.sent)
         self.listener.drop_all(self.now_s)
         self._stopped(effects, going, TurnCancelled)
         self._nudge()
@@ -331,10 +333,10 @@ class SessionMachine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 50), played=st.sampled_from([None, 0, 700, 10**15]))
     def cancel_one(self, which: int, played: int | None) -> None:
         """Of the last ones, dead or alive."""
-        told = list(self.turns.values())[-1 - which % min(4, len(self.turns))]
-        effects = self._receive(CancelTurn(turn_id=told.turn_id, played_samples=played))
-        self.listener.drop({told.turn_id}, self.now_s)
-        self._stopped(effects, [told] if told in self._going() else [], TurnCancelled)
+        turn = list(self.turns.values())[-1 - which % min(4, len(self.turns))]
+        effects = self._receive(CancelTurn(turn_id=turn.turn_id, played_samples=played))
+        self.listener.drop({turn.turn_id}, self.now_s)
+        self._stopped(effects, [turn] if turn in self._going() else [], TurnCancelled)
         self._nudge()
 
     # What the engine does.
@@ -351,9 +353,9 @@ class SessionMachine(RuleBasedStateMachine):
     @precondition(lambda self: self._listens() and self._going())
     @rule(which=st.integers(0, 5))
     def fail_turn(self, which: int) -> None:
-        told = self._one_of(which)
+        turn = self._one_of(which)
         error = LimitError(Code.RATE_LIMITED, "too many")
-        self._stopped(self.session.fail(told.turn_id, error, self.now_s), [told], Failed)
+        self._stopped(self.session.fail(turn.turn_id, error, self.now_s), [turn], Failed)
         self._nudge()
 
     # What the clock and the listener's socket do.
@@ -383,9 +385,9 @@ class SessionMachine(RuleBasedStateMachine):
         match how:
             case "finish":
                 effects = self._receive(CloseSession(finish=True))
-                assert effects == [EndText(told.turn_id) for told in going if told.text_open]
-                for told in going:
-                    told.text_open = False
+                assert effects == [EndText(turn.turn_id) for turn in going if turn.text_open]
+                for turn in going:
+                    turn.text_open = False
                 self._wind_up()
             case "drain":
                 self.session.drain()
@@ -394,9 +396,10 @@ class SessionMachine(RuleBasedStateMachine):
                 self._abandon()
                 return
             case _:
+                if how != "close" and not going:
+                    self.answers.append((Failed, None))
                 if how == "unreadable":
                     effects = self._receive(Unreadable(error=error, fatal=True))
-                    self.answers.append((Failed, None))
                 elif how == "fail":
                     effects = self.session.close(error, self.now_s)
                 else:
@@ -411,13 +414,13 @@ class SessionMachine(RuleBasedStateMachine):
         if sys.exc_info()[0] is not None or self.gone:
             return  # one fault is enough
         self.blocked, self.room_bytes = False, EVERYTHING
-        for told in self._going():
-            if told.text_open:
-                self._receive(EndTurn(turn_id=told.turn_id))
-                told.text_open = False
-            if told.window_ms is not None:
-                self._receive(GrantFlow(turn_id=told.turn_id, ms=10**6))
-                told.window_ms += 10**6
+        for turn in self._going():
+            if turn.text_open:
+                self._receive(EndTurn(turn_id=turn.turn_id))
+                turn.text_open = False
+            if turn.window_ms is not None:
+                self._receive(GrantFlow(turn_id=turn.turn_id, ms=10**6))
+                turn.window_ms += 10**6
         self.eager = True
         self._nudge()
         while self.live:
@@ -435,18 +438,18 @@ class SessionMachine(RuleBasedStateMachine):
     def _listens(self) -> bool:
         return not (self.decided or self.gone)
 
-    def _going(self) -> list[Told]:
-        return [told for told in self.live if not told.stopped]
+    def _going(self) -> list[ExpectedTurn]:
+        return [turn for turn in self.live if not turn.stopped]
 
-    def _one_of(self, which: int) -> Told:
+    def _one_of(self, which: int) -> ExpectedTurn:
         going = self._going()
         return going[which % len(going)]
 
-    def _fed_now(self) -> Told | None:
+    def _fed_now(self) -> ExpectedTurn | None:
         """The turn whose audio the engine brings."""
         if self.gone:
             return None
-        return next((told for told in self._going() if not told.fed_all), None)
+        return next((turn for turn in self._going() if not turn.fed_all), None)
 
     def _receive(self, command: Command) -> list[Effect]:
         effects = self.session.receive(command, self.now_s)
@@ -455,65 +458,65 @@ class SessionMachine(RuleBasedStateMachine):
             return effects[:-1]
         return effects
 
-    def _set_format(self, told: Told) -> None:
-        told.form = told.audio.resolve(told.rate_hz)
-        self.session.set_format(told.turn_id, told.form)
-        self.answers.append((TurnStarted, told.turn_id))
+    def _set_format(self, turn: ExpectedTurn) -> None:
+        turn.form = turn.audio.resolve(turn.rate_hz)
+        self.session.set_format(turn.turn_id, turn.form)
+        self.answers.append((TurnStarted, turn.turn_id))
 
     def _work(self) -> bool:
         """The next thing that the engine does for the turn whose audio it brings, if it may."""
-        told = self._fed_now()
-        if told is None:
+        turn = self._fed_now()
+        if turn is None:
             return False
-        if not told.work:
-            if told.text_open and told.error is None:
+        if not turn.work:
+            if turn.text_open and turn.error is None:
                 return False
-            self._end(told)
+            self._end(turn)
             return True
-        what, size = told.work[0]
+        what, size = turn.work[0]
         playout = self.session.playout
         if what == "feed":
-            if not playout.wants(told.turn_id):
+            if not playout.wants(turn.turn_id):
                 return False
-            if told.form is None:
-                self._set_format(told)
-            assert told.form is not None
-            samples = told.form.samples_in(size // 10) + size % 10
-            playout.feed(told.turn_id, noise(told.index, told.form.audio.block_align, told.fed, samples))
-            told.fed += samples
-            told.idle = told.idle and not samples
-            self.largest_ms = max(self.largest_ms, told.form.duration_ms(samples))
+            if turn.form is None:
+                self._set_format(turn)
+            assert turn.form is not None
+            samples = turn.form.samples_in(size // 10) + size % 10
+            playout.feed(turn.turn_id, noise(turn.index, turn.form.audio.block_align, turn.fed, samples))
+            turn.fed += samples
+            turn.idle = turn.idle and not samples
+            self.largest_ms = max(self.largest_ms, turn.form.duration_ms(samples))
             assert playout.held_ms <= HIGH_WATER_MS + self.largest_ms
         elif what == "idle":
-            self.session.taken(told.turn_id, taken := min(size, told.chars - told.taken_chars))
-            told.taken_chars += taken
-            if told.paused and told.chars - told.taken_chars <= LIMITS.text_low_water_chars:
-                told.paused = False
-                self.answers.append((TextResumed, told.turn_id))
-            playout.idle(told.turn_id)
-            told.idle = True
+            self.session.taken(turn.turn_id, taken := min(size, turn.chars - turn.taken_chars))
+            turn.taken_chars += taken
+            if turn.paused and turn.chars - turn.taken_chars <= LIMITS.text_low_water_chars:
+                turn.paused = False
+                self.answers.append((TextResumed, turn.turn_id))
+            playout.idle(turn.turn_id)
+            turn.idle = True
         else:
             event: FlushDone | SegmentStarted = (
-                FlushDone(turn_id=told.turn_id, flush_id=None, end_sample=told.fed)
+                FlushDone(turn_id=turn.turn_id, flush_id=None, end_sample=turn.fed)
                 if what == "flush"
-                else SegmentStarted(turn_id=told.turn_id, index=0, text="x", start_sample=told.fed)
+                else SegmentStarted(turn_id=turn.turn_id, index=0, text="x", start_sample=turn.fed)
             )
-            playout.mark(told.turn_id, event, behind=what == "flush")
-            told.marks.append((told.fed, event, what == "flush"))
-        told.work.popleft()
+            playout.mark(turn.turn_id, event, behind=what == "flush")
+            turn.marks.append((turn.fed, event, what == "flush"))
+        turn.work.popleft()
         return True
 
-    def _end(self, told: Told) -> None:
-        told.fed_all = True
-        self.session.playout.end(told.turn_id, told.error)
+    def _end(self, turn: ExpectedTurn) -> None:
+        turn.fed_all = True
+        self.session.playout.end(turn.turn_id, turn.error)
 
-    def _stopped(self, effects: list[Effect], named: list[Told], end: type) -> None:
+    def _stopped(self, effects: list[Effect], named: list[ExpectedTurn], end: type) -> None:
         """From here on nothing of these turns may leave."""
         ended = [one.record.turn_id for effect in effects if isinstance(effect, StopTurns) for one in effect.ended]
-        assert ended == [told.turn_id for told in named]
-        for told in named:
-            told.stopped = True
-            self.answers.append((end, told.turn_id))
+        assert ended == [turn.turn_id for turn in named]
+        for turn in named:
+            turn.stopped = True
+            self.answers.append((end, turn.turn_id))
         if self.winding_up:
             self._wind_up()
 
@@ -525,7 +528,7 @@ class SessionMachine(RuleBasedStateMachine):
             assert self.session.state is SessionState.CLOSED
 
     def _abandon(self) -> None:
-        assert [record.turn_id for record in self.session.abandon()] == [told.turn_id for told in self._going()]
+        assert [record.turn_id for record in self.session.abandon()] == [turn.turn_id for turn in self._going()]
         self.gone = True
         self.live.clear()
         self.answers.clear()
@@ -596,7 +599,7 @@ class SessionMachine(RuleBasedStateMachine):
             head.filling = False
             assert abs(next_due_s - (self.now_s + lead_s - head.low_s)) < TINY_S
         fed_now = self._fed_now()
-        if fed_now is not None and not any(told.has_frame for told in self.live):
+        if fed_now is not None and not any(turn.has_frame for turn in self.live):
             assert self.session.playout.wants(fed_now.turn_id), "nothing is held that could leave first"
 
     def _leaves(self, item: Any) -> None:
@@ -607,9 +610,9 @@ class SessionMachine(RuleBasedStateMachine):
             case Run():
                 self._run(item)
             case AudioStarted(turn_id=turn_id):
-                told = self.turns[turn_id]
-                assert not told.audio_started
-                told.audio_started, self.begins = True, told
+                turn = self.turns[turn_id]
+                assert not turn.audio_started
+                turn.audio_started, self.begins = True, turn
             case SegmentStarted(turn_id=turn_id) | FlushDone(turn_id=turn_id):
                 self._marked(self.turns[turn_id], item)
             case TurnEnded():
@@ -618,72 +621,72 @@ class SessionMachine(RuleBasedStateMachine):
                 self._answered(item)
 
     def _run(self, run: Run) -> None:
-        told = self.turns[run.turn_id]
-        form = told.form
-        assert told is self.live[0], "turns are spoken in order, and not after their end"
-        assert not told.stopped, "nothing leaves after the command"
-        assert told.started
-        assert told.audio_started
+        turn = self.turns[run.turn_id]
+        form = turn.form
+        assert turn is self.live[0], "turns are spoken in order, and not after their end"
+        assert not turn.stopped, "nothing leaves after the command"
+        assert turn.started
+        assert turn.audio_started
         assert form is not None
         assert run.frame_format is form
-        whole = run.frames * told.step
+        whole = run.frames * turn.step
         assert run.frames > 0
-        assert run.first_sample == told.sent
-        assert run.samples == min(whole, told.fed - told.sent)
-        assert run.samples > whole - told.step
-        assert run.samples == whole or told.fed_all
+        assert run.first_sample == turn.sent
+        assert run.samples == min(whole, turn.fed - turn.sent)
+        assert run.samples > whole - turn.step
+        assert run.samples == whole or turn.fed_all
         assert run.padding == (whole - run.samples if form.tail == "pad" else 0)
-        assert run.last == (told.fed_all and told.sent + run.samples == told.fed)
-        speech = noise(told.index, form.audio.block_align, told.sent, run.samples)
+        assert run.last == (turn.fed_all and turn.sent + run.samples == turn.fed)
+        speech = noise(turn.index, form.audio.block_align, turn.sent, run.samples)
         assert run.payload == speech + form.audio.encoding.silence * (run.padding * form.audio.channels)
-        assert told.has_credit(run.frames)
-        for sample, _, behind in told.marks:
-            assert sample > told.sent if behind else sample >= told.sent + whole, "no frame overtakes an event"
-            assert not behind or sample > told.sent + whole - told.step
+        assert turn.has_credit(run.frames)
+        for sample, _, behind in turn.marks:
+            assert sample > turn.sent if behind else sample >= turn.sent + whole, "no frame overtakes an event"
+            assert not behind or sample > turn.sent + whole - turn.step
         rate_hz = form.audio.sample_rate_hz
         for index in range(run.frames):
             duration_s = (
-                min(told.step, run.samples - index * told.step) + run.padding * (form.tail == "pad")
+                min(turn.step, run.samples - index * turn.step) + run.padding * (form.tail == "pad")
             ) / rate_hz
-            if told.realtime:
-                first = told.frames == 0
+            if turn.realtime:
+                first = turn.frames == 0
                 lead_s = self.listener.lead_s(self.now_s, first=first)
-                group = lead_s <= told.low_s + TINY_S
-                assert group or told.filling, "between groups nothing leaves"
-                assert group or lead_s + told.frame_s <= told.lead_s + TINY_S, "no more than the lead"
-                told.filling = True
-                self.listener.take(told.turn_id, min(duration_s, told.frame_s), self.now_s, first=first)
-            told.frames += 1
-        told.sent += run.samples
-        told.padding += run.padding
+                group = lead_s <= turn.low_s + TINY_S
+                assert group or turn.filling, "between groups nothing leaves"
+                assert group or lead_s + turn.frame_s <= turn.lead_s + TINY_S, "no more than the lead"
+                turn.filling = True
+                self.listener.take(turn.turn_id, min(duration_s, turn.frame_s), self.now_s, first=first)
+            turn.frames += 1
+        turn.sent += run.samples
+        turn.padding += run.padding
 
-    def _marked(self, told: Told, event: Any) -> None:
-        assert told is self.live[0]
-        assert not told.stopped
+    def _marked(self, turn: ExpectedTurn, event: Any) -> None:
+        assert turn is self.live[0]
+        assert not turn.stopped
         behind = isinstance(event, FlushDone)
-        at = next(at for at, (_, _, other) in enumerate(told.marks) if other is behind)
-        sample, expected, _ = told.marks.pop(at)
+        at = next(at for at, (_, _, other) in enumerate(turn.marks) if other is behind)
+        sample, expected, _ = turn.marks.pop(at)
         assert event is expected
-        assert told.may_leave(sample, behind)
+        assert turn.may_leave(sample, behind)
 
     def _ends(self, ended: TurnEnded) -> None:
         """The end that stands behind all that was fed."""
-        told = self.live.pop(0)
-        assert ended.record is told.record
-        assert not told.stopped
-        assert told.fed_all
-        assert told.sent == told.fed
-        assert not told.marks
-        assert ended.error is told.error
+        turn = self.live.pop(0)
+        assert ended.record is turn.record
+        assert not turn.stopped
+        assert turn.fed_all
+        assert turn.sent == turn.fed
+        assert not turn.marks
+        assert ended.error is turn.error
         match ended.event:
             case Failed(error=error, turn_id=turn_id):
-                assert (error, turn_id) == (told.error, told.turn_id)
+                assert (error, turn_id) == (turn.error, turn.turn_id)
             case TurnDone(turn_id=turn_id, frames=frames, samples=samples, padding_samples=padding):
-                assert told.error is None
-                assert (turn_id, frames, samples, padding) == (told.turn_id, told.frames, told.sent, told.padding)
+                assert turn.error is None
+                assert (turn_id, frames, samples, padding) == (turn.turn_id, turn.frames, turn.sent, turn.padding)
             case other:
                 raise AssertionError(f"{other} is no end")
-        told.ended = True
+        turn.ended = True
         if self.winding_up:
             self._wind_up()
 
@@ -692,21 +695,21 @@ class SessionMachine(RuleBasedStateMachine):
         kind, turn_id = self.answers.popleft()
         assert type(event) is kind
         assert getattr(event, "turn_id", None) == turn_id
-        told = self.turns.get(turn_id or "")
+        turn = self.turns.get(turn_id or "")
         match event:
             case TurnStarted(form=form):
-                assert told is not None
-                assert not told.started
-                assert form is told.form
-                told.started = True
+                assert turn is not None
+                assert not turn.started
+                assert form is turn.form
+                turn.started = True
             case SessionEnded():
                 assert not self.live
                 self.over = True
-            case TurnCancelled() | Failed() if told is not None and told in self.live:
-                assert told.stopped
-                self.live.remove(told)
-                told.ended = True
+            case TurnCancelled() | Failed() if turn is not None and turn in self.live:
+                assert turn.stopped
+                self.live.remove(turn)
+                turn.ended = True
                 if isinstance(event, TurnCancelled):
-                    assert (event.frames, event.samples_sent) == (told.frames, told.sent)
-                    assert event.samples_played == told.record.samples_played
-                    assert (event.samples_played or 0) <= told.sent
+                    assert (event.frames, event.samples_sent) == (turn.frames, turn.sent)
+                    assert event.samples_played == turn.record.samples_played
+                    assert (event.samples_played or 0) <= turn.sent

@@ -47,7 +47,7 @@ from relay.core.events import (
 from relay.core.formats import AudioRequest
 from relay.core.playout import MAX_URGENT, Run
 from relay.core.record import TurnEnded
-from relay.core.session import REMEMBERED_TURNS, Session
+from relay.core.session import MAX_OPEN_FLUSHES, REMEMBERED_TURNS, Session
 from relay.core.states import LIVE, TURN_TABLE, SessionState, TurnState
 from relay.errors import ClientError, Code, InternalError, LimitError
 
@@ -82,21 +82,21 @@ def opens(session: Session, turn_id: str | None = None, **fields: Any) -> OpenTu
     return opened
 
 
-def told(session: Session, now_s: float = NOW_S) -> list[Any]:
+def leaving(session: Session, now_s: float = NOW_S) -> list[Any]:
     return session.due(now_s, ALL)
 
 
 def error_of(session: Session, effects: list[Effect]) -> tuple[Code, str | None]:
     """What a refused command is answered with: it has no effect."""
     assert effects == []
-    [failed] = told(session)
+    [failed] = leaving(session)
     assert isinstance(failed, Failed)
     return failed.error.code, failed.turn_id
 
 
 def message_of(session: Session, effects: list[Effect]) -> str:
     assert effects == []
-    [failed] = told(session)
+    [failed] = leaving(session)
     assert isinstance(failed, Failed)
     return failed.error.message
 
@@ -141,7 +141,7 @@ def in_state(state: TurnState) -> Session:
             session.fail("t", InternalError(), NOW_S)
         case TurnState.CANCELLED:
             receive(session, CancelTurn(turn_id="t"))
-    told(session)
+    leaving(session)
     assert session.turn_state("t") is state
     return session
 
@@ -196,7 +196,7 @@ def test_a_session_is_greeted_first() -> None:
     session = make()
     session.greet("s")
     receive(session, Ping(id=1))
-    ready, pong = told(session)
+    ready, pong = leaving(session)
     assert ready == SessionReady(session_id="s", limits=LIMITS, defaults=SessionDefaults(provider="espeak"))
     assert pong == Pong(id=1)
 
@@ -274,7 +274,7 @@ def test_a_used_turn_id_is_refused_and_a_turn_that_has_it_lives() -> None:
         assert error_of(session, receive(session, command)) == (Code.INVALID_CONFIG, None)
     assert session.turn_state("a") is TurnState.OPEN
     receive(session, CancelTurn(turn_id="a"))
-    told(session)
+    leaving(session)
     for command in (StartTurn(request=again), Speak(request=again, text="x"), unreadable):
         assert error_of(session, receive(session, command)) == (Code.INVALID_CONFIG, "a")
 
@@ -322,9 +322,9 @@ def test_text_beyond_the_limit_fails_the_turn() -> None:
     session = make()
     start(session, "a")
     receive(session, AppendText(text="x" * 100))
-    assert kinds(told(session)) == [("a", TextPaused)]
+    assert kinds(leaving(session)) == [("a", TextPaused)]
     assert stopped(receive(session, AppendText(text="y"))) == [("a", Code.TEXT_TOO_LONG)]
-    [failed] = told(session)
+    [failed] = leaving(session)
     assert "101" in failed.error.message
     assert failed.turn_id == "a"
     assert session.turn_state("a") is TurnState.FAILED
@@ -341,10 +341,10 @@ def test_an_allowance_is_for_all_turns_together() -> None:
     session = Session(SessionDefaults(provider="espeak"), LIMITS, check, max_chars=10)
     receive(session, Speak(request=TurnRequest(turn_id="a"), text="four"))
     receive(session, CancelTurn(turn_id="a"))
-    told(session)
+    leaving(session)
     refused = receive(session, Speak(request=TurnRequest(turn_id="b"), text="seven!!"))
     assert refused == []
-    [failed] = told(session)
+    [failed] = leaving(session)
     assert (failed.error.code, failed.turn_id) == (Code.FORBIDDEN, "b")
     assert "10 characters in all; 4 were given before, and this text has 7" in failed.error.message
     assert session.turn_state("b") is None, "nothing was opened"
@@ -358,26 +358,26 @@ def test_text_backpressure_has_two_marks() -> None:
     session = make()
     start(session, "a")
     assert receive(session, AppendText(text="x" * 40)) == [GiveText("a", "x" * 40)]
-    assert told(session) == []
+    assert leaving(session) == []
     assert receive(session, AppendText(text="y")) == [GiveText("a", "y")]
-    assert told(session) == [TextPaused(turn_id="a", pending_chars=41)]
+    assert leaving(session) == [TextPaused(turn_id="a", pending_chars=41)]
     receive(session, AppendText(text="z"))
-    assert told(session) == [], "said once"
+    assert leaving(session) == [], "said once"
     session.taken("a", 20)
-    assert told(session) == []
+    assert leaving(session) == []
     session.taken("a", 12)
-    assert told(session) == [TextResumed(turn_id="a", pending_chars=10)]
+    assert leaving(session) == [TextResumed(turn_id="a", pending_chars=10)]
     session.taken("a", 5)
     session.taken("unknown", 5)
-    assert told(session) == []
+    assert leaving(session) == []
     assert session.records[0].pending_chars == 5
 
 
-def test_text_given_with_its_end_pauses_nobody() -> None:
+def test_text_given_with_its_end_pauses_no_client() -> None:
     session = make()
     [_, *effects] = receive(session, Speak(request=TurnRequest(turn_id="a"), text="x" * 50))
     assert effects == [GiveText("a", "x" * 50), EndText("a")]
-    assert told(session) == []
+    assert leaving(session) == []
 
 
 def test_no_text_is_no_effect() -> None:
@@ -396,6 +396,16 @@ def test_a_flush_has_an_id_of_the_clients() -> None:
     assert session.turn_state("a") is TurnState.OPEN
 
 
+def test_flushes_that_wait_for_their_audio_are_bounded() -> None:
+    session = make()
+    record = opens(session, "a").record
+    for _ in range(MAX_OPEN_FLUSHES):
+        assert receive(session, FlushText()) == [Flush("a", None)]
+    assert error_of(session, receive(session, FlushText())) == (Code.RATE_LIMITED, None)
+    record.open_flushes -= 1
+    assert receive(session, FlushText()) == [Flush("a", None)]
+
+
 # What leaves.
 
 
@@ -408,7 +418,7 @@ def test_a_turn_leaves_in_order() -> None:
     session.playout.feed("a", bytes(960 * 2 + 10))
     receive(session, EndTurn(turn_id="a"))
     session.playout.end("a")
-    left = told(session)
+    left = leaving(session)
     assert kinds(left) == [
         ("a", TurnStarted),
         ("a", SegmentStarted),
@@ -424,8 +434,8 @@ def test_a_turn_leaves_in_order() -> None:
 def test_audio_starts_once() -> None:
     session = make()
     speak(session, "a", 1000, pacing=REALTIME)
-    assert kinds(told(session)) == [("a", TurnStarted), ("a", AudioStarted), ("a", 10)]
-    assert kinds(told(session, NOW_S + 0.1)) == [("a", 5)]
+    assert kinds(leaving(session)) == [("a", TurnStarted), ("a", AudioStarted), ("a", 10)]
+    assert kinds(leaving(session, NOW_S + 0.1)) == [("a", 5)]
 
 
 def test_a_turn_without_any_text_is_done() -> None:
@@ -433,7 +443,7 @@ def test_a_turn_without_any_text_is_done() -> None:
     start(session, "a")
     receive(session, EndTurn())
     session.playout.end("a")
-    [ended] = told(session)
+    [ended] = leaving(session)
     assert isinstance(ended.event, TurnDone)
     assert (ended.event.frames, ended.event.text_chars, ended.event.duration_ms) == (0, 0, 0)
 
@@ -445,7 +455,7 @@ def test_a_failure_leaves_behind_the_good_audio() -> None:
     session.playout.feed("a", bytes(960))
     error = InternalError()
     session.playout.end("a", error)
-    *_, run, ended = told(session)
+    *_, run, ended = leaving(session)
     assert (run.frames, ended.event, ended.error) == (1, Failed(error=error, turn_id="a"), error)
     assert session.turn_state("a") is TurnState.FAILED
 
@@ -454,7 +464,7 @@ def test_a_turn_whose_text_may_still_come_is_never_done() -> None:
     session = make()
     start(session, "a")
     session.playout.end("a")
-    [ended] = told(session)
+    [ended] = leaving(session)
     assert isinstance(ended.event, Failed)
     assert ended.event.error.code is Code.INTERNAL
 
@@ -466,7 +476,7 @@ def test_what_the_engine_says_of_an_ended_turn_is_dropped() -> None:
     session.playout.feed("t", bytes(960))
     session.playout.end("t")
     assert session.fail("t", InternalError(), NOW_S) == []
-    assert told(session) == []
+    assert leaving(session) == []
 
 
 # Cancels.
@@ -483,15 +493,15 @@ def test_a_cancel_without_an_id_stops_all_turns_in_order_and_nothing_follows(
     opened = speak(session, ids[0], 1000, pacing=REALTIME)
     for turn_id in ids[1:]:
         speak(session, turn_id, ms, pacing=pacing)
-    told(session)
-    told(session, NOW_S + 0.5)
+    leaving(session)
+    leaving(session, NOW_S + 0.5)
     sent = opened.record.sent.samples
     assert stopped(receive(session, CancelTurn(), NOW_S + 0.5)) == [(turn_id, None) for turn_id in ids]
-    left = told(session, NOW_S + 0.5)
+    left = leaving(session, NOW_S + 0.5)
     assert kinds(left) == [(turn_id, TurnCancelled) for turn_id in ids]
     assert [event.samples_sent for event in left] == [sent] + [0] * (turns - 1)
     assert session.playout.heard(NOW_S + 0.5) == 0
-    assert told(session, NOW_S + 9) == []
+    assert leaving(session, NOW_S + 9) == []
     assert receive(session, CancelTurn()) == []
 
 
@@ -499,9 +509,9 @@ def test_a_cancelled_turn_ends_before_the_next_one_speaks() -> None:
     session = make()
     speak(session, "a", 1000, pacing=REALTIME)
     speak(session, "b", 3000, pacing=REALTIME)
-    told(session)
+    leaving(session)
     assert stopped(receive(session, CancelTurn(turn_id="a"), NOW_S + 0.15)) == [("a", None)]
-    assert kinds(told(session, NOW_S + 0.15)) == [("a", TurnCancelled), ("b", AudioStarted), ("b", 10)]
+    assert kinds(leaving(session, NOW_S + 0.15)) == [("a", TurnCancelled), ("b", AudioStarted), ("b", 10)]
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -509,17 +519,17 @@ def test_a_cancelled_turn_ends_before_the_next_one_speaks() -> None:
 def test_a_finished_turn_that_is_cancelled_is_not_waited_for(named: bool, first: dict[str, Any]) -> None:
     session = make()
     speak(session, "a", 180, pacing=first)
-    assert kinds(told(session))[-1] == ("a", TurnDone)
+    assert kinds(leaving(session))[-1] == ("a", TurnDone)
     assert receive(session, CancelTurn(turn_id="a" if named else None), NOW_S + 0.01) == []
     speak(session, "b", 1000, pacing={"mode": "realtime", "lead_ms": 0})
-    assert kinds(told(session, NOW_S + 0.01)) == [("b", TurnStarted), ("b", AudioStarted), ("b", 1)]
+    assert kinds(leaving(session, NOW_S + 0.01)) == [("b", TurnStarted), ("b", AudioStarted), ("b", 1)]
 
 
 def test_a_failed_turn_is_heard_out() -> None:
-    """A listener throws away what it holds when it cancels, not when it is told of an error."""
+    """A listener throws away what it holds when it cancels, not when it gets an error."""
     session = make()
     speak(session, "a", 1000, pacing=REALTIME)
-    told(session)
+    leaving(session)
     session.fail("a", InternalError(), NOW_S)
     assert session.playout.heard(NOW_S) == pytest.approx(0.2)
 
@@ -527,12 +537,12 @@ def test_a_failed_turn_is_heard_out() -> None:
 def test_cancel_of_an_unknown_turn_has_no_effect() -> None:
     session = make()
     assert receive(session, CancelTurn(turn_id="nobody", played_samples=5)) == []
-    assert told(session) == []
+    assert leaving(session) == []
 
 
 def played(session: Session, command: CancelTurn, now_s: float) -> dict[str, int | None]:
     receive(session, command, now_s)
-    events = [event for event in told(session, now_s) if isinstance(event, TurnCancelled)]
+    events = [event for event in leaving(session, now_s) if isinstance(event, TurnCancelled)]
     return {event.turn_id: event.samples_played for event in events}
 
 
@@ -542,7 +552,7 @@ def test_only_the_turn_that_is_heard_was_heard_and_no_more_than_was_sent() -> No
         speak(session, "a", 100, pacing=REALTIME)
         for turn_id in "bc":
             speak(session, turn_id, 1000, pacing=REALTIME)
-        told(session)
+        leaving(session)
         assert session.live_turns == ["b", "c"], "all of a has left, and is heard for 0.1 s"
         return session
 
@@ -559,18 +569,18 @@ def test_of_fast_turns_the_one_being_sent_is_heard() -> None:
     assert played(session, CancelTurn(played_samples=700), NOW_S) == {"a": None, "b": None}, "nothing was sent"
     speak(session, "c", 1000, window_ms=100)
     speak(session, "d", 1000)
-    told(session)
+    leaving(session)
     assert played(session, CancelTurn(played_samples=700), NOW_S) == {"c": 700, "d": None}
 
 
 def test_a_report_counts_in_the_end_of_its_turn_and_never_beyond_what_was_sent() -> None:
     session = make()
     speak(session, "a", 1000, pacing=REALTIME)
-    told(session)
+    leaving(session)
     receive(session, ReportPlayback(turn_id="a", samples=960))
     assert played(session, CancelTurn(), NOW_S) == {"a": 960}
     speak(session, "b", 1000, pacing=REALTIME)
-    told(session)
+    leaving(session)
     receive(session, ReportPlayback(turn_id="b", samples=10**15))
     assert played(session, CancelTurn(), NOW_S) == {"b": 4800}
 
@@ -580,9 +590,9 @@ def test_a_cancel_tells_what_was_sent_and_what_was_heard_of_the_text() -> None:
     record = speak(session, "a", 1000, pacing=REALTIME).record
     for text, sample in (("One. ", 0), ("Two. ", 2000), ("Three.", 20_000)):
         record.transcript.begin(text, sample, 0)
-    told(session)
+    leaving(session)
     receive(session, CancelTurn(played_samples=1999))
-    [event] = told(session)
+    [event] = leaving(session)
     assert (event.text_sent, event.text_played) == ("One. Two. ", "One. ")
 
 
@@ -617,9 +627,9 @@ def test_gaps_that_a_listener_heard_count_also_when_the_turn_is_over() -> None:
 def test_credit_reaches_the_turn() -> None:
     session = make()
     speak(session, "a", 1000, window_ms=40)
-    assert kinds(told(session))[-1] == ("a", 2)
+    assert kinds(leaving(session))[-1] == ("a", 2)
     assert receive(session, GrantFlow(turn_id="a", ms=20)) == []
-    assert kinds(told(session)) == [("a", 1)]
+    assert kinds(leaving(session)) == [("a", 1)]
 
 
 def test_unknown_turns_are_named() -> None:
@@ -639,7 +649,7 @@ def test_draining_takes_no_new_turn_and_finishes_the_old() -> None:
     assert receive(session, AppendText(turn_id="a", text="x")) == [GiveText("a", "x")]
     assert receive(session, EndTurn(turn_id="a")) == [EndText("a")]
     session.playout.end("a")
-    ended, over = told(session)
+    ended, over = leaving(session)
     assert isinstance(ended.event, TurnDone)
     assert over.error.code is Code.SHUTTING_DOWN
     assert session.state is SessionState.CLOSED
@@ -648,10 +658,10 @@ def test_draining_takes_no_new_turn_and_finishes_the_old() -> None:
 def test_a_drained_session_without_turns_ends_at_once() -> None:
     session = make()
     session.drain()
-    [over] = told(session)
+    [over] = leaving(session)
     assert over.error.code is Code.SHUTTING_DOWN
     session.drain()
-    assert told(session) == []
+    assert leaving(session) == []
 
 
 @pytest.mark.parametrize("how", ["cancel", "fail"])
@@ -663,7 +673,7 @@ def test_a_drained_session_ends_with_its_last_turn_however_that_ends(how: str) -
         receive(session, CancelTurn())
     else:
         session.fail("a", InternalError(), NOW_S)
-    assert kinds(told(session))[1:] == [(None, SessionEnded)]
+    assert kinds(leaving(session))[1:] == [(None, SessionEnded)]
 
 
 def test_a_client_may_let_a_session_speak_what_was_begun() -> None:
@@ -679,7 +689,7 @@ def test_a_client_may_let_a_session_speak_what_was_begun() -> None:
     refused = receive(session, AppendText(turn_id="b", text="x"))
     assert refused == []
     session.playout.end("b")
-    left = told(session)
+    left = leaving(session)
     assert kinds(left) == [
         ("a", TurnStarted),
         ("c", Failed),
@@ -691,13 +701,13 @@ def test_a_client_may_let_a_session_speak_what_was_begun() -> None:
         (None, SessionEnded),
     ]
     assert left[-1].error is None
-    assert told(session) == []
+    assert leaving(session) == []
 
 
 def test_nothing_to_finish_ends_at_once() -> None:
     session = make()
     assert receive(session, CloseSession(finish=True)) == []
-    assert told(session) == [SessionEnded()]
+    assert leaving(session) == [SessionEnded()]
 
 
 def test_a_session_that_finishes_may_still_be_closed_and_drained() -> None:
@@ -707,30 +717,30 @@ def test_a_session_that_finishes_may_still_be_closed_and_drained() -> None:
     session.drain()
     assert session.state is SessionState.FINISHING
     assert stopped(receive(session, CloseSession())) == [("a", None)]
-    assert kinds(told(session)) == [("a", TurnCancelled), (None, SessionEnded)]
+    assert kinds(leaving(session)) == [("a", TurnCancelled), (None, SessionEnded)]
 
 
 def test_close_stops_what_is_live_and_nothing_follows() -> None:
     session = make()
     speak(session, "a", 1000, pacing=REALTIME)
     speak(session, "b", 100, pacing=REALTIME)
-    told(session)
+    leaving(session)
     assert stopped(receive(session, CloseSession())) == [("a", None), ("b", None)]
     assert session.state is SessionState.CLOSED
     assert receive(session, Ping()) == []
     assert session.close(None, NOW_S) == []
-    assert kinds(told(session)) == [("a", TurnCancelled), ("b", TurnCancelled), (None, SessionEnded)]
-    assert told(session, NOW_S + 9) == []
+    assert kinds(leaving(session)) == [("a", TurnCancelled), ("b", TurnCancelled), (None, SessionEnded)]
+    assert leaving(session, NOW_S + 9) == []
 
 
 def test_a_session_that_is_closed_with_an_error_says_so_of_every_turn() -> None:
     session = make()
     speak(session, "a", 1000, pacing=REALTIME)
     speak(session, "b", 100, pacing=REALTIME)
-    told(session)
+    leaving(session)
     error = LimitError(Code.SHUTTING_DOWN, "the relay is shutting down")
     assert stopped(session.close(error, NOW_S)) == [("a", error.code), ("b", error.code)]
-    assert told(session) == [
+    assert leaving(session) == [
         Failed(error=error, turn_id="a"),
         Failed(error=error, turn_id="b"),
         SessionEnded(error=error),
@@ -742,7 +752,17 @@ def test_a_message_after_which_a_protocol_does_not_go_on_closes_the_session() ->
     start(session, "a")
     error = ClientError(Code.INVALID_MESSAGE, "binary")
     assert stopped(receive(session, Unreadable(error=error, fatal=True))) == [("a", error.code)]
-    assert told(session) == [Failed(error=error), Failed(error=error, turn_id="a"), SessionEnded(error=error)]
+    assert leaving(session) == [Failed(error=error, turn_id="a"), SessionEnded(error=error)]
+
+
+def test_the_error_that_closes_a_session_is_said_where_no_turn_fails_with_it() -> None:
+    error = ClientError(Code.INVALID_MESSAGE, "binary")
+    session = make()
+    assert receive(session, Unreadable(error=error, fatal=True)) == []
+    assert leaving(session) == [Failed(error=error), SessionEnded(error=error)]
+    session = make()
+    assert session.close(error, NOW_S) == []
+    assert leaving(session) == [Failed(error=error), SessionEnded(error=error)]
 
 
 def test_a_connection_that_is_gone_leaves_nothing_to_send() -> None:
@@ -752,7 +772,7 @@ def test_a_connection_that_is_gone_leaves_nothing_to_send() -> None:
     assert [record.turn_id for record in session.abandon()] == ["a", "b"]
     assert session.state is SessionState.CLOSED
     assert session.turn_state("a") is TurnState.CANCELLED
-    assert told(session, NOW_S + 1) == []
+    assert leaving(session, NOW_S + 1) == []
     assert session.next_due_s == float("inf")
     assert session.abandon() == []
 
@@ -791,7 +811,7 @@ def test_starts_and_ends_of_turns_are_not_lost_behind_answers() -> None:
     session.playout.feed("a", bytes(960))
     session.fail("b", InternalError(), NOW_S)
     session.close(None, NOW_S)
-    assert kinds(told(session))[MAX_URGENT:] == [
+    assert kinds(leaving(session))[MAX_URGENT:] == [
         ("a", TurnStarted),
         ("b", Failed),
         ("a", TurnCancelled),
@@ -805,7 +825,7 @@ def test_memory_of_ended_turns_is_bounded() -> None:
     for _ in range(REMEMBERED_TURNS + 50):
         opened = opens(session)
         receive(session, CancelTurn(turn_id=opened.turn_id))
-        told(session)
+        leaving(session)
     assert session.turn_state("turn-1") is None
     assert session.turn_state("kept") is TurnState.OPEN, "a live turn is never forgotten"
     assert session.turn_state(f"turn-{REMEMBERED_TURNS + 50}") is TurnState.CANCELLED

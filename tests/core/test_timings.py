@@ -17,14 +17,22 @@ def heard(timings: TurnTimings, segment: int, *, at_s: float, provider: str = "p
     return request
 
 
+def ended(timings: TurnTimings, request: Timings, *, at_s: float) -> None:
+    """The last bytes of a reply came at `at_s`."""
+    request.received(100, at_s)
+    timings.reply_ended(request)
+
+
 def test_all_stages_are_after_the_first_text() -> None:
     timings = TurnTimings()
     timings.text_came(100.0)
     timings.text_came(100.5)
     request = heard(timings, 0, at_s=100.001)
     request.connection_reused, request.audio_ms = True, 40.0
-    timings.first_frame_s, timings.last_frame_s = 100.010, 100.013
-    timings.reply_ended(request, 100.012)
+    timings.frame_completed(100.0075)
+    timings.frame_completed(100.5)
+    timings.sent.first_frame_s, timings.sent.last_frame_s = 100.010, 100.013
+    ended(timings, request, at_s=100.012)
     timings.leading_silence_ms = 12.5
     timings.margin.least_s = 0.25
     stages = {
@@ -38,13 +46,14 @@ def test_all_stages_are_after_the_first_text() -> None:
     }
     assert timings.report() == {
         **stages,
+        "first_frame_complete": 7.5,
         "first_frame": 10.0,
         "last_byte": 12.0,
         "last_frame": 13.0,
         "ttfa_ms": 10.0,
         "leading_silence_ms": 12.5,
         "ttfs_ms": 22.5,
-        "relay_ms": 4.0,
+        "relay_ms": 2.5,
         "connection_reused": True,
         "min_ahead_ms": 250.0,
         "segments": [{"index": 0, **stages, "last_byte": 12.0, "audio_ms": 40.0}],
@@ -64,7 +73,7 @@ def test_what_did_not_happen_is_null() -> None:
     assert report.pop("segments") == []
     assert set(report.values()) == {None}
     timings = TurnTimings()
-    timings.first_frame_s = 1.0
+    timings.sent.first_frame_s = 1.0
     assert timings.ttfa_ms is None, "without a text there is no time after it"
 
 
@@ -82,8 +91,8 @@ def test_the_turn_is_about_its_first_segment_and_its_last_byte() -> None:
     timings = TurnTimings()
     timings.text_came(0.0)
     first, second = heard(timings, 0, at_s=1.0), heard(timings, 1, at_s=2.0)
-    timings.reply_ended(first, 3.0)
-    timings.reply_ended(second, 4.0)
+    ended(timings, first, at_s=3.0)
+    ended(timings, second, at_s=4.0)
     report = timings.report()
     assert (report["request_sent"], report["last_byte"]) == (1003.0, 4000.0)
     segments = report["segments"]
@@ -98,7 +107,7 @@ def test_of_several_providers_the_last_one_counts_whose_audio_it_is() -> None:
     failed = heard(timings, 0, at_s=1.0, provider="failed")
     failed.tally.retries = 2
     heard(timings, 0, at_s=5.0, provider="other")
-    timings.first_frame_s = 5.010
+    timings.sent.first_frame_s = 5.010
     assert timings.report()["first_byte"] == 5005.0
     assert timings.relay_ms == 5.0
     assert [(name, tally.retries) for name, tally in timings.tallies.items()] == [("failed", 2), ("other", 0)]
@@ -116,33 +125,50 @@ def test_only_the_first_segments_are_kept() -> None:
     timings = TurnTimings()
     timings.text_came(0.0)
     for segment in range(MAX_SEGMENTS + 10):
-        timings.reply_ended(heard(timings, segment, at_s=segment), segment + 0.5)
+        ended(timings, heard(timings, segment, at_s=segment), at_s=segment + 0.5)
     assert len(timings.requests) == MAX_SEGMENTS
     assert timings.report()["last_byte"] == (MAX_SEGMENTS + 9.5) * 1000, "which the turn tells of all"
     assert timings.tallies.keys() == {"p"}
 
 
 @pytest.mark.parametrize(
-    ("held_until_s", "relay_ms"),
-    [(None, 10.25), (0.5, 10.25), (1.010, 0.25)],
-    ids=["not held", "until before", "until after"],
+    ("complete_s", "waited_until_s", "held_until_s", "relay_ms"),
+    [
+        (None, None, None, 10.25),
+        (None, None, 0.5, 10.25),
+        (None, None, 1.010, 0.25),
+        (None, 1.008, None, 2.25),
+        (None, 1.008, 1.010, 0.25),
+        (None, 1.010, 1.008, 0.25),
+        (None, None, 2.0, 0.0),
+        (1.009, None, None, 1.25),
+        (1.009, None, 1.008, 1.25),
+        (1.009, 1.010, None, 0.25),
+        (0.5, None, None, 10.25),
+    ],
 )
-def test_relay_ms_is_what_stands_between_byte_and_frame(held_until_s: float | None, relay_ms: float) -> None:
+def test_relay_ms_is_what_stands_between_the_bytes_of_a_frame_and_the_frame(
+    complete_s: float | None, waited_until_s: float | None, held_until_s: float | None, relay_ms: float
+) -> None:
+    """Not the wait for bytes of a provider that drips, nor that which the client asked for."""
     timings = TurnTimings()
     timings.request(0, "p", 0.9, 0.9).mark(Stage.FIRST_BYTE, 1.0)
     assert timings.relay_ms is None
-    timings.held_until_s = held_until_s
-    timings.first_frame_s = 1.01025
+    if complete_s is not None:
+        timings.frame_completed(complete_s)
+    timings.waited_until_s, timings.sent.held_until_s = waited_until_s, held_until_s
+    timings.sent.first_frame_s = 1.01025
     assert timings.relay_ms == relay_ms
 
 
 @given(
     st.lists(st.integers(0, 10_000), min_size=9, max_size=9),
     st.none() | st.integers(0, 100_000),
+    st.none() | st.floats(0, 1),
     st.booleans(),
 )
 def test_the_shares_add_up_to_the_time_to_first_audio(
-    steps_ms: list[int], held_until_ms: int | None, headers: bool
+    steps_ms: list[int], held_until_ms: int | None, complete: float | None, headers: bool
 ) -> None:
     at_s = [sum(steps_ms[: count + 1]) / 1000 for count in range(len(steps_ms))]
     timings = TurnTimings()
@@ -152,8 +178,11 @@ def test_the_shares_add_up_to_the_time_to_first_audio(
     for stage, now_s in zip(stages[2:], at_s[3:8], strict=True):
         if headers or stage is not Stage.RESPONSE_HEADERS:
             request.mark(stage, now_s)
-    timings.first_frame_s = at_s[8]
-    timings.held_until_s = None if held_until_ms is None else held_until_ms / 1000
+    timings.sent.first_frame_s = at_s[8]
+    if complete is not None:
+        # Anywhere between the first byte and the first frame.
+        timings.frame_completed(at_s[6] + complete * (at_s[8] - at_s[6]))
+    timings.sent.held_until_s = None if held_until_ms is None else held_until_ms / 1000
     shares = timings.shares_s()
     assert all(seconds >= -1e-9 for seconds in shares.values()), shares
     assert timings.ttfa_ms == pytest.approx(sum(shares.values()) * 1000, abs=0.01)
@@ -169,3 +198,12 @@ def test_a_turn_without_audio_has_no_shares() -> None:
     timings.text_came(0.0)
     timings.request(0, "p", 0.0, 0.0)
     assert timings.shares_s() == {}
+
+
+def test_a_last_byte_that_the_driver_has_marked_stands() -> None:
+    timings = TurnTimings()
+    request = timings.request(0, "p", 0.0, 0.0)
+    request.mark(Stage.LAST_BYTE, 2.0)
+    ended(timings, request, at_s=3.0)
+    assert timings.last_byte_s == 2.0
+    assert timings.tallies["p"].received_bytes == 100

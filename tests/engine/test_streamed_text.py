@@ -7,7 +7,7 @@ from base64 import b64encode
 import pytest
 
 from relay.core.events import Word
-from relay.core.transcript import Transcript
+from relay.core.transcript import MOST_BEHIND_SAMPLES, Transcript
 from relay.engine.text import Mark, PassedText, StreamedText
 from relay.testing.audio import speech_like
 from relay.testing.script import Send, Status
@@ -112,10 +112,10 @@ def test_with_word_times_it_is_heard_to_the_word_also_while_more_will_come() -> 
     assert spoken.until(121) == "One two three."
 
 
-def test_words_of_what_was_sent_are_forgotten_and_its_text_is_not() -> None:
+def test_words_of_what_was_sent_long_ago_are_forgotten_and_its_text_is_not() -> None:
     spoken = Transcript()
     for number in range(3):
-        spoken.begin(f"{number} ", number * 100, samples_sent=number * 100)
+        spoken.begin(f"{number} ", number * 100, samples_sent=MOST_BEHIND_SAMPLES + number * 100)
         spoken.time((Word(f"{number}", number * 100, number * 100 + 50),))
         spoken.complete()
     assert [len(segment.words) for segment in spoken._segments] == [0, 0, 1]
