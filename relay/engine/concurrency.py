@@ -170,8 +170,8 @@ class ConcurrencyLimiter:
     ) -> Taking:
         """A context that holds a Slot. `on_wait` is called if there is none at once; `deadline_s` is an instant.
 
-        Entering raises NoSlotError (`provider_rate_limited`, with `retry_after_s`) if there will be none in time: at the
-        deadline, or at once where it is known before. Leaving with such an error of the provider's own closes the
+        Entering raises NoSlotError (`provider_rate_limited`, with `retry_after_s`) if there will be none in time: at
+        the deadline, or at once where it is known before. Leaving with such an error of the provider's own closes the
         provider to the others too; leaving without an error says that it takes requests.
         """
         return Taking(self, urgency, on_wait, deadline_s)
