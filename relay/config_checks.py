@@ -1,6 +1,5 @@
 """What is wrong with a setting, in a sentence that names it and what is valid. Reads no file and no environment."""
 
-import difflib
 import re
 from collections.abc import Collection, Mapping
 from types import UnionType
@@ -44,13 +43,19 @@ def check_spelling(environ: Mapping[str, str], sections: Collection[str], known:
     for name in environ:
         if not name.startswith("RELAY_") or name in known or _OF_KUBERNETES.fullmatch(name):
             continue
-        meant = difflib.get_close_matches(name, known, 1, _ALIKE)
+        meant = _alike(name, known)
         section = next((each for each in sections if name.startswith(f"RELAY_{each}_".upper())), None)
         if not meant and section is None:
             continue
         if not meant:
             meant = [each for each in known if each.startswith(f"RELAY_{section}_".upper())]
         raise ConfigError(f"the environment: {name} is no setting; there is {', '.join(meant)}")
+
+
+def _alike(name: str, known: Collection[str]) -> list[str]:
+    import difflib  # rarely needed
+
+    return difflib.get_close_matches(name, known, 1, _ALIKE)
 
 
 def _found(kind: Any, key: str) -> tuple[type[Struct] | None, str]:

@@ -3,7 +3,7 @@
 import asyncio
 import math
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 
 class Patience:
@@ -23,6 +23,8 @@ class Patience:
         self._at_s = math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._over = False
+        # While the block is entered: a task that ends in an error holds that, and the error its frames, and us.
+        self._task: asyncio.Task[Any] | None = None
 
     def __enter__(self) -> Self:
         task = asyncio.current_task()
@@ -40,8 +42,9 @@ class Patience:
             self._timer.cancel()
             self._timer = None
         expired, self._over = self._over, True
+        task, self._task = self._task, None
         # Whoever else cancelled the task goes first.
-        if expired and self._task.uncancel() <= self._cancels and kind is asyncio.CancelledError:
+        if expired and task is not None and task.uncancel() <= self._cancels and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def move(self, until_s: float) -> bool:
@@ -66,4 +69,5 @@ class Patience:
             return
         self._timer = None
         self._over = True
+        assert self._task is not None, "there is no timer but within the block"
         self._task.cancel()

@@ -28,6 +28,10 @@ _NEWEST_WEIGHT = 0.2
 NOW, AHEAD = 0, 1
 
 
+class NoSlotError(ProviderError):
+    """The limiter's own refusal: the provider was not asked, so it says nothing about the provider."""
+
+
 class Slot:
     """One request at the provider. Counted until `release`, which leaving the context does too."""
 
@@ -54,7 +58,7 @@ class Slot:
 
     def refused(self, error: ProviderError) -> None:
         """Notes that the provider turned the request away, if that is what `error` says. Once a slot."""
-        if error.code is Code.PROVIDER_RATE_LIMITED and not self._refused:
+        if _refusal_in(error) is not None and not self._refused:
             self._refused = True
             self._limiter.note_refusal(self._trial, error)
 
@@ -92,9 +96,18 @@ class Taking:
         slot = self._slot
         if error is None:
             slot.answered()
-        elif isinstance(error, ProviderError):
-            slot.refused(error)
+        elif (refusal := _refusal_in(error)) is not None:
+            slot.refused(refusal)
         slot.release()
+
+
+def _refusal_in(error: BaseException) -> ProviderError | None:
+    """The provider's "too many requests" that an error is, or that is in a group."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for each in error.exceptions if (found := _refusal_in(each)) is not None), None)
+    if not isinstance(error, ProviderError) or isinstance(error, NoSlotError):
+        return None
+    return error if error.code is Code.PROVIDER_RATE_LIMITED else None
 
 
 _Entry: TypeAlias = tuple[int, int, asyncio.Future[Slot], float]
@@ -157,7 +170,7 @@ class ConcurrencyLimiter:
     ) -> Taking:
         """A context that holds a Slot. `on_wait` is called if there is none at once; `deadline_s` is an instant.
 
-        Entering raises ProviderError `provider_rate_limited`, with `retry_after_s`, if there will be none in time: at
+        Entering raises NoSlotError (`provider_rate_limited`, with `retry_after_s`) if there will be none in time: at
         the deadline, or at once where it is known before. Leaving with such an error of the provider's own closes the
         provider to the others too; leaving without an error says that it takes requests.
         """
@@ -182,13 +195,13 @@ class ConcurrencyLimiter:
 
     def reopens_before(self, error: ProviderError, deadline_s: float) -> bool:
         """Whether a provider that answered `error` is asked again before `deadline_s`, for it said when to."""
-        if error.code is not Code.PROVIDER_RATE_LIMITED or not error.retry_after_s:
+        if _refusal_in(error) is None or not error.retry_after_s:
             return False
         return self._closure.reopens_s(self._clock()) < deadline_s
 
     def waits_out(self, error: ProviderError, deadline_s: float) -> bool:
-        """`Slot.waits_out`, of a slot that is not at hand."""
-        if error.code is Code.PROVIDER_RATE_LIMITED and self._noted() is not error:
+        """`Slot.waits_out`, for an error that has left the slot's context: it was noted there."""
+        if _refusal_in(error) is not None and self._noted() is not error:
             self.note_refusal(self._closure.given(), error)
         return self.reopens_before(error, deadline_s)
 
@@ -290,12 +303,12 @@ class ConcurrencyLimiter:
             if delay_s < float("inf"):
                 self._look = asyncio.get_running_loop().call_later(max(0.0, delay_s), self._call_next)
 
-    def _refusal(self, reason: str) -> ProviderError:
+    def _refusal(self, reason: str) -> NoSlotError:
         limit = "" if self._limit is None else f" ({self._limit} at a time)"
         now_s = self._clock()
         closed_s = self._closure.reopens_s(now_s) - now_s
         guess_s = self._usual_s * (self.waiting + 1) / max(1, self._limit or 1)
-        return ProviderError(
+        return NoSlotError(
             Code.PROVIDER_RATE_LIMITED,
             f"{self.provider} is busy{limit}: {reason}",
             provider=ProviderFault(name=self.provider),

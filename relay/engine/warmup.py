@@ -19,6 +19,10 @@ log = logging.getLogger(__name__)
 
 # A connection is opened anew well before the pool would let it go.
 RENEW_AFTER = 0.8
+# However short the pool is told to keep one.
+RENEW_AT_MOST_EVERY_S = 1.0
+# A provider that refuses sockets is not asked for one more often: a wrong key must not look like an attack.
+TRY_AGAIN_AFTER_S = 60.0
 
 
 async def learn_limits(drivers: Drivers, providers: list[Provider], limiters: Mapping[str, ConcurrencyLimiter]) -> None:
@@ -82,7 +86,7 @@ async def _keep_connections(driver: HttpDriver, origins: Mapping[str, Sequence[s
             for name in origins[url]:
                 log.warning("provider %s cannot be reached: %s", name, failed[url], extra={"provider": name})
         unreachable = set(failed)
-        await asyncio.sleep(http.keepalive_s * RENEW_AFTER)
+        await asyncio.sleep(max(http.keepalive_s * RENEW_AFTER, RENEW_AT_MOST_EVERY_S))
 
 
 async def _keep_sockets(driver: WsDriver, request: DialogueRequest, sockets: int) -> None:
@@ -102,4 +106,4 @@ async def _keep_sockets(driver: WsDriver, request: DialogueRequest, sockets: int
                     extra={"provider": request.provider, "code": error.code},
                 )
             failing = True
-        await asyncio.sleep(life_s / 3)
+        await asyncio.sleep(TRY_AGAIN_AFTER_S if failing else life_s / 3)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.engine.concurrency import AHEAD, MAX_WAITING, NOW, ConcurrencyLimiter, Slot
+from relay.engine.concurrency import AHEAD, MAX_WAITING, NOW, ConcurrencyLimiter, NoSlotError, Slot
 from relay.errors import Code, ProviderError, ProviderFault
 from relay.testing import clock
 
@@ -264,6 +264,41 @@ def test_a_short_pause_is_waited_out() -> None:
             assert not slot.waits_out(busy(), deadline_s)
             assert not slot.waits_out(failed(Code.PROVIDER_TIMEOUT, 1.0), deadline_s)
         assert await begun_after(limiter, deadline_s=deadline_s) == 1.0
+
+    run(main())
+
+
+def test_a_refusal_within_a_group_counts_and_once() -> None:
+    async def main() -> None:
+        limiter, loop = virtual(timeout_s=60.0), clock.virtual_loop()
+        errors = [busy() for _ in range(3)]
+
+        async def ask(error: ProviderError) -> None:
+            async with limiter.slot():
+                await asyncio.sleep(1.0)
+                raise ExceptionGroup("tasks", [ExceptionGroup("inner", [error]), failed(Code.PROVIDER_CUT)])
+
+        await asyncio.gather(*(ask(error) for error in errors), return_exceptions=True)
+        assert not any(limiter.waits_out(error, loop.time() + 60.0) for error in errors[-1:])
+        # Sent together, they are one refusal, and one that does not say until when closes nothing.
+        assert await begun_after(limiter) == 0.0
+
+    run(main())
+
+
+def test_the_limiters_own_refusal_says_nothing_about_the_provider() -> None:
+    async def main() -> None:
+        limiter, loop = virtual(1, timeout_s=1.0), clock.virtual_loop()
+        async with limiter.slot():
+            with pytest.raises(NoSlotError) as caught:
+                async with limiter.slot():
+                    pass
+            assert caught.value.retry_after_s
+            assert not limiter.waits_out(caught.value, loop.time() + 60.0)
+        with pytest.raises(NoSlotError):
+            async with limiter.slot():
+                raise caught.value
+        assert await begun_after(limiter) == 0.0
 
     run(main())
 
