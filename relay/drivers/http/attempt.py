@@ -50,7 +50,18 @@ class Attempt:
     """Run once. The deadline is an instant of the loop's clock and bounds all phases together."""
 
     __slots__ = (
-        *("_allowed_s", "_answered", "_border", "_deadline_s", "_loop", "_patience", "_phase", "_request", "_reused"),
+        *(
+            "_allowed_s",
+            "_answered",
+            "_begun_s",
+            "_border",
+            "_deadline_s",
+            "_loop",
+            "_patience",
+            "_phase",
+            "_request",
+            "_reused",
+        ),
         *("_settings", "_timings", "_transport", "_url", "was_sent"),
     )
 
@@ -61,6 +72,7 @@ class Attempt:
         self._deadline_s = deadline_s
         self._url, self._border = _address(request.provider, request.url)
         self._loop = asyncio.get_running_loop()
+        self._begun_s = self._loop.time()
         self._phase = _Phase.CONNECTION
         self._transport: asyncio.Transport | None = None
         self._reused = False
@@ -148,7 +160,7 @@ class Attempt:
             reply.allow_silence(self._settings.stall_timeout_s)
             if not (reply.has_piece or reply.ended):
                 if self._patience.move(self._deadline_s):
-                    self._phase = _Phase.FIRST_PIECE
+                    self._phase, self._allowed_s = _Phase.FIRST_PIECE, self._deadline_s - self._begun_s
                 while not (reply.has_piece or reply.ended):
                     await reply.pull()
             if not reply.has_piece:
