@@ -14,7 +14,19 @@ from relay.core.session import Session
 from relay.errors import RelayError
 from tests.core.session_machine import EVERYTHING, LIMITS, SessionMachine, check
 
-FEW = settings(max_examples=200, stateful_step_count=50, phases=[Phase.generate], report_multiple_bugs=False)
+# It stops at the first one.
+ENOUGH = settings(max_examples=2000, stateful_step_count=50, phases=[Phase.generate], report_multiple_bugs=False)
+
+# A KeyError is the turn that ends twice.
+FOUND = (AssertionError, KeyError)
+
+
+def machine_of(faulty: type[Session]) -> type[SessionMachine]:
+    class Machine(SessionMachine):
+        def make_session(self) -> Session:
+            return faulty(SessionDefaults(provider="p"), LIMITS, check)
+
+    return Machine
 
 
 class Leaking(Session):
@@ -109,23 +121,53 @@ def with_playout(faulty: type[Playout]) -> type[Session]:
     return Faulty
 
 
-FAULTS: list[type[Session]] = [
-    DropsOneByOne,
-    SpeaksBeforeItTells,
-    StopsOneByOneAtTheEnd,
-    with_playout(OneClockATurn),
-    with_playout(CountsFastTurns),
-    with_playout(KeepsWhatWasFinished),
-    with_playout(NeverForgets),
+def script(machine: SessionMachine, steps: list[tuple[str, dict[str, Any]]]) -> None:
+    machine.connect()
+    for name, given in steps:
+        getattr(machine, name)(**given)
+    machine.teardown()
+
+
+def turn(ms: int, pacing: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+    """A whole turn of so much audio."""
+    work = [("feed", 10 * ms)] if ms else []
+    given = {"pacing": pacing or REALTIME, "work": work, "audio": {}, "window": 9, "whole": 1, "rate_hz": 8000}
+    return "open_turn", {**given, "broken": 1}
+
+
+REALTIME = {"mode": "realtime"}
+LATER: tuple[str, dict[str, Any]] = ("play", {"ms": 500})
+CANCEL_ALL: tuple[str, dict[str, Any]] = ("cancel_all", {"played": None})
+CANCEL_LAST: tuple[str, dict[str, Any]] = ("cancel_one", {"which": 0, "played": None})
+CANCEL_FIRST: tuple[str, dict[str, Any]] = ("cancel_one", {"which": 1, "played": None})
+CLOSE: tuple[str, dict[str, Any]] = ("end_session", {"how": "fail"})
+
+# Each with the shortest way to it.
+FAULTS: list[tuple[type[Session], list[tuple[str, dict[str, Any]]]]] = [
+    (DropsOneByOne, [turn(1000), turn(100), LATER, CANCEL_ALL]),
+    (DropsOneByOne, [turn(1000), turn(900), LATER, CANCEL_ALL]),
+    (SpeaksBeforeItTells, [turn(1000), turn(900), LATER, CANCEL_FIRST]),
+    (StopsOneByOneAtTheEnd, [turn(1000), turn(100), LATER, CLOSE]),
+    (StopsOneByOneAtTheEnd, [turn(1000), turn(900), LATER, CLOSE]),
+    (with_playout(OneClockATurn), [turn(600), turn(600)]),
+    (with_playout(CountsFastTurns), [turn(900, {"mode": "fast"}), turn(600)]),
+    (with_playout(KeepsWhatWasFinished), [turn(100), CANCEL_LAST, turn(600)]),
+    (with_playout(NeverForgets), [turn(100), CANCEL_ALL, turn(600)]),
 ]
 
 
-@pytest.mark.parametrize("faulty", FAULTS, ids=lambda faulty: faulty.__name__)
-def test_the_machine_finds(faulty: type[Session]) -> None:
-    class Machine(SessionMachine):
-        def make_session(self) -> Session:
-            return faulty(SessionDefaults(provider="p"), LIMITS, check)
+def name_of(given: Any) -> str:
+    return given.__name__ if isinstance(given, type) else f"{len(given)} steps"
 
-    # A KeyError is the turn that ends twice.
-    with pytest.raises((AssertionError, KeyError)):
-        run_state_machine_as_test(Machine, settings=FEW)
+
+@pytest.mark.parametrize(("faulty", "steps"), FAULTS, ids=name_of)
+def test_the_machine_knows_the_fault(faulty: type[Session], steps: list[tuple[str, dict[str, Any]]]) -> None:
+    script(SessionMachine(), steps)
+    with pytest.raises(FOUND):
+        script(machine_of(faulty)(), steps)
+
+
+@pytest.mark.parametrize("faulty", list(dict.fromkeys(faulty for faulty, _ in FAULTS)), ids=name_of)
+def test_the_machine_comes_upon_the_fault(faulty: type[Session]) -> None:
+    with pytest.raises(FOUND):
+        run_state_machine_as_test(machine_of(faulty), settings=ENOUGH)
