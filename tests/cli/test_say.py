@@ -63,7 +63,9 @@ async def interrupted(folder: Path, *numbers: signal.Signals, audio: bool = True
 
 
 def written_samples(folder: Path) -> int:
-    return sum(soundfile.info(part).frames for part in folder.glob(".hello.wav.*.part"))
+    """As the size in the header has it; 0 while there is no header."""
+    parts = [part.read_bytes() for part in folder.glob(".hello.wav.*.part")]
+    return sum(int.from_bytes(part[40:44], "little") // 2 for part in parts)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
