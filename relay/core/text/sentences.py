@@ -43,7 +43,7 @@ _OPENING = re.compile(rf"[\s{re.escape(_OPENERS)}]*")
 _WORD = re.compile(r"\w+")
 _GREEK = re.compile("[\u0370-\u03ff\u1f00-\u1fff]")
 # 「はい。」と答えた, 『君の名は。』を見た: the sentence goes on after what it quotes or names. These are particles, not
-# the words that begin as they do: はい, はじめ, はや, もう, もし, もっと, もちろん, でも, できる, だから, だが, だけど, やはり.
+# the words that begin as they do: はい, はじめ, もう, もし, もっと, もちろん, でも, できる, だから, だが, やはり.
 _PARTICLE = re.compile(
     "[とっをがへにの]|は(?![いじや])|も(?![うしっち])|で(?![もき])|な(?:ら|ど)|だ(?![かがけ])"
     "|ま[でし]|か[らも]|より|さえ|しか|や(?![あっは])"
