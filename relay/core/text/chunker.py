@@ -193,7 +193,8 @@ class TextChunker:
         ends = [end for end in known if end - start <= longest and speakable(self._text, start, end)]
         if self._eager:
             # An end that may yet move is not joined to one that is certain: so it is if the text comes by letters.
-            certain = ends[:-1] if early and len(ends) > 1 and ends[-1] == known[-1] else ends
+            apart = early and len(ends) > 1 and ends[-1] == known[-1] and speakable(self._text, ends[-2], ends[-1])
+            certain = ends[:-1] if apart else ends
             cut = self._first(certain, stop, longest, letters)
         else:
             cut = self._further(ends, letters)
