@@ -119,7 +119,7 @@ def rewrite(stages: list[Rewriter], pieces: list[str]) -> list[Run]:
 
 
 def tokens(text: str, sizes: list[int]) -> list[str]:
-    pieces, at = [], 0
+    pieces, at = list[str](), 0
     while at < len(text):
         size = sizes[len(pieces) % len(sizes)]
         pieces.append(text[at : at + size])

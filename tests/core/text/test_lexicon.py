@@ -104,7 +104,7 @@ def test_a_pronunciation_is_told_with_its_word() -> None:
 @given(texts, st.lists(st.integers(1, 9), min_size=1, max_size=9))
 def test_the_cuts_do_not_matter(text: str, sizes: list[int]) -> None:
     whole = say([text])
-    pieces, at = [], 0
+    pieces, at = list[str](), 0
     while at < len(text):
         size = sizes[len(pieces) % len(sizes)]
         pieces.append(text[at : at + size])

@@ -108,7 +108,7 @@ def segments(pieces: list[str]) -> list[str]:
 
 def tokens(text: str, sizes: list[int]) -> list[str]:
     """`text` in pieces of these sizes, again and again."""
-    pieces, at = [], 0
+    pieces, at = list[str](), 0
     while at < len(text):
         size = sizes[len(pieces) % len(sizes)]
         pieces.append(text[at : at + size])

@@ -61,7 +61,7 @@ def test_a_turn() -> None:
 
 @given(texts, st.lists(st.integers(1, 9), min_size=1, max_size=9), st.sampled_from([None, 5, 30]))
 def test_the_given_texts_joined_are_the_text(text: str, sizes: list[int], max_chars: int | None) -> None:
-    pieces, at = [], 0
+    pieces, at = list[str](), 0
     while at < len(text):
         size = sizes[len(pieces) % len(sizes)]
         pieces.append(text[at : at + size])
@@ -82,7 +82,7 @@ def test_when_a_segment_is_taken_changes_nothing(text: str, cuts: list[int]) -> 
     """The same cuts of what is spoken stand for the same given text, taken late or as early as can be."""
     early, late = SpokenText(rewriters(list(TextFilter), LEXICON)), SpokenText(rewriters(list(TextFilter), LEXICON))
     spoken = late.feed(text) + late.flush()
-    pieces, at = [], 0
+    pieces, at = list[str](), 0
     while at < len(spoken):
         pieces.append(spoken[at : at + cuts[len(pieces) % len(cuts)]])
         at += len(pieces[-1])
