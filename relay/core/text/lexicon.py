@@ -25,7 +25,7 @@ __all__ = ["MAX_ENTRIES", "MAX_VALUE_CHARS", "MAX_WORD_CHARS", "Lexicon", "Lexic
 
 # Of a configuration and a turn together. A turn's are part of a message, whose size is bounded too.
 MAX_ENTRIES = 2000
-# The longest word is also what is held back, and the character or two behind it.
+# The longest word is also what is held back, and three characters behind it.
 MAX_WORD_CHARS = 64
 MAX_VALUE_CHARS = 256
 _MAX_QUOTE_CHARS = 40
@@ -33,7 +33,7 @@ _MAX_QUOTE_CHARS = 40
 _UNSPACED = re.compile(f"[{IDEOGRAPHIC}{HANGUL}{PHRASE_SPACED}]")
 # Between two letters or two digits these do not divide a word (UAX #29, WB6 to WB12).
 _LETTER_JOINERS, _DIGIT_JOINERS = frozenset("'’.·"), frozenset("'’.,")
-_BEHIND_CHARS = 2
+_BEHIND_CHARS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Lexicon:
 
 
 class LexiconFilter(Scanner):
-    """Says the words of a text as a lexicon has them. Holds back at most MAX_WORD_CHARS and 2 characters."""
+    """Says the words of a text as a lexicon has them. Holds back at most MAX_WORD_CHARS and 3 characters."""
 
     def __init__(self, lexicon: Lexicon) -> None:
         super().__init__()
@@ -147,7 +147,8 @@ class LexiconFilter(Scanner):
     def _may_join(text: str, end: int) -> bool:
         """May what is still to come join the text before `end` to a longer word?"""
         following = text[end:]
-        return not following or following in _LETTER_JOINERS or following in _DIGIT_JOINERS
+        joiner = not following or following[0] in _LETTER_JOINERS or following[0] in _DIGIT_JOINERS
+        return joiner and (len(following) < 2 or (following[0] in "'’" and following[1] in "sS"))
 
     @staticmethod
     def _ends_word(text: str, at: int, end: int) -> bool:

@@ -53,9 +53,9 @@ _ONLY_CLOSING_INSIDE = frozenset("”’»›'＇")
 _MARKS = re.compile(f"[{re.escape(''.join(sorted({*_OPENED_BY, *_OPENERS})))}]")
 _ANY_OPENER = re.compile(f"[{re.escape(''.join(sorted(_OPENERS)))}]")
 _BLANK_LINE = re.compile(r"\n[ \t\r]*\n|\u2029")
-_LINE_ENDS = re.compile("[\n\u2029]")
-# The marks that do nothing but open.
+# The marks that do nothing but open, and those that open whatever is before them if there is nothing to close.
 _PLAIN_OPENERS = _OPENERS - {*_OPENED_BY}
+_ALSO_CLOSING = frozenset("“‘«‹")
 
 
 def open_marks(text: str, at: int) -> str:
@@ -65,15 +65,22 @@ def open_marks(text: str, at: int) -> str:
     that closes an outer mark closes what is open within it too.
     """
     earliest = max(0, at - REACH_CHARS)
-    if _ANY_OPENER.search(text, earliest, at) is None:
+    first = _ANY_OPENER.search(text, earliest, at)
+    if first is None:
         return ""
-    if _LINE_ENDS.search(text, earliest, at) is not None:
+    if text.find("\n", earliest, at) >= 0 or text.find("\u2029", earliest, at) >= 0:
         for blank in _BLANK_LINE.finditer(text, earliest, at):
             earliest = blank.end()
+        first = _ANY_OPENER.search(text, earliest, at)
+    while first is not None and not _opens(text, first.start()):
+        first = _ANY_OPENER.search(text, first.end(), at)
+    if first is None:
+        return ""
+    earliest = first.start()
     opened = ""
     # Most marks are in pairs that no language reads in another way.
     for char in _MARKS.findall(text, earliest, at)[-REACH_MARKS:]:
-        if char in _PLAIN_OPENERS:
+        if char in _PLAIN_OPENERS or (char in _ALSO_CLOSING and not opened):
             opened += char
         elif opened and char not in _APOSTROPHES and opened[-1] in _OPENED_BY[char]:
             opened = opened[:-1]

@@ -122,14 +122,23 @@ class _Stage:
 
     def _join_one(self, run: Run, joined: list[Run]) -> None:
         """Adds what stands for `run` to `joined`: its `given` is the next of what is spoken of the waiting runs."""
-        left = len(run.given)
-        if run.plain and not self._given and not self._used:
-            left -= self._pass_plain(left, joined)
-            if not left:
-                return
-            run = Run(run.given[-left:], run.spoken[-left:])
+        if run.plain and self._used:
+            # Only the rest of a run that was divided is joined to its beginning.
+            rest = len(self._waiting[0].spoken) - self._used
+            run, behind = Run(run.given[:rest], run.spoken[:rest]), run.given[rest:]
+            self._merge(run, joined)
+            run = Run(behind, behind)
+        if run.plain:
+            passed = self._pass_plain(len(run.given), joined)
+            run = Run(run.given[passed:], run.spoken[passed:])
+        if run.given:
+            self._merge(run, joined)
+
+    def _merge(self, run: Run, joined: list[Run]) -> None:
+        """Makes one run of all waiting runs that `run` is about, once it is about the whole of the last one."""
         self._pass_unspoken(joined)
-        whole = not self._given and not self._used
+        left = len(run.given)
+        whole = not self._used
         self._spoken += run.spoken
         while left:
             first = self._waiting[0]
@@ -169,5 +178,5 @@ class _Stage:
         return passed
 
     def _pass_unspoken(self, joined: list[Run]) -> None:
-        while self._waiting and not self._given and not self._used and not self._waiting[0].spoken:
+        while self._waiting and not self._used and not self._waiting[0].spoken:
             joined.append(self._waiting.popleft())

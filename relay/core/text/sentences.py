@@ -166,7 +166,9 @@ def _judge_stop(text: str, at: int, stop: int, final: bool) -> _Judged:
     else:
         run = _skip(_RUN, text, at, stop)
     full_stop = _is_full_stop(text, at, run)
-    end = _close_full_stop(text, run, stop) if full_stop else _skip(_CLOSING, text, run, stop)
+    end = _skip(_CLOSING, text, run, stop)
+    if full_stop and end > run:
+        end = _closed(text, run, end)
     if end < stop and text[end].isspace():
         spaces = _skip(_SPACES, text, end, stop)
         if (spaces == stop or text[spaces] in _SPACED_CLOSERS) and _in_spaced_quotation(text, at):
@@ -176,7 +178,9 @@ def _judge_stop(text: str, at: int, stop: int, final: bool) -> _Judged:
     if end == stop:
         return _Judged(_Verdict.END if final else _Verdict.UNKNOWN, end, end)
     if full_stop:
-        return _Judged(_judge_after_full_stop(text, run, end, stop, final), end, end)
+        if end > run:
+            return _Judged(_judge_quoted(text, end, stop, final), end, end)
+        return _Judged(_Verdict.GOES_ON if glued(text, end) else _Verdict.END, end, end)
     if text[end].isspace():
         return _Judged(_judge_before_space(text, at, run, end, stop, final), end, end)
     if text[run - 1] in "!?" and is_ideograph(text[end]):
@@ -184,12 +188,10 @@ def _judge_stop(text: str, at: int, stop: int, final: bool) -> _Judged:
     return _Judged(_Verdict.GOES_ON, end, end)
 
 
-def _judge_after_full_stop(text: str, run: int, end: int, stop: int, final: bool) -> _Verdict:
-    """The same for a full stop that ends at `run` and is closed up to `end`; it is certain unless it was quoted."""
+def _judge_quoted(text: str, end: int, stop: int, final: bool) -> _Verdict:
+    """The same for a full stop that is closed up to `end`: the sentence may go on after what it quotes."""
     if glued(text, end):
         return _Verdict.GOES_ON
-    if end == run:
-        return _Verdict.END
     if text[end - 1] in _TITLE_CLOSERS and text[end].isalnum():
         return _Verdict.GOES_ON
     if text[end] in _PARTICLE_OR_WORD and end + 1 == stop and not final:
@@ -315,7 +317,7 @@ def _is_early(text: str, at: int, end: int) -> bool:
     Not while a mark may still close what is open. Where one was closed, a Japanese sentence may go on, and in scripts
     with spaces the next one belongs to it.
     """
-    if not _is_full_stop(text, at, end) or open_marks(text, end):
+    if not (text[at] in _FULL_STOPS or _is_full_stop(text, at, end)) or open_marks(text, end):
         return False
     if text[end - 1] not in _CLOSERS:
         return True
@@ -323,9 +325,8 @@ def _is_early(text: str, at: int, end: int) -> bool:
     return chinese and text[end - 1] in _CHINESE_CLOSERS
 
 
-def _close_full_stop(text: str, run: int, stop: int) -> int:
-    """The end of what closes a full stop that ends at `run`."""
-    end = _skip(_CLOSING, text, run, stop)
+def _closed(text: str, run: int, end: int) -> int:
+    """Where the marks `text[run:end]` behind a full stop begin to open what follows it."""
     if _ALSO_OPENING.isdisjoint(text[run:end]):
         return end
     opened = open_marks(text, run)
@@ -343,6 +344,8 @@ def _in_spaced_quotation(text: str, at: int) -> bool:
     before = text[max(0, at - LOOKBACK_CHARS) : at]
     if before.rfind("«") > before.rfind("»"):
         return True
+    if before.isascii() and "(" not in before and "[" not in before:
+        return False
     if _SPACED_OPENING.search(before) is None:
         return False
     opened = open_marks(text, at)

@@ -52,7 +52,7 @@ def say(pieces: list[str], lexicon: Lexicon = LEXICON) -> list[Run]:
     stage, runs = LexiconFilter(lexicon), list[Run]()
     for piece in pieces:
         runs += stage.feed(piece)
-        assert stage.held_chars <= MAX_WORD_CHARS + 2
+        assert stage.held_chars <= MAX_WORD_CHARS + 3
     return merged([*runs, *stage.flush()])
 
 
@@ -66,6 +66,7 @@ def say(pieces: list[str], lexicon: Lexicon = LEXICON) -> list[Run]:
         ("I am reading in Reading.", "I am reading in Redding."),
         ("New York, new york city, NEW YORK CITYX", "noo york, the city, noo york CITYX"),
         ("nginx's Nginx’s nginx-based (nginx)", "engine x's engine x’s engine x-based (engine x)"),
+        ("sql'sql sql's' sql'st SQL’S", "sql'sql sequel's' sql'st sequel’S"),
         ("don't DON don’t Don. don-", "don't dawn don’t dawn. dawn-"),
         ("example.com com. com .com", "example.com komm. komm .komm"),
         ("C++ c++ C++. C++11", "see plus plus c++ see plus plus. see plus plus11"),

@@ -165,6 +165,17 @@ def test_given_words_stand_in_the_given_text_in_order(text: str) -> None:
             at = found + len(given_word)
 
 
+def test_a_run_is_as_small_as_it_can_be() -> None:
+    chain = Stages(rewriters([TextFilter.URLS], LEXICON))
+    assert merged(chain.feed("https://www.ex.org/b?c a x") + chain.flush()) == [
+        Run("https://www.ex.org", "ex.org"),
+        Run("/b?c", ""),
+        Run(" ", " "),
+        Run("a", "uh"),
+        Run(" x", " x"),
+    ]
+
+
 def test_a_chain_of_none_gives_what_it_gets() -> None:
     assert Stages([]).feed("abc") == [Run("abc", "abc")] and Stages([]).feed("") == [] and Stages([]).flush() == []
     assert given_of([Run("a", "b")]) == "a"
