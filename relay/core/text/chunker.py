@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from relay.core.text.characters import count_syllables, glued, speakable
+from relay.core.text.quotations import open_marks
 from relay.core.text.sentences import LOOKBACK_CHARS, Ending, SentenceScan, ending, find_sentence_ends
 from relay.core.text.wordbreaks import first_clause_end, forced_cut, settled_end
 
@@ -182,7 +183,7 @@ class TextChunker:
         start, final = self._taken, bool(self._flushes)
         if start == stop:
             return None
-        known = self._scan(stop)
+        known, early = self._scan(stop)
         if not (known or final) and stop - start < self._worthwhile_chars():
             return None
         letters = self._letters(stop)
@@ -190,7 +191,13 @@ class TextChunker:
         if self._max_chars is not None:
             longest = min(longest, self._max_chars)
         ends = [end for end in known if end - start <= longest and speakable(self._text, start, end)]
-        cut = self._first(ends, stop, longest, letters) if self._eager else self._further(ends, letters)
+        if self._eager:
+            # An end that may yet move is not joined to one that is certain: so it is if the text comes by letters.
+            apart = early and len(ends) > 1 and ends[-1] == known[-1] and speakable(self._text, ends[-2], ends[-1])
+            certain = ends[:-1] if apart else ends
+            cut = self._first(certain, stop, longest, letters)
+        else:
+            cut = self._further(ends, letters)
         if stop - start > longest:
             return forced_cut(self._text, start, start + longest) if cut is None else cut
         if final and (cut is None or not speakable(self._text, cut, stop)):
@@ -204,6 +211,8 @@ class TextChunker:
         if whole is not None and whole - start <= self._policy.first_max_chars // letters:
             return whole
         clause = first_clause_end(self._text, start, start + least, min(stop, start + longest))
+        if clause == stop and not self._flushes and open_marks(self._text, stop):
+            return None  # “好，” is to be one: its closing mark may come next
         if clause is not None and speakable(self._text, start, clause) and not self._over(clause + least, whole, stop):
             return clause
         short = [end for end in ends if end - start < least]
@@ -236,8 +245,11 @@ class TextChunker:
         sample = self._text[self._taken : min(stop, self._taken + _SAMPLE_CHARS)]
         return SYLLABLE_LETTERS if 2 * count_syllables(sample) >= len(sample) else 1
 
-    def _scan(self, stop: int) -> Sequence[int]:
-        """The sentence ends known within reach of the next segment, the end of flushed text among them."""
+    def _scan(self, stop: int) -> tuple[Sequence[int], bool]:
+        """The sentence ends known within reach of the next segment, the end of flushed text among them.
+
+        And whether the last of them may yet move.
+        """
         reach = min(stop, self._taken + self._policy.longest_chars + _LOOKAHEAD_CHARS)
         final = reach == stop and bool(self._flushes)
         scan = self._find_ends(self._text, self._scanned, reach, final=final)
@@ -245,8 +257,8 @@ class TextChunker:
         known = self._ends[-1] if self._ends else self._taken
         self._ends.extend(end for end in scan.ends if end > known)
         if final:
-            return [*self._ends, stop]
-        return self._ends if scan.early is None else [*self._ends, scan.early]
+            return [*self._ends, stop], False
+        return (self._ends, False) if scan.early is None else ([*self._ends, scan.early], True)
 
     def _overdue(self, stop: int, now_s: float) -> int | None:
         """Where to cut text that has stopped coming, if it has for long enough; sets the deadline."""

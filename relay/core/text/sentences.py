@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from relay.core.text.abbreviations import BEFORE_FIGURE, MAYBE_LAST, NEVER_LAST, STARTERS
 from relay.core.text.characters import HANGUL, IDEOGRAPHIC, NO_BREAK_SPACES, glued, is_ideograph
+from relay.core.text.quotations import closes, open_marks
 
 # How far before a mark the rules look: the longest abbreviation, and a line long enough to begin with a list marker.
 WORD_CHARS = 40
@@ -21,8 +22,8 @@ _DOTS = ".…‥．"
 _GREEK_QUESTION_MARKS = ";\u037e"
 _LINE_ENDS = "\n\u0085\u2028\u2029"
 _PARAGRAPH_END = "\u2029"
-_CLOSERS = "\"'”’»›“‘«)]}*_~`）】」』〉》〕｝］＂＇"
-_OPENERS = "\"'“‘„‚«»‹›([{*_~`¿¡（【「『〈《〔｛［#–—-"
+_CLOSERS = "\"'”’»›“‘«‹)]}*_~`）】」』〉》〕｝］＂＇｣〗〙〞〟﹂﹄﹚"
+_OPENERS = "\"'“‘„‚«»‹›([{*_~`¿¡（【「『〈《〔｛［＂＇｢〖〘〝﹁﹃﹙#–—-"
 _GOING_ON = ",;:.!?…،؛、，；：)]}%"
 
 _FULL_STOP = re.compile(f"[{_FULL_STOPS}]")
@@ -30,17 +31,31 @@ _MARK = re.compile(f"[{_FULL_STOPS}{_DOTS}!?{_GREEK_QUESTION_MARKS}{_LINE_ENDS}]
 # With variation selectors: the emoji forms of ‼ and ⁉, the centred form of 。
 _RUN = re.compile(f"[{_FULL_STOPS}{_DOTS}!?\ufe00-\ufe0f]+")
 _CLOSING = re.compile(f"[{re.escape(_CLOSERS)}]*")
-# After a full stop of an unspaced script these open, as in 他说。“好”; in German they close: „Gut.“
-_ALSO_OPENING = "“‘«"
-_FULL_STOP_CLOSING = re.compile(f"[{re.escape(_CLOSERS.translate({ord(mark): None for mark in _ALSO_OPENING}))}]*")
-_SPACED_CLOSING = re.compile(r"\s*[»›]+")
+# After a full stop of an unspaced script these open, as in 他说。“好”, unless there is something for them to close.
+_ALSO_OPENING = frozenset("“‘«‹»›\"'＂＇")
+# French sets spaces inside its quotation marks, and some set them inside others: « Bonjour ! », “ Oui. ”
+_SPACED_OPENING = re.compile(r"[«‹“‘„»›(\[]\s")
+_SPACED_CLOSERS = "»›«‹”’“)]"
+_SPACED_CLOSING = re.compile(rf"\s*[{re.escape(_SPACED_CLOSERS)}]+")
 _SPACES = re.compile(r"\s*")
 _NO_BREAKS = re.compile(f"[{NO_BREAK_SPACES}]*")
 _OPENING = re.compile(rf"[\s{re.escape(_OPENERS)}]*")
 _WORD = re.compile(r"\w+")
 _GREEK = re.compile("[\u0370-\u03ff\u1f00-\u1fff]")
-# 「はい。」と答えた: the sentence goes on after what it quotes.
-_QUOTATIVE = re.compile("[」』][とっ]")
+# 「はい。」と答えた, 『君の名は。』を見た: the sentence goes on after what it quotes or names. These are particles, not
+# the words that begin as they do: はい, はじめ, もう, もし, もっと, もちろん, でも, できる, だから, だが, やはり.
+_PARTICLE = re.compile(
+    "[とっをがへにの]|は(?![いじや])|も(?![うしっち])|で(?![もき])|な(?:ら|ど)|だ(?![かがけ])"
+    "|ま[でし]|か[らも]|より|さえ|しか|や(?![あっは])"
+)
+# Two characters tell these from other words.
+_PARTICLE_OR_WORD = "はもでなだまかよさしや"
+_KANA = re.compile("[\u3041-\u30ff]")
+# Enough before a mark to see which of the two languages with ideographs it is.
+_KANA_CHARS = 32
+# 我看了《你好。》很高兴: what is in these is a name in its sentence.
+_TITLE_CLOSERS = "》〉"
+_CHINESE_CLOSERS = '”’"'
 
 _LINE_MARKER = re.compile(r"\s*(?:[-*+•‣◦▪–—>]|#{1,6}|\d{1,3}[.)]|[^\W\d_][.)])(?=\s)")
 _LINE_MARKER_BEGUN = re.compile(r"(?:[-*+•‣◦▪–—>]|#{1,6}|\d{1,3}[.)]?|[^\W\d_][.)]?)\Z")
@@ -63,7 +78,8 @@ class SentenceScan(NamedTuple):
 
     `ends` are behind the stop and what closes it, before the space. `resume` is where to start the next scan, once
     there is more text: what is before it is decided for good. `early` is an end at the very end of the text that
-    need not wait, and yet may move: a closing quotation mark may still come.
+    need not wait for the next character: it is certain that a sentence ends, and no quotation or bracket is open that
+    a mark still to come could close. (One that closes nothing may yet come, and then begins what follows.)
     """
 
     ends: list[int]
@@ -116,8 +132,7 @@ def find_sentence_ends(text: str, start: int, stop: int, *, final: bool) -> Sent
         judge = _judge_line_end if text[at] in _LINE_ENDS else _judge_stop
         judged = judge(text, at, stop, final)
         if judged.verdict is _Verdict.UNKNOWN:
-            early = judged.end if _is_full_stop(text, at, judged.end) else None
-            return SentenceScan(ends, at, early)
+            return SentenceScan(ends, at, judged.end if _is_early(text, at, judged.end) else None)
         if judged.verdict is _Verdict.END and judged.end > (ends[-1] if ends else 0):
             ends.append(judged.end)
         at = judged.resume
@@ -151,22 +166,37 @@ def _judge_stop(text: str, at: int, stop: int, final: bool) -> _Judged:
     else:
         run = _skip(_RUN, text, at, stop)
     full_stop = _is_full_stop(text, at, run)
-    end = _skip(_FULL_STOP_CLOSING if full_stop else _CLOSING, text, run, stop)
-    if end < stop and text[end].isspace() and _in_guillemets(text, at):
-        # French sets a space before the closing mark: « Bonjour ! »
-        if not final and _skip(_SPACES, text, end, stop) == stop:
-            return _Judged(_Verdict.UNKNOWN, end, end)
-        end = _skip(_SPACED_CLOSING, text, end, stop)
+    end = _skip(_CLOSING, text, run, stop)
+    if full_stop and end > run:
+        end = _closed(text, run, end)
+    if end < stop and text[end].isspace():
+        spaces = _skip(_SPACES, text, end, stop)
+        if (spaces == stop or text[spaces] in _SPACED_CLOSERS) and _in_spaced_quotation(text, at):
+            if spaces == stop and not final:
+                return _Judged(_Verdict.UNKNOWN, end, end)
+            end = _skip(_SPACED_CLOSING, text, end, stop)
     if end == stop:
         return _Judged(_Verdict.END if final else _Verdict.UNKNOWN, end, end)
     if full_stop:
-        goes_on = glued(text, end) or (end > run and _QUOTATIVE.match(text, end - 1, stop))
-        return _Judged(_Verdict.GOES_ON if goes_on else _Verdict.END, end, end)
+        if end > run:
+            return _Judged(_judge_quoted(text, end, stop, final), end, end)
+        return _Judged(_Verdict.GOES_ON if glued(text, end) else _Verdict.END, end, end)
     if text[end].isspace():
         return _Judged(_judge_before_space(text, at, run, end, stop, final), end, end)
     if text[run - 1] in "!?" and is_ideograph(text[end]):
         return _Judged(_Verdict.END, end, end)
     return _Judged(_Verdict.GOES_ON, end, end)
+
+
+def _judge_quoted(text: str, end: int, stop: int, final: bool) -> _Verdict:
+    """The same for a full stop that is closed up to `end`: the sentence may go on after what it quotes."""
+    if glued(text, end):
+        return _Verdict.GOES_ON
+    if text[end - 1] in _TITLE_CLOSERS and text[end].isalnum():
+        return _Verdict.GOES_ON
+    if text[end] in _PARTICLE_OR_WORD and end + 1 == stop and not final:
+        return _Verdict.UNKNOWN
+    return _Verdict.GOES_ON if _PARTICLE.match(text, end, stop) else _Verdict.END
 
 
 def _judge_before_space(text: str, at: int, run: int, end: int, stop: int, final: bool) -> _Verdict:
@@ -281,9 +311,45 @@ def _is_full_stop(text: str, at: int, run: int) -> bool:
     return _FULL_STOP.search(text, at, run) is not None
 
 
-def _in_guillemets(text: str, at: int) -> bool:
+def _is_early(text: str, at: int, end: int) -> bool:
+    """Does a sentence end with `text[at:end]`, at the very end of the text, whatever comes next?
+
+    Not while a mark may still close what is open. Where one was closed, a Japanese sentence may go on, and in scripts
+    with spaces the next one belongs to it.
+    """
+    if not (text[at] in _FULL_STOPS or _is_full_stop(text, at, end)) or open_marks(text, end):
+        return False
+    if text[end - 1] not in _CLOSERS:
+        return True
+    chinese = is_ideograph(text[at - 1 : at]) and not _KANA.search(text, max(0, at - _KANA_CHARS), at)
+    return chinese and text[end - 1] in _CHINESE_CLOSERS
+
+
+def _closed(text: str, run: int, end: int) -> int:
+    """Where the marks `text[run:end]` behind a full stop begin to open what follows it."""
+    if _ALSO_OPENING.isdisjoint(text[run:end]):
+        return end
+    opened = open_marks(text, run)
+    for at in range(run, end):
+        level = closes(text[at], opened)
+        if level >= 0:
+            opened = opened[:level]
+        elif text[at] in _ALSO_OPENING:
+            return at
+    return end
+
+
+def _in_spaced_quotation(text: str, at: int) -> bool:
+    """Is `at` inside guillemets, or in a quotation that begins with a space?"""
     before = text[max(0, at - LOOKBACK_CHARS) : at]
-    return before.rfind("«") > before.rfind("»")
+    if before.rfind("«") > before.rfind("»"):
+        return True
+    if before.isascii() and "(" not in before and "[" not in before:
+        return False
+    if _SPACED_OPENING.search(before) is None:
+        return False
+    opened = open_marks(text, at)
+    return bool(opened) and before[before.rfind(opened[-1]) + 1 :][:1].isspace()
 
 
 def _in_dialogue(text: str, at: int) -> bool:

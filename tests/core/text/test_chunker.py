@@ -158,9 +158,39 @@ def test_a_stop_at_the_end_waits_for_what_follows() -> None:
 
 
 def test_a_full_stop_of_chinese_waits_for_nothing() -> None:
-    """Not even for the quotation mark that closes it: it is not heard, and goes with what follows."""
-    assert speak("他说：「好。」我走了。") == ["他说：「好。", "」我走了。"]
-    assert speak(["他说：「好。」我走了。"]) == ["他说：「好。」我走了。"]
+    assert speak("他走了。我也走。") == ["他走了。", "我也走。"]
+    chunker = TextChunker()
+    chunker.append("他走了。", 0.0)
+    assert chunker.take(0.0) == "他走了。"
+
+
+def test_a_full_stop_in_an_open_quotation_waits_for_the_next_character() -> None:
+    chunker = TextChunker()
+    chunker.append("他说：“好。", 0.0)
+    assert chunker.take(0.0) is None
+    chunker.append("”", 0.0)
+    assert chunker.take(0.0) == "他说：“好。”"
+    chunker.append("“好。", 0.0)
+    assert chunker.take(0.0) is None
+    chunker.append("走", 0.0)
+    assert chunker.take(0.0) == "“好。"
+
+
+def test_a_full_stop_in_an_open_quotation_waits_no_longer_than_a_sentence_does() -> None:
+    chunker = TextChunker()
+    chunker.append("彼は「はい。", 5.0)
+    assert chunker.take(5.0) is None
+    assert chunker.deadline_s == 5.0 + DEFAULT.sentence_after_s
+    assert chunker.take(chunker.deadline_s) == "彼は「はい。"
+
+
+def test_a_clause_in_an_open_quotation_waits_for_the_next_character() -> None:
+    text = "“今天天气真的非常非常好，”他说，我们走吧"
+    assert speak(text) == ["“今天天气真的非常非常好，”", "他说，我们走吧"]
+
+
+def test_an_end_that_may_move_is_not_joined_to_a_certain_one() -> None:
+    assert speak(["好的。今天天气很好。"]) == speak("好的。今天天气很好。") == ["好的。", "今天天气很好。"]
 
 
 def test_later_segments_hold_as_many_sentences_as_fit() -> None:
