@@ -63,14 +63,15 @@ class _Opening(Segment):
         self.number = number
         self.ready_s = ready_s
         self.candidate: Candidate
-        self.task: asyncio.Task[None]
+        # While it is being opened.
+        self.task: asyncio.Task[None] | None = None
         self._notices = notices
         self._in_front = False
         self._waits = False
 
     def to_front(self) -> None:
         self._in_front = True
-        if self._waits and not self.task.done():
+        if self._waits and self.reply is None:
             self._notices.waiting()
 
     def waiting(self) -> None:
@@ -152,6 +153,8 @@ class Segments:
         while not self._queue.empty():
             if isinstance(left := self._queue.get_nowait(), Segment):
                 await left.__aexit__(None, None, None)
+            if isinstance(left, _Opening):
+                left.task = None  # an error in it holds what it came through
 
     async def next(self) -> Segment | None:
         """The next segment; the one before must have been left. None after the last. Raises RelayError when the
@@ -170,8 +173,10 @@ class Segments:
         self._again = None
         while True:
             segment.to_front()
+            opening, segment.task = segment.task, None
+            assert opening is not None, "what is queued is being opened"
             try:
-                await segment.task
+                await opening
             except ProviderError as error:
                 if not self._candidates.replace(segment.candidate, error):
                     raise
