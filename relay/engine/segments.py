@@ -42,6 +42,7 @@ class Segment:
         self.text = text
         self.reply: Reply | None = None
         self.request = Timings()
+        self.left = False
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -50,6 +51,7 @@ class Segment:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.left = True
         with UNTRACED:
             await self._stack.aclose()
 
@@ -63,7 +65,7 @@ class _Opening(Segment):
         self.number = number
         self.ready_s = ready_s
         self.candidate: Candidate
-        # While it is being opened.
+        # What opens it ahead of need.
         self.task: asyncio.Task[None] | None = None
         self._notices = notices
         self._in_front = False
@@ -89,7 +91,7 @@ class _Opening(Segment):
         """Raises RelayError; then nothing is left open."""
         with UNTRACED:
             self.candidate = candidate
-            self._waits = False
+            self._waits = self.left = False
             self.request = timings.request(self.number, candidate.provider.name, self.ready_s, clock())
             self.reply = await self._stack.enter_async_context(
                 opened(
@@ -129,27 +131,29 @@ class Segments:
         # Bounded by the slots; None behind the last one, an exception where taking text went wrong.
         self._queue: asyncio.Queue[Segment | Exception | None] = asyncio.Queue()
         self._openings: set[asyncio.Task[None]] = set()
+        # What is being spoken, and what is to be spoken again by another candidate.
+        self._front: Segment | None = None
         self._again: _Opening | None = None
-        self._taking: asyncio.Task[None]
+        self._taking: asyncio.Task[None] | None = None
         self._spoken = 0
-        self._first = True
 
     @property
     def open(self) -> bool:
         """Whether a provider is at work on any of it, or will be without more text."""
-        return bool(self._openings) or self._again is not None or not self._queue.empty()
+        speaking = self._front is not None and not self._front.left
+        return speaking or bool(self._openings) or self._again is not None or not self._queue.empty()
 
     async def __aenter__(self) -> Self:
-        self._taking = asyncio.create_task(self._take())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        tasks = {self._taking, *self._openings}
+        tasks = {*self._openings, *([self._taking] if self._taking else [])}
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks)
+        if tasks:
+            await asyncio.wait(tasks)
         while not self._queue.empty():
             if isinstance(left := self._queue.get_nowait(), Segment):
                 await left.__aexit__(None, None, None)
@@ -159,28 +163,22 @@ class Segments:
     async def next(self) -> Segment | None:
         """The next segment; the one before must have been left. None after the last. Raises RelayError when the
         provider's side of it cannot be opened."""
-        segment = self._again
+        segment, self._again = self._again, None
         if segment is None:
-            if not self._first:
-                self._slots.release()
-            self._first = False
-            taken = await self._queue.get()
-            if isinstance(taken, Exception):
-                raise taken
+            taken = await self._next_text()
+            self._front = taken
             if not isinstance(taken, _Opening):
                 return taken
             segment = taken
-        self._again = None
         while True:
             segment.to_front()
             opening, segment.task = segment.task, None
-            assert opening is not None, "what is queued is being opened"
             try:
-                await opening
+                # What was not opened ahead of need is opened here, without a task to wait for.
+                await (opening or self._opened(segment))
             except ProviderError as error:
                 if not self._candidates.replace(segment.candidate, error):
                     raise
-                self._open(segment)
             else:
                 return segment
 
@@ -194,7 +192,21 @@ class Segments:
             self.truncated = self.truncated or error
         else:
             self._again = segment
-            self._open(segment)
+
+    async def _next_text(self) -> Segment | None:
+        if self._taking is None:
+            # The first text goes its way at once; from then on the text behind it is taken ahead of need.
+            await self._slots.acquire()
+            text = await self._text.next()
+            first = None if text is None else self._begun(text)
+            if first is not None:
+                self._taking = asyncio.create_task(self._take(), name="take text")
+            return first
+        self._slots.release()
+        taken = await self._queue.get()
+        if isinstance(taken, Exception):
+            raise taken
+        return taken
 
     async def _take(self) -> None:
         """Takes text as it becomes speakable, and begins its requests ahead of need."""
@@ -206,7 +218,10 @@ class Segments:
                     if text is None:
                         self._queue.put_nowait(None)
                         return
-                    self._queue.put_nowait(self._begun(text))
+                    segment = self._begun(text)
+                    if isinstance(segment, _Opening):
+                        self._open_ahead(segment)
+                    self._queue.put_nowait(segment)
         except Exception as error:
             self._queue.put_nowait(error)
 
@@ -215,14 +230,13 @@ class Segments:
             return Segment(text)
         opening = _Opening(text, self._spoken, self._clock(), self._notices)
         self._spoken += 1
-        self._open(opening)
         return opening
 
-    def _open(self, opening: _Opening) -> None:
-        candidate = self._candidates.current
-        opening.candidate = candidate
-        opening.task = task = asyncio.create_task(
-            opening.open(candidate, self._driver, self._timings, self._clock), name="open segment"
-        )
+    def _open_ahead(self, opening: _Opening) -> None:
+        opening.candidate = self._candidates.current
+        opening.task = task = asyncio.create_task(self._opened(opening), name="open segment")
         self._openings.add(task)
         task.add_done_callback(self._openings.discard)
+
+    async def _opened(self, opening: _Opening) -> None:
+        await opening.open(self._candidates.current, self._driver, self._timings, self._clock)
