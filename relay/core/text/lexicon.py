@@ -64,9 +64,9 @@ class Lexicon:
         lengths: dict[str, set[int]] = {}
         for form in self._prefixes:
             lengths.setdefault(form[0], set()).add(len(form))
-        below = {} if base is None else base.lengths
+        below: dict[str, tuple[int, ...]] = {} if base is None else base.lengths
         # The lengths of the words that begin with a character, the longest first.
-        self.lengths = below | {
+        self.lengths: dict[str, tuple[int, ...]] = below | {
             first: tuple(sorted({*found, *below.get(first, ())}, reverse=True)) for first, found in lengths.items()
         }
         firsts = "".join(sorted({*self.lengths, *(char for first in self.lengths for char in unfolded(first))}))
