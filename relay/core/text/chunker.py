@@ -96,6 +96,7 @@ class TextChunker:
         self._taken = 0
         self._scanned = 0
         self._ends: deque[int] = deque()  # of sentences, known and not yet taken
+        self._may_move = False  # the last end that a scan found, which is not among them
         self._appended_chars = 0
         self._pending_chars = 0
         self._flushes: deque[int] = deque()  # how much had been appended at each flush, until that much is taken
@@ -183,7 +184,7 @@ class TextChunker:
         start, final = self._taken, bool(self._flushes)
         if start == stop:
             return None
-        known, early = self._scan(stop)
+        known = self._scan(stop)
         if not (known or final) and stop - start < self._worthwhile_chars():
             return None
         letters = self._letters(stop)
@@ -193,7 +194,9 @@ class TextChunker:
         ends = [end for end in known if end - start <= longest and speakable(self._text, start, end)]
         if self._eager:
             # An end that may yet move is not joined to one that is certain: so it is if the text comes by letters.
-            apart = early and len(ends) > 1 and ends[-1] == known[-1] and speakable(self._text, ends[-2], ends[-1])
+            apart = (
+                self._may_move and len(ends) > 1 and ends[-1] == known[-1] and speakable(self._text, ends[-2], ends[-1])
+            )
             certain = ends[:-1] if apart else ends
             cut = self._first(certain, stop, longest, letters)
         else:
@@ -245,11 +248,8 @@ class TextChunker:
         sample = self._text[self._taken : min(stop, self._taken + _SAMPLE_CHARS)]
         return SYLLABLE_LETTERS if 2 * count_syllables(sample) >= len(sample) else 1
 
-    def _scan(self, stop: int) -> tuple[Sequence[int], bool]:
-        """The sentence ends known within reach of the next segment, the end of flushed text among them.
-
-        And whether the last of them may yet move.
-        """
+    def _scan(self, stop: int) -> Sequence[int]:
+        """The sentence ends known within reach of the next segment, the end of flushed text among them."""
         reach = min(stop, self._taken + self._policy.longest_chars + _LOOKAHEAD_CHARS)
         final = reach == stop and bool(self._flushes)
         scan = self._find_ends(self._text, self._scanned, reach, final=final)
@@ -257,8 +257,10 @@ class TextChunker:
         known = self._ends[-1] if self._ends else self._taken
         self._ends.extend(end for end in scan.ends if end > known)
         if final:
-            return [*self._ends, stop], False
-        return (self._ends, False) if scan.early is None else ([*self._ends, scan.early], True)
+            self._may_move = False
+            return [*self._ends, stop]
+        self._may_move = scan.early is not None
+        return self._ends if scan.early is None else [*self._ends, scan.early]
 
     def _overdue(self, stop: int, now_s: float) -> int | None:
         """Where to cut text that has stopped coming, if it has for long enough; sets the deadline."""

@@ -49,6 +49,6 @@ def rewriters(filters: Sequence[TextFilter], lexicon: Lexicon | None = None) -> 
         stages.append(MarkupFilter(markdown=TextFilter.MARKDOWN in filters, code=TextFilter.CODE in filters))
     if TextFilter.EMOJI in filters:
         stages.append(EmojiFilter())
-    if lexicon:
+    if lexicon is not None and len(lexicon):
         stages.append(LexiconFilter(lexicon))
     return stages

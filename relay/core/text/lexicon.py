@@ -21,10 +21,11 @@ from relay.core.text.runs import Run
 from relay.core.text.scanner import Found, Scanner, literal
 from relay.errors import ClientError, Code
 
-__all__ = ["MAX_ENTRIES", "MAX_VALUE_CHARS", "MAX_WORD_CHARS", "Lexicon", "LexiconFilter", "Saying"]
+__all__ = ["MAX_ENTRIES", "MAX_TURN_ENTRIES", "MAX_VALUE_CHARS", "MAX_WORD_CHARS", "Lexicon", "LexiconFilter", "Saying"]
 
-# Of a configuration and a turn together. A turn's are part of a message, whose size is bounded too.
+# Of a configuration: 20 ms to read. Of a turn: 2 ms, for it is read while others speak.
 MAX_ENTRIES = 2000
+MAX_TURN_ENTRIES = 200
 # The longest word is also what is held back, and three characters behind it.
 MAX_WORD_CHARS = 64
 MAX_VALUE_CHARS = 256
@@ -45,9 +46,13 @@ class Saying:
 
 
 class Lexicon:
-    """Words and how they are said. Immutable; shared by all turns that use it."""
+    """Words and how they are said. Immutable; shared by all turns that use it.
 
-    def __init__(self, entries: Mapping[str, Saying]) -> None:
+    One over a `base` has the words of both; where both have a word, its own counts. It costs its own words only.
+    """
+
+    def __init__(self, entries: Mapping[str, Saying], base: "Lexicon | None" = None) -> None:
+        self._base = base
         self._entries = dict(entries)
         self._exact: dict[str, Saying] = {}
         self._folded: dict[str, Saying] = {}
@@ -59,54 +64,49 @@ class Lexicon:
         lengths: dict[str, set[int]] = {}
         for form in self._prefixes:
             lengths.setdefault(form[0], set()).add(len(form))
+        below: dict[str, tuple[int, ...]] = {} if base is None else base.lengths
         # The lengths of the words that begin with a character, the longest first.
-        self.lengths = {first: tuple(sorted(found, reverse=True)) for first, found in lengths.items()}
-        firsts = "".join(sorted({*lengths, *(char for first in lengths for char in unfolded(first))}))
+        self.lengths: dict[str, tuple[int, ...]] = below | {
+            first: tuple(sorted({*found, *below.get(first, ())}, reverse=True)) for first, found in lengths.items()
+        }
+        firsts = "".join(sorted({*self.lengths, *(char for first in self.lengths for char in unfolded(first))}))
         self.special = re.compile(f"[{re.escape(firsts)}]" if firsts else r"(?!)")
 
     @classmethod
-    def parse(cls, value: object, name: str = "lexicon") -> "Lexicon":
-        """Of a mapping from words to respellings, or to objects with `alias` or `ipa` or both.
+    def parse(
+        cls, value: object, name: str = "lexicon", *, most: int = MAX_ENTRIES, base: "Lexicon | None" = None
+    ) -> "Lexicon":
+        """Of a mapping from words to respellings, or to objects with `alias` or `ipa` or both; at most `most` words.
 
         Raises ClientError that names the entry by its position in `name`, and says what would be right.
         """
         if not isinstance(value, Mapping):
             raise _invalid(f"{name} must be an object of words and how they are said, not {_kind(value)}")
-        if len(value) > MAX_ENTRIES:
-            raise _invalid(f"{name} has {len(value)} entries; at most {MAX_ENTRIES} are allowed")
-        return cls({_word(word, name, at): _saying(value[word], name, at) for at, word in enumerate(value)})
+        if len(value) > most:
+            raise _invalid(f"{name} has {len(value)} entries; at most {most} are allowed")
+        entries = {_word(word, name, at): _saying(value[word], name, at) for at, word in enumerate(value)}
+        return cls(entries, base)
 
     @property
     def entries(self) -> Mapping[str, Saying]:
         """All of them, as they were written."""
-        return self._entries
-
-    def merged(self, other: "Lexicon") -> "Lexicon":
-        """Both; where both have a word, `other` counts. Raises ClientError if that is too many."""
-        entries = {**self._entries, **other.entries}
-        if len(entries) > MAX_ENTRIES:
-            raise _invalid(
-                f"the lexicons of the configuration and the turn have {len(entries)} entries together; "
-                f"at most {MAX_ENTRIES} are allowed"
-            )
-        return Lexicon(entries)
+        return self._entries if self._base is None else {**self._base.entries, **self._entries}
 
     def __len__(self) -> int:
-        return len(self._entries)
-
-    def __bool__(self) -> bool:
-        return bool(self._entries)
+        return len(self.entries)
 
     def get(self, word: str) -> Saying | None:
         """What is said for `word`, which is whole."""
-        return self._exact.get(word) or self._folded.get(fold(word))
+        saying = self._exact.get(word) or self._folded.get(fold(word))
+        return self._base.get(word) if saying is None and self._base is not None else saying
 
     def begins(self, part: str) -> bool:
         """Is `part` the beginning of a longer word, or may it be one?"""
-        part = fold(part)
-        at = bisect_left(self._prefixes, part)
-        at += at < len(self._prefixes) and self._prefixes[at] == part
-        return at < len(self._prefixes) and self._prefixes[at].startswith(part)
+        folded = fold(part)
+        at = bisect_left(self._prefixes, folded)
+        at += at < len(self._prefixes) and self._prefixes[at] == folded
+        own = at < len(self._prefixes) and self._prefixes[at].startswith(folded)
+        return own or (self._base is not None and self._base.begins(part))
 
 
 class LexiconFilter(Scanner):

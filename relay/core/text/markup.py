@@ -63,6 +63,9 @@ _AUTOLINK_BEGUN = re.compile(r"<[\w.+:@-]+(?:[/?#][^\s<>]*)?\Z")
 _ENTITIES = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'", "&#39;": "'", "&nbsp;": "\u00a0"}
 _MAX_ENTITY_CHARS = max(map(len, _ENTITIES))
 
+_CLOSING_HASHES = re.compile(rf"#{{1,{_MAX_MARKS}}}[ \t\r]{{0,{_MAX_MARKS}}}")
+_CELL_SPACES = re.compile(rf"[ \t]{{0,{MAX_SPACES}}}")
+
 
 class MarkupFilter(Scanner):
     """Leaves out the marks of Markdown (`markdown`), and code in backticks and fenced blocks (`code`).
@@ -172,7 +175,7 @@ class MarkupFilter(Scanner):
             return before is not after
         if not self._markdown or before in unmarked or before in (Line.RULE, Line.TABLE_RULE):
             return False
-        begin = text[following.end :].lstrip()[:1]
+        begin = text[following.end : following.end + MAX_SPACES].lstrip()[:1]
         return self._table or before is Line.HEADING or not begin.islower()
 
     # --- emphasis ---
@@ -287,7 +290,7 @@ class MarkupFilter(Scanner):
 
     def _link(self, text: str, at: int, final: bool) -> Found:
         footnote = _FOOTNOTE.match(text, at)
-        words = _LINK_TEXT.match(text, at)
+        words = _LINK_TEXT.match(text, at, at + MAX_LINK_TEXT_CHARS + 2)
         if words is None:
             reach = text[at : at + MAX_LINK_TEXT_CHARS + 2]
             whole = at + len(reach) == len(text) and len(reach) < MAX_LINK_TEXT_CHARS + 2
@@ -349,29 +352,32 @@ class MarkupFilter(Scanner):
         """Between two cells, behind the last one, or not in a table; spaces are looked at in a row only."""
         if not self._table:
             return literal(text, at)
-        space = re.compile(rf"[ \t]{{0,{MAX_SPACES}}}")
-        end = self._skip(space, text, at)
+        end = self._skip_spaces(text, at)
         if end == len(text) and not final and end - at < MAX_SPACES:
             return None
         if text[end : end + 1] != "|":
             return literal(text, at, max(end, at + 1))
-        end = self._skip(space, text, end + 1)
-        if end == len(text) and not final and end - at < 2 * MAX_SPACES:
+        begin = end + 1
+        end = self._skip_spaces(text, begin)
+        many = end - begin == MAX_SPACES
+        if end == len(text) and not final and not many:
             return None
-        last = text[end : end + 1] in ("", "\n", "\r", "|")
+        last = not many and text[end : end + 1] in ("", "\n", "\r", "|")
         return end, [Run(text[at:end], "" if last else ", ")]
 
     @staticmethod
-    def _skip(pattern: re.Pattern[str], text: str, at: int) -> int:
-        match = pattern.match(text, at)
+    def _skip_spaces(text: str, at: int) -> int:
+        match = _CELL_SPACES.match(text, at)
         return at if match is None else match.end()
 
     def _closing_hashes(self, text: str, at: int, final: bool) -> Found:
         if self._line is not Line.HEADING or not self.char_before(text, at).isspace():
             return literal(text, at)
-        match = re.compile(r"#{1,16}[ \t\r]{0,16}").match(text, at)
+        match = _CLOSING_HASHES.match(text, at)
         assert match is not None, "it begins with #"
         end = match.end()
-        if end == len(text) and not final and end - at < _MAX_MARKS:
+        if end == len(text) and not final and end - at < 2 * _MAX_MARKS:
             return None
+        if end - at == 2 * _MAX_MARKS:
+            return literal(text, at, end)
         return left_out(text, at, end) if text[end : end + 1] in ("", "\n") else literal(text, at, end)

@@ -5,7 +5,7 @@ from itertools import islice
 
 # How far back an opening mark counts, in characters and in marks. A quotation that was never closed stops counting
 # there, and at a blank line; until then it delays a sentence end by one character, or by the chunker's deadline.
-REACH_CHARS = 256
+REACH_CHARS = 200
 REACH_MARKS = 24
 
 # Every mark and what opens for it. Marks that open and close in different languages are in both columns: „Gut“ and
@@ -64,7 +64,7 @@ def open_marks(text: str, at: int) -> str:
     Depends on the REACH_CHARS before `at` and the one before them only. A mark that closes nothing is not counted; one
     that closes an outer mark closes what is open within it too.
     """
-    earliest = max(0, at - REACH_CHARS)
+    earliest = at - REACH_CHARS if at > REACH_CHARS else 0
     first = _ANY_OPENER.search(text, earliest, at)
     if first is None:
         return ""

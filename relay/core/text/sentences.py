@@ -306,7 +306,7 @@ def _line_before(text: str, at: int) -> str:
 
 def _is_full_stop(text: str, at: int, run: int) -> bool:
     """Is there a mark in `text[at:run]` that only ever ends sentences? "．" is one behind Han and kana."""
-    if text[at] == "．" and at and is_ideograph(text[at - 1]):
+    if text[at] in _FULL_STOPS or (text[at] == "．" and at and is_ideograph(text[at - 1])):
         return True
     return _FULL_STOP.search(text, at, run) is not None
 
@@ -317,7 +317,7 @@ def _is_early(text: str, at: int, end: int) -> bool:
     Not while a mark may still close what is open. Where one was closed, a Japanese sentence may go on, and in scripts
     with spaces the next one belongs to it.
     """
-    if not (text[at] in _FULL_STOPS or _is_full_stop(text, at, end)) or open_marks(text, end):
+    if not _is_full_stop(text, at, end) or open_marks(text, end):
         return False
     if text[end - 1] not in _CLOSERS:
         return True

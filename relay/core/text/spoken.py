@@ -11,7 +11,11 @@ from itertools import accumulate
 
 from relay.core.text.runs import Rewriter, Run, Stages, given_of, merged, spoken_of
 
-__all__ = ["Phonemes", "SpokenSegment", "SpokenText", "WordPlaces"]
+__all__ = ["FEED_CHARS", "Phonemes", "SpokenSegment", "SpokenText", "WordPlaces"]
+
+# More than this at once, made to cost as much as text can, holds up a thread for more than 20 ms; prose takes 3 ms. The
+# caller feeds longer text in pieces.
+FEED_CHARS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ class SpokenText:
         return self._pending_chars
 
     def feed(self, text: str) -> str:
-        """Adds text as given; what is to be spoken as far as that is known."""
+        """Adds text as given, at best FEED_CHARS at a time; what is to be spoken as far as that is known."""
         self._pending_chars += len(text)
         return self._keep(self._stages.feed(text))
 

@@ -104,6 +104,8 @@ MARKS = (
 )
 WORDS = "a bold 5 é 好 か क ไ https://x.y/z www.a.bc h ht @ a@b.cd /?(x) 👍 🏽 \ufe0f \ufe0e \u20e3 \u200d 🇩 ‼ © ❤ #️⃣"
 SPACES = ["\n", "\n\n", " ", " ", "  ", "\t"]
+# Longer than what any rule waits for.
+LONG = ["x" * 300, " " * 70, "#" * 20, "# " * 20, "[" * 3, "x" * 2100, "-" * 300, "a." * 140, "." * 20, "👍\u200d" * 9]
 FRAGMENTS = [*MARKS.split(" "), *WORDS.split(), *SPACES, "```py\n", "- [x] "]
 texts = st.lists(st.sampled_from(FRAGMENTS), max_size=24).map("".join)
 filters = st.sets(st.sampled_from(list(TextFilter)), min_size=1).map(sorted)
@@ -148,6 +150,17 @@ def test_the_cuts_do_not_matter(text: str, names: list[TextFilter], sizes: list[
     assert given_of(whole) == text
     assert rewrite(rewriters(names), tokens(text, sizes)) == whole
     assert rewrite(rewriters(names), list(text)) == whole
+
+
+@given(
+    st.lists(st.sampled_from([*FRAGMENTS, *LONG]), max_size=12).map("".join),
+    filters,
+    st.lists(st.integers(1, 400), min_size=1, max_size=9),
+)
+def test_the_cuts_of_long_text_do_not_matter(text: str, names: list[TextFilter], sizes: list[int]) -> None:
+    whole = rewrite(rewriters(names), [text])
+    assert given_of(whole) == text
+    assert rewrite(rewriters(names), tokens(text, sizes)) == whole
 
 
 @given(st.text(max_size=60), filters)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from relay.core.text.lexicon import (
     MAX_ENTRIES,
+    MAX_TURN_ENTRIES,
     MAX_VALUE_CHARS,
     MAX_WORD_CHARS,
     Lexicon,
@@ -130,12 +131,15 @@ def test_what_is_said_is_not_looked_at_again() -> None:
 
 
 def test_a_turn_counts_before_the_configuration() -> None:
-    both = Lexicon.parse({"a1": "x", "b1": "y"}).merged(Lexicon.parse({"b1": "z"}))
-    assert len(both) == 2 and spoken_of(say(["a1 b1"], both)) == "x z"
-    assert not Lexicon({}) and spoken_of(say(["a1"], Lexicon({}))) == "a1"
-    many = Lexicon.parse({f"w{at}": "x" for at in range(MAX_ENTRIES)})
-    with pytest.raises(ClientError, match="2001 entries together"):
-        many.merged(Lexicon.parse({"more": "x"}))
+    base = Lexicon.parse({"a1": "x", "b1": "y", "New York City": "the city"})
+    both = Lexicon.parse({"B1": "z", "b1": "w", "new york": "noo york"}, base=base)
+    assert len(both) == 5
+    assert spoken_of(say(["a1 b1 B1 new york New York City"], both)) == "x w z noo york the city"
+    assert spoken_of(say(list("a1 b1 B1 new york New York City"), both)) == "x w z noo york the city"
+    assert spoken_of(say(["a1 b1"], base)) == "x y"
+    assert len(Lexicon({})) == 0 and spoken_of(say(["a1"], Lexicon({}))) == "a1"
+    with pytest.raises(ClientError, match=f"has {MAX_TURN_ENTRIES + 1} entries; at most {MAX_TURN_ENTRIES}"):
+        Lexicon.parse({f"w{at}": "x" for at in range(MAX_TURN_ENTRIES + 1)}, most=MAX_TURN_ENTRIES)
 
 
 @pytest.mark.parametrize(
