@@ -6,7 +6,7 @@ import random
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -133,7 +133,8 @@ async def test_whatever_is_signalled_there_are_exactly_so_many_workers_and_each_
         await relay.line("all workers were replaced")
         await relay.until(COUNT)
         for victim in relay.workers:
-            os.kill(victim, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # a replacement that was asked for before may come first
+                os.kill(victim, signal.SIGKILL)
             await relay.until(COUNT, without={victim})
         assert not relay.workers & old
         assert await relay.answers() in relay.workers
