@@ -326,7 +326,11 @@ class Playout:
     @property
     def held_ms(self) -> float:
         """Milliseconds of audio that wait to leave, of all turns."""
-        return sum(map(_ms, self._turns.values()))
+        held_ms = 0.0
+        for turn in self._turns.values():
+            if turn.fed_samples > turn.cut_samples:
+                held_ms += (turn.fed_samples - turn.cut_samples) * 1000 / turn.rate_hz
+        return held_ms
 
     @property
     def waiting(self) -> bool:
@@ -476,8 +480,12 @@ class Playout:
 
     def _reopen(self) -> None:
         # An unfilled frame does not count: it cannot leave before the turn feeds more, and may be longer than the mark.
-        if self._full and sum(map(_leavable_ms, self._turns.values())) <= LOW_WATER_MS:
-            self._full = False
+        if not self._full:
+            return
+        held_ms = self.held_ms
+        if held_ms > LOW_WATER_MS and any(turn.frame_s * 1000 > LOW_WATER_MS for turn in self._turns.values()):
+            held_ms = sum(map(_leavable_ms, self._turns.values()))
+        self._full = held_ms > LOW_WATER_MS
 
 
 def _ms(turn: _Turn) -> float:
