@@ -5,8 +5,8 @@ turn is in 20 ms frames, `realtime` with a lead of 200 ms, fed by a provider at 
 at exactly real time leaves no lead to keep.
 
 TTFA and `relay_ms` are the relay's own reports of each turn. Lateness is counted by the relay from the instant at which
-the listener needed a frame to the one at which it was handed to the socket; `ran dry` is how often a frame left more than
-100 ms after that.
+the listener needed a frame to the one at which it was handed to the socket; `ran dry` is how often a frame left more
+than 100 ms after that.
 """
 
 import asyncio
