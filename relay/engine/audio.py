@@ -15,6 +15,7 @@ from relay.codecs.sniff import NotAudioError
 from relay.core.formats import FrameFormat
 from relay.core.timings import Timings
 from relay.core.transform import Chain
+from relay.engine.codec_warmup import decoder_loaded
 from relay.errors import Code, ProviderError, ProviderFault
 from relay.providers.base.http import WordTime
 from relay.providers.base.provider import Reply
@@ -82,6 +83,7 @@ async def decoded(
 
     `request` counts each piece of bytes as it is taken from the reply.
     """
+    await decoder_loaded(reply.facts.source, reply.content_type)
     decoder = open_decoder(reply.facts.source, reply.content_type)
     heard = False
     slice_bytes = FIRST_SLICE_BYTES
