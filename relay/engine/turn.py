@@ -11,10 +11,12 @@ from relay.core.events import FlushDone, SegmentStarted, Word, WordsTimed
 from relay.core.formats import NATIVE, AudioRequest, FrameFormat
 from relay.core.record import TurnRecord
 from relay.core.text.chunker import DEFAULT, ChunkPolicy, TextChunker
+from relay.core.text.spoken import WordPlaces
 from relay.core.timings import Stage, Timings
 from relay.engine.audio import TurnAudio, decoded
 from relay.engine.candidates import Candidate, Candidates
 from relay.engine.notices import Notices
+from relay.engine.rewritten import Rewriting, as_given, cut_text, streamed_text
 from relay.engine.segments import Segments
 from relay.engine.speaker import Speaker
 from relay.engine.streaming import Streaming
@@ -43,6 +45,8 @@ class TurnSettings:
     # Who speaks it, and who goes on if that one fails, in order.
     candidates: tuple[Candidate, ...]
     drivers: Drivers
+    # None: all text is spoken as it was given.
+    rewriting: Rewriting | None = None
 
 
 class _Spoken(Protocol):
@@ -50,6 +54,7 @@ class _Spoken(Protocol):
 
     request: Timings
     passed: PassedText
+    places: WordPlaces | None
 
 
 class Turn:
@@ -76,7 +81,7 @@ class Turn:
         self._taken = Taken(self.turn_id, speaker)
         self._text: TurnText | StreamedText
         streams = self._candidates.current.speech.streaming_text
-        self._text = StreamedText(self._taken) if streams else self._cut_text()
+        self._text = streamed_text(self._taken, settings.rewriting) if streams else self._cut_text()
         self._flushes = Flushes()
         self._spoken_chars = 0
         # While it runs.
@@ -226,7 +231,7 @@ class Turn:
                 assert audio is not None, "it was announced"
                 events: list[SegmentStarted | WordsTimed] = [self._begin(text) for text in passed.audio_came()]
                 if words:
-                    events.append(self._timed(words, start))
+                    events.append(self._timed(words, start, spoken.places))
                     words = []
                 self._last_came_s = request.came_s
                 held_s = speaker.held_s()
@@ -239,7 +244,7 @@ class Turn:
                 if not speaker.wants(self.turn_id):
                     await speaker.room(self.turn_id)
         assert start is not None, "a reply without audio is an error"
-        rest: list[SegmentStarted | WordsTimed] = [self._timed(words, start)] if words else []
+        rest: list[SegmentStarted | WordsTimed] = [self._timed(words, start, spoken.places)] if words else []
         for event in [*rest, *[self._begin(text) for text in passed.rest()]]:
             speaker.mark(self.turn_id, event)
         record.transcript.complete()
@@ -280,13 +285,13 @@ class Turn:
         record.transcript.begin(text, position, record.sent.samples)
         return SegmentStarted(turn_id=self.turn_id, index=index, text=text, start_sample=position)
 
-    def _timed(self, words: list[WordTime], start: int) -> WordsTimed:
+    def _timed(self, words: list[WordTime], start: int, places: WordPlaces | None) -> WordsTimed:
         """Times within a reply, whose audio begins at the sample `start`, -> samples of the turn."""
         assert self.record.frame_format is not None
         rate_hz = self.record.frame_format.audio.sample_rate_hz
         timed = tuple(
             Word(word.text, start + round(word.start_s * rate_hz), start + round(word.end_s * rate_hz))
-            for word in words
+            for word in (words if places is None else as_given(words, places))
         )
         self.record.transcript.time(timed)
         return WordsTimed(turn_id=self.turn_id, words=timed)
@@ -298,7 +303,7 @@ class Turn:
             max_chars=min((limit for limit in limits if limit is not None), default=None),
             policy=_policy(self._candidates.current.provider),
         )
-        return TurnText(chunker, self._taken, clock=self._clock)
+        return cut_text(chunker, self._taken, self._settings.rewriting, clock=self._clock)
 
 
 def _policy(provider: Provider) -> ChunkPolicy:

@@ -92,6 +92,8 @@ class _TurnFields(_Strict, tag_field="type", kw_only=True):
     pacing: PacingFields | None = None
     flow: FlowFields | None = None
     options: dict[str, Any] | None = None
+    text_filter: list[str] | None = None
+    lexicon: dict[str, Any] | None = None
     traceparent: str | None = None
 
     def request(self) -> TurnRequest:
@@ -107,6 +109,8 @@ class _TurnFields(_Strict, tag_field="type", kw_only=True):
             pacing=_given(self.pacing),
             window_ms=self.flow.window_ms if self.flow else None,
             options=self.options or {},
+            text_filter=self.text_filter,
+            lexicon=self.lexicon,
             traceparent=self.traceparent,
         )
 
