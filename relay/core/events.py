@@ -296,6 +296,10 @@ class Word:
     start_sample: int
     end_sample: int
 
+    def moved(self, samples: int) -> "Word":
+        """So many samples earlier, at the earliest at the turn's beginning."""
+        return Word(self.text, max(0, self.start_sample - samples), max(0, self.end_sample - samples))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WordsTimed:

@@ -6,15 +6,18 @@ This file does not know which provider is speaking, nor who listens.
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any
 
 from relay.codecs import encoder_for, open_decoder
 from relay.codecs.base import Block, CorruptAudioError, TruncatedAudioError
+from relay.codecs.gain import Gain
 from relay.codecs.onset import OnsetDetector
 from relay.codecs.resample import Resampler
+from relay.codecs.silence import LeadingSilenceTrimmer
 from relay.codecs.sniff import NotAudioError
-from relay.core.formats import FrameFormat
+from relay.core.formats import AudioRequest, FrameFormat
 from relay.core.timings import Timings
-from relay.core.transform import Chain
+from relay.core.transform import Chain, Transform
 from relay.engine.codec_warmup import decoder_loaded
 from relay.errors import Code, ProviderError, ProviderFault
 from relay.providers.base.http import WordTime
@@ -32,10 +35,19 @@ class TurnAudio:
     """Blocks of all segments of one turn -> its encoded samples. One resampler for the whole turn, so that segments
     join without a sample lost or added."""
 
-    def __init__(self, frame_format: FrameFormat) -> None:
+    def __init__(self, frame_format: FrameFormat, wanted: AudioRequest = AudioRequest()) -> None:  # noqa: B008 - frozen
         self._rate_hz = frame_format.audio.sample_rate_hz
         self._onset = OnsetDetector()
-        self._chain: Chain[Block, bytes] = Chain(Resampler(self._rate_hz), encoder_for(frame_format.audio))
+        most_ms = wanted.max_leading_silence_ms
+        self._trimmer = None if most_ms is None else LeadingSilenceTrimmer(most_ms, self._rate_hz)
+        last: list[Transform[Any, Any]] = [
+            *([Gain(wanted.gain_db, self._rate_hz)] if wanted.gain_db else []),
+            encoder_for(frame_format.audio),
+        ]
+        trimmers = [] if self._trimmer is None else [self._trimmer]
+        self._chain: Chain[Block, bytes] = Chain(Resampler(self._rate_hz), *trimmers, *last)
+        # The same stages, for what the trimmer gives up before the end.
+        self._finish: Chain[Block, bytes] = Chain(*last)
         # Input of the rate now playing, and the output samples that all input before it became.
         self._fed_samples = 0
         self._fed_rate_hz = self._rate_hz
@@ -43,7 +55,23 @@ class TurnAudio:
 
     @property
     def position(self) -> int:
-        """The turn's sample at which the audio that is fed next will be heard."""
+        """The turn's sample at which the audio that is fed next will be heard; what will be trimmed is not known before
+        `is_settled`."""
+        return self.taken - self.trimmed
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is known how much leading silence is trimmed. Nothing comes out before."""
+        return self._trimmer is None or self._trimmer.is_settled
+
+    @property
+    def trimmed(self) -> int:
+        """The samples that were left out at the beginning; 0 until that is settled."""
+        return 0 if self._trimmer is None or not self._trimmer.is_settled else self._trimmer.trimmed_samples
+
+    @property
+    def taken(self) -> int:
+        """The samples of all that was fed, those that are trimmed among them."""
         return self._before_samples + -(-self._fed_samples * self._rate_hz // self._fed_rate_hz)
 
     def ms_of(self, samples: int) -> float:
@@ -53,14 +81,14 @@ class TurnAudio:
     @property
     def leading_silence_ms(self) -> float | None:
         """Audio before the first audible sample; None while there was none."""
-        return self._onset.leading_silence_ms
+        return (self._trimmer or self._onset).leading_silence_ms
 
     def feed(self, blocks: Sequence[Block]) -> bytes:
         """Whole samples."""
         pieces: list[bytes] = []
         for block in blocks:
             if block.sample_rate_hz != self._fed_rate_hz:
-                self._before_samples = self.position
+                self._before_samples = self.taken
                 self._fed_samples, self._fed_rate_hz = 0, block.sample_rate_hz
             self._fed_samples += len(block.samples)
             pieces += self._chain.feed(block)
@@ -68,8 +96,15 @@ class TurnAudio:
 
     def listen(self, blocks: Sequence[Block]) -> None:
         """Looks for the first audible sample in what has been fed: apart, so that no frame waits for it."""
-        for block in blocks:
-            self._onset.feed(block)
+        if self._trimmer is None:
+            for block in blocks:
+                self._onset.feed(block)
+
+    def settle(self) -> bytes:
+        """No sound is waited for any more: silence that is held is trimmed as at the end, and what follows is not."""
+        if self._trimmer is None:
+            return b""
+        return b"".join(piece for block in self._trimmer.flush() for piece in self._finish.feed(block))
 
     def flush(self) -> bytes:
         """The end of the turn: what the resampler holds."""

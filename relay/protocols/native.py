@@ -54,6 +54,9 @@ class AudioFields(_Strict):
     frame_ms: int | UnsetType = UNSET
     tail: str | UnsetType = UNSET
     header: bool | UnsetType = UNSET
+    gain_db: float | UnsetType = UNSET
+    max_leading_silence_ms: float | UnsetType | None = UNSET
+    fade_ms: float | UnsetType = UNSET
 
 
 class PacingFields(_Strict):
