@@ -40,10 +40,9 @@ class TurnAudio:
         self._onset = OnsetDetector()
         most_ms = wanted.max_leading_silence_ms
         self._trimmer = None if most_ms is None else LeadingSilenceTrimmer(most_ms, self._rate_hz)
-        last: list[Transform[Any, Any]] = [
-            *([Gain(wanted.gain_db, self._rate_hz)] if wanted.gain_db else []),
-            encoder_for(frame_format.audio),
-        ]
+        last: list[Transform[Any, Any]] = [encoder_for(frame_format.audio)]
+        if wanted.gain_db:
+            last.insert(0, Gain(wanted.gain_db, self._rate_hz))
         trimmers = [] if self._trimmer is None else [self._trimmer]
         self._chain: Chain[Block, bytes] = Chain(Resampler(self._rate_hz), *trimmers, *last)
         # The same stages, for what the trimmer gives up before the end.
