@@ -51,27 +51,20 @@ class TurnAudio:
         self._fed_samples = 0
         self._fed_rate_hz = self._rate_hz
         self._before_samples = 0
+        # Whether it is known how much leading silence is left out, and how much that is. Nothing comes out before.
+        self.is_settled = self._trimmer is None
+        self.trimmed = 0
 
     @property
     def position(self) -> int:
         """The turn's sample at which the audio that is fed next will be heard; what will be trimmed is not known before
         `is_settled`."""
-        return self.taken - self.trimmed
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether it is known how much leading silence is trimmed. Nothing comes out before."""
-        return self._trimmer is None or self._trimmer.is_settled
-
-    @property
-    def trimmed(self) -> int:
-        """The samples that were left out at the beginning; 0 until that is settled."""
-        return 0 if self._trimmer is None or not self._trimmer.is_settled else self._trimmer.trimmed_samples
+        return self._before_samples - self.trimmed - (-self._fed_samples * self._rate_hz // self._fed_rate_hz)
 
     @property
     def taken(self) -> int:
         """The samples of all that was fed, those that are trimmed among them."""
-        return self._before_samples + -(-self._fed_samples * self._rate_hz // self._fed_rate_hz)
+        return self.position + self.trimmed
 
     def ms_of(self, samples: int) -> float:
         """The time of so many of the turn's samples."""
@@ -91,6 +84,8 @@ class TurnAudio:
                 self._fed_samples, self._fed_rate_hz = 0, block.sample_rate_hz
             self._fed_samples += len(block.samples)
             pieces += self._chain.feed(block)
+        if not self.is_settled:
+            self._look()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def listen(self, blocks: Sequence[Block]) -> None:
@@ -103,11 +98,19 @@ class TurnAudio:
         """No sound is waited for any more: silence that is held is trimmed as at the end, and what follows is not."""
         if self._trimmer is None:
             return b""
-        return b"".join(piece for block in self._trimmer.flush() for piece in self._finish.feed(block))
+        pieces = [piece for block in self._trimmer.flush() for piece in self._finish.feed(block)]
+        self._look()
+        return b"".join(pieces)
 
     def flush(self) -> bytes:
-        """The end of the turn: what the resampler holds."""
-        return b"".join(self._chain.flush())
+        """The end of the turn: what the resampler and the trimmer hold."""
+        pieces = self._chain.flush()
+        self._look()
+        return b"".join(pieces)
+
+    def _look(self) -> None:
+        if self._trimmer is not None and self._trimmer.is_settled:
+            self.is_settled, self.trimmed = True, self._trimmer.trimmed_samples
 
 
 async def decoded(
