@@ -78,6 +78,8 @@ class DefaultsConfig(Struct, forbid_unknown_fields=True, frozen=True):
     fallbacks: list[str] = field(default_factory=list)
     # For turns that name neither voice nor provider: a name from [voices], or a voice of the default provider.
     voice: str | None = None
+    # What is left out of a turn's text before it is spoken, by the names of `core.text.filters`.
+    text_filter: list[str] = field(default_factory=list)
     audio: AudioConfig = field(default_factory=AudioConfig)
     pacing: PacingConfig = field(default_factory=PacingConfig)
 
@@ -195,6 +197,8 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     tokens: TokensConfig = field(default_factory=TokensConfig)
     log: LogConfig = field(default_factory=LogConfig)
     tracing: TracingConfig = field(default_factory=TracingConfig)
+    # Words and how they are said: respellings, or tables with `alias` or `ipa` or both.
+    lexicon: dict[str, Any] = field(default_factory=dict)
     providers: dict[str, ProviderConfig] = field(default_factory=dict)
     # A name for a voice -> instance -> its voice there.
     voices: dict[str, dict[str, str | VoiceConfig]] = field(default_factory=dict)

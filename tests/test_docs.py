@@ -87,7 +87,9 @@ def test_every_setting_has_its_row_with_its_variable_and_its_default() -> None:
         row_of(page, key)
     for key in config.VoiceConfig.__struct_fields__:
         assert f"`{key}`" in named(page), key
-    assert sections | {"providers", "voices"} == set(Config.__struct_fields__), "a new section needs a part of the page"
+    assert sections | {"providers", "voices", "lexicon"} == set(Config.__struct_fields__), (
+        "a new section needs a part of the page"
+    )
 
 
 def test_every_code_has_its_row_with_its_status_and_whether_to_try_again() -> None:

@@ -7,13 +7,10 @@ from numpy.typing import NDArray
 
 from relay.codecs import g711, pcm
 from relay.codecs.base import Samples
-from relay.core.formats import AudioFormat
+from relay.core.formats import FADE_MS_MAX, AudioFormat
 from relay.errors import ClientError, Code
 
 __all__ = ["FADE_MS_MAX", "fade_samples_in", "faded"]
-
-# A cancel means "be silent now": longer than this, the voice is heard to go on.
-FADE_MS_MAX = 100
 
 _DECODE = {**pcm.DECODE, **g711.DECODE}
 _ENCODE = {**pcm.ENCODE, **g711.ENCODE}

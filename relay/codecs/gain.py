@@ -18,12 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relay.codecs.base import Block, Samples
+from relay.core.formats import GAIN_DB_MAX, GAIN_DB_MIN
 from relay.errors import ClientError, Code
 
 __all__ = ["GAIN_DB_MAX", "GAIN_DB_MIN", "LATENCY_SAMPLES", "RELEASE_DB_PER_S", "Gain"]
 
-# Less than -60 dB leaves 6 bits of 16; more than 30 dB lifts the noise floor of a recording into speech.
-GAIN_DB_MIN, GAIN_DB_MAX = -60.0, 30.0
 RELEASE_DB_PER_S = 6.0
 # What `feed` holds back.
 LATENCY_SAMPLES = 0

@@ -8,12 +8,10 @@ import numpy as np
 
 from relay.codecs.base import Block, Samples
 from relay.codecs.onset import OnsetDetector
+from relay.core.formats import MAX_LEADING_SILENCE_MS_MAX
 from relay.errors import ClientError, Code
 
 __all__ = ["MAX_LEADING_SILENCE_MS_MAX", "LeadingSilenceTrimmer"]
-
-# All of it may be held until the first sound comes: 188 KB of int16 at 48 kHz.
-MAX_LEADING_SILENCE_MS_MAX = 2000
 
 # Of `onset`: hops of 1 ms, at least two samples; a sound is recognised at most 19 hops after the one it began with.
 _HOPS_PER_S, _HOPS_TO_RECOGNISE = 1000, 19
@@ -61,6 +59,12 @@ class LeadingSilenceTrimmer:
     @property
     def held_samples(self) -> int:
         return sum(len(block.samples) for block in self._held)
+
+    @property
+    def leading_silence_ms(self) -> float | None:
+        """What is left of it; None while there was no sound."""
+        onset_ms = self._onset.leading_silence_ms
+        return None if onset_ms is None else onset_ms - self.trimmed_samples * 1000 / self._sample_rate_hz
 
     def feed(self, piece: Block) -> list[Block]:
         assert piece.sample_rate_hz == self._sample_rate_hz, "a trimmer does not resample"

@@ -4,7 +4,7 @@ a wire.
 Every message is frozen and keyword-only. A `turn_id` of None in a command means the turn opened last.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, TypeAlias
@@ -75,6 +75,10 @@ class TurnRequest:
     pacing: Mapping[str, Any] = field(default_factory=dict)
     window_ms: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    # What is left out before the text is spoken, by the names of `text.filters`.
+    text_filter: Sequence[str] | None = None
+    # Words and how they are said, over those of the configuration: see `text.lexicon`.
+    lexicon: Mapping[str, Any] | None = None
     # The caller's span (see `core.traceparent`), of which the turn is a part.
     traceparent: str | None = None
 
@@ -291,6 +295,10 @@ class Word:
     text: str = field(repr=False)
     start_sample: int
     end_sample: int
+
+    def moved(self, samples: int) -> "Word":
+        """So many samples earlier, at the earliest at the turn's beginning."""
+        return Word(self.text, max(0, self.start_sample - samples), max(0, self.end_sample - samples))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,6 +51,12 @@ OUTPUT_ENCODINGS = (Encoding.PCM_S16LE, Encoding.PCM_F32LE, Encoding.MULAW, Enco
 OUTPUT_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 OUTPUT_CHANNELS = (1, 2)
 FRAME_MS_MIN, FRAME_MS_MAX = 5, 1000
+# Less than -60 dB leaves 6 bits of 16; more than 30 dB lifts the noise floor of a recording into speech.
+GAIN_DB_MIN, GAIN_DB_MAX = -60.0, 30.0
+# All of it may be held until the first sound comes: 188 KB of int16 at 48 kHz.
+MAX_LEADING_SILENCE_MS_MAX = 2000
+# A cancel means "be silent now": longer than this, the voice is heard to go on.
+FADE_MS_MAX = 100
 # The frame header counts padding in 16 bits.
 MAX_PADDING_SAMPLES = 0xFFFF
 
@@ -108,6 +114,10 @@ class AudioRequest:
     frame_ms: int = 20
     tail: Tail = "pad"
     header: bool = False
+    # What is done to the samples; the defaults change nothing.
+    gain_db: float = 0
+    max_leading_silence_ms: float | None = None
+    fade_ms: float = 0
 
     def __post_init__(self) -> None:
         _one_of("audio.encoding", self.encoding, OUTPUT_ENCODINGS)
@@ -120,6 +130,10 @@ class AudioRequest:
                 Code.INVALID_CONFIG,
                 f"audio.frame_ms is {self.frame_ms}; it must be from {FRAME_MS_MIN} to {FRAME_MS_MAX}",
             )
+        _within("audio.gain_db", self.gain_db, GAIN_DB_MIN, GAIN_DB_MAX)
+        if self.max_leading_silence_ms is not None:
+            _within("audio.max_leading_silence_ms", self.max_leading_silence_ms, 0, MAX_LEADING_SILENCE_MS_MAX)
+        _within("audio.fade_ms", self.fade_ms, 0, FADE_MS_MAX)
         if self.sample_rate != NATIVE:
             self.resolve(self.sample_rate)
 
@@ -169,6 +183,11 @@ class FrameFormat:
     def samples_in(self, duration_ms: float) -> int:
         """Whole samples in a duration, rounded down."""
         return int(duration_ms * self.audio.sample_rate_hz) // 1000
+
+
+def _within(name: str, value: object, least: float, most: float) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
+        raise ClientError(Code.INVALID_CONFIG, f"{name} is {value!r}; it must be a number from {least:g} to {most:g}")
 
 
 def _one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:

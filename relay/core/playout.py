@@ -61,6 +61,7 @@ class Run(NamedTuple):
 
     `payload` holds `frames` frames of `frame_format.frame_bytes` each; only the turn's last one may be short, or hold
     `padding` samples of silence. `samples` counts speech, per channel. `last`: the turn has no frame after these.
+    `fades`: the samples are yet to be made to fall to silence, by who takes the run.
     """
 
     turn_id: str
@@ -71,6 +72,7 @@ class Run(NamedTuple):
     padding: int
     last: bool
     payload: bytes
+    fades: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,7 @@ class _Turn:
     lead_s: float | None
     low_s: float
     credit_ms: int | None
+    fade_ms: float
     format: FrameFormat | None = None
     # Of the format: looked up for every group of frames.
     rate_hz: int = 0
@@ -157,13 +160,14 @@ class Playout:
 
     # What a turn brings.
 
-    def open(self, turn_id: str, pacing: Pacing, window_ms: int | None = None) -> SentAudio:
-        """Adds a turn behind all others. `window_ms` bounds its audio altogether until `grant` adds to it."""
+    def open(self, turn_id: str, pacing: Pacing, window_ms: int | None = None, *, fade_ms: float = 0) -> SentAudio:
+        """Adds a turn behind all others. `window_ms` bounds its audio altogether until `grant` adds to it; `fade_ms` is
+        for `cancel`."""
         assert turn_id not in self._turns, "a turn is opened once"
         lead_s = pacing.lead_ms / 1000 if pacing.mode == "realtime" else None
         low_s = 0.0 if lead_s is None else lead_s - pacing.group_ms / 1000
         sent = SentAudio()
-        self._turns[turn_id] = _Turn(turn_id, sent, lead_s, low_s, window_ms)
+        self._turns[turn_id] = _Turn(turn_id, sent, lead_s, low_s, window_ms, fade_ms)
         return sent
 
     def set_format(self, turn_id: str, frame_format: FrameFormat) -> None:
@@ -242,6 +246,9 @@ class Playout:
     def cancel(self, turn_ids: Iterable[str], now_s: float, *, forget: bool = True) -> dict[str, float]:
         """From here on nothing of these turns leaves. Atomic. `forget`: the listener has dropped what it held of them.
 
+        Of a turn that is being heard and has a `fade_ms`, so much of what would have left next stands among the urgent
+        answers now, before what is said of the cancel: in whole frames, and nothing where nothing is held.
+
         Turns that have ended and may still be heard may be named too. Returns the milliseconds of audio dropped, of
         each turn that was open.
         """
@@ -250,6 +257,8 @@ class Playout:
         head = next(iter(self._turns), None)
         for turn_id in named:
             if turn := self._turns.pop(turn_id, None):
+                if turn.fade_ms and forget:
+                    self._fade(turn, now_s)
                 dropped_ms[turn_id] = _ms(turn)
         if forget:
             self._forget(named, now_s)
@@ -427,6 +436,23 @@ class Playout:
             # A frame that stays was there as well.
             turn.waited = turn.waited and turn.held_samples >= step
         return Run(turn.turn_id, form, first, frames, samples, padding, last, payload)
+
+    def _fade(self, turn: _Turn, now_s: float) -> None:
+        """The last frames of a turn that is being heard: beyond pacing and credit, for it is silent after them."""
+        form, sent = turn.format, turn.sent
+        samples = 0 if form is None else min(form.samples_in(turn.fade_ms), turn.held_samples)
+        if form is None or not sent.frames or not samples:
+            return
+        frames = -(-samples // form.frame_samples)
+        padding = frames * form.frame_samples - samples
+        payload = _take_bytes(turn, samples * turn.align_bytes)
+        payload += form.audio.encoding.silence * (padding * form.audio.channels)
+        first, turn.cut_samples = turn.cut_samples, turn.cut_samples + samples
+        sent.last_frame_s = now_s
+        sent.frames += frames
+        sent.samples += samples
+        sent.padding_samples += padding
+        self._urgent.append(Run(turn.turn_id, form, first, frames, samples, padding, True, payload, True))
 
     def _play(self, turn: _Turn, frames: int, duration_s: float, now_s: float) -> None:
         """The listener gets so many paced frames now."""

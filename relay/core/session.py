@@ -302,7 +302,9 @@ class Session:
                 f"{live} turns are open, limits.max_open_turns is {self._limits.max_open_turns}; wait for one to end",
             )
         opened = self._settings(turn_id, request)
-        opened.record.sent = opened.record.timings.sent = self.playout.open(turn_id, opened.pacing, request.window_ms)
+        opened.record.sent = opened.record.timings.sent = self.playout.open(
+            turn_id, opened.pacing, request.window_ms, fade_ms=opened.audio.fade_ms
+        )
         self._live[turn_id] = _Turn(opened.record)
         self._states[turn_id] = TurnState.OPEN
         self._last = turn_id

@@ -50,6 +50,12 @@ class Transcript:
         """No more words of the last segment will come."""
         self._segments[-1].whole = True
 
+    def move(self, samples: int) -> None:
+        """So many samples were left out at the beginning: all that begins after them does so that much earlier."""
+        for segment in self._segments:
+            segment.start_sample = max(0, segment.start_sample - samples)
+            segment.words = [word.moved(samples) for word in segment.words]
+
     def until(self, sample: int) -> str:
         """The text whose audio begins before `sample`; to the word where the provider gave word times."""
         heard = [segment for segment in self._segments if segment.start_sample < sample]

@@ -6,15 +6,19 @@ This file does not know which provider is speaking, nor who listens.
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any
 
 from relay.codecs import encoder_for, open_decoder
 from relay.codecs.base import Block, CorruptAudioError, TruncatedAudioError
+from relay.codecs.gain import Gain
 from relay.codecs.onset import OnsetDetector
 from relay.codecs.resample import Resampler
+from relay.codecs.silence import LeadingSilenceTrimmer
 from relay.codecs.sniff import NotAudioError
-from relay.core.formats import FrameFormat
+from relay.core.formats import AudioRequest, FrameFormat
 from relay.core.timings import Timings
-from relay.core.transform import Chain
+from relay.core.transform import Chain, Transform
+from relay.engine.codec_warmup import decoder_loaded
 from relay.errors import Code, ProviderError, ProviderFault
 from relay.providers.base.http import WordTime
 from relay.providers.base.provider import Reply
@@ -31,19 +35,36 @@ class TurnAudio:
     """Blocks of all segments of one turn -> its encoded samples. One resampler for the whole turn, so that segments
     join without a sample lost or added."""
 
-    def __init__(self, frame_format: FrameFormat) -> None:
+    def __init__(self, frame_format: FrameFormat, wanted: AudioRequest = AudioRequest()) -> None:  # noqa: B008 - frozen
         self._rate_hz = frame_format.audio.sample_rate_hz
         self._onset = OnsetDetector()
-        self._chain: Chain[Block, bytes] = Chain(Resampler(self._rate_hz), encoder_for(frame_format.audio))
+        most_ms = wanted.max_leading_silence_ms
+        self._trimmer = None if most_ms is None else LeadingSilenceTrimmer(most_ms, self._rate_hz)
+        last: list[Transform[Any, Any]] = [encoder_for(frame_format.audio)]
+        if wanted.gain_db:
+            last.insert(0, Gain(wanted.gain_db, self._rate_hz))
+        trimmers = [] if self._trimmer is None else [self._trimmer]
+        self._chain: Chain[Block, bytes] = Chain(Resampler(self._rate_hz), *trimmers, *last)
+        # The same stages, for what the trimmer gives up before the end.
+        self._finish: Chain[Block, bytes] = Chain(*last)
         # Input of the rate now playing, and the output samples that all input before it became.
         self._fed_samples = 0
         self._fed_rate_hz = self._rate_hz
         self._before_samples = 0
+        # Whether it is known how much leading silence is left out, and how much that is. Nothing comes out before.
+        self.is_settled = self._trimmer is None
+        self.trimmed = 0
 
     @property
     def position(self) -> int:
-        """The turn's sample at which the audio that is fed next will be heard."""
-        return self._before_samples + -(-self._fed_samples * self._rate_hz // self._fed_rate_hz)
+        """The turn's sample at which the audio that is fed next will be heard; what will be trimmed is not known before
+        `is_settled`."""
+        return self._before_samples - self.trimmed - (-self._fed_samples * self._rate_hz // self._fed_rate_hz)
+
+    @property
+    def taken(self) -> int:
+        """The samples of all that was fed, those that are trimmed among them."""
+        return self.position + self.trimmed
 
     def ms_of(self, samples: int) -> float:
         """The time of so many of the turn's samples."""
@@ -52,27 +73,44 @@ class TurnAudio:
     @property
     def leading_silence_ms(self) -> float | None:
         """Audio before the first audible sample; None while there was none."""
-        return self._onset.leading_silence_ms
+        return (self._trimmer or self._onset).leading_silence_ms
 
     def feed(self, blocks: Sequence[Block]) -> bytes:
         """Whole samples."""
         pieces: list[bytes] = []
         for block in blocks:
             if block.sample_rate_hz != self._fed_rate_hz:
-                self._before_samples = self.position
+                self._before_samples = self.taken
                 self._fed_samples, self._fed_rate_hz = 0, block.sample_rate_hz
             self._fed_samples += len(block.samples)
             pieces += self._chain.feed(block)
+        if not self.is_settled:
+            self._look()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def listen(self, blocks: Sequence[Block]) -> None:
         """Looks for the first audible sample in what has been fed: apart, so that no frame waits for it."""
-        for block in blocks:
-            self._onset.feed(block)
+        if self._trimmer is None:
+            for block in blocks:
+                self._onset.feed(block)
+
+    def settle(self) -> bytes:
+        """No sound is waited for any more: silence that is held is trimmed as at the end, and what follows is not."""
+        if self._trimmer is None:
+            return b""
+        pieces = [piece for block in self._trimmer.flush() for piece in self._finish.feed(block)]
+        self._look()
+        return b"".join(pieces)
 
     def flush(self) -> bytes:
-        """The end of the turn: what the resampler holds."""
-        return b"".join(self._chain.flush())
+        """The end of the turn: what the resampler and the trimmer hold."""
+        pieces = self._chain.flush()
+        self._look()
+        return b"".join(pieces)
+
+    def _look(self) -> None:
+        if self._trimmer is not None and self._trimmer.is_settled:
+            self.is_settled, self.trimmed = True, self._trimmer.trimmed_samples
 
 
 async def decoded(
@@ -82,6 +120,7 @@ async def decoded(
 
     `request` counts each piece of bytes as it is taken from the reply.
     """
+    await decoder_loaded(reply.facts.source, reply.content_type)
     decoder = open_decoder(reply.facts.source, reply.content_type)
     heard = False
     slice_bytes = FIRST_SLICE_BYTES

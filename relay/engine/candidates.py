@@ -1,13 +1,14 @@
 """Who may speak a turn, in order, and one request at one of them: a slot at the provider, then its reply."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from relay.core.events import Progress
 from relay.core.record import TurnRecord
+from relay.core.text.chunker import DEFAULT, TextChunker
 from relay.core.timings import Stage, Timings
 from relay.engine.concurrency import ConcurrencyLimiter
 from relay.engine.notices import Notices
@@ -100,3 +101,13 @@ async def opened(
                 reply = await stack.enter_async_context(reading_ahead(reply, slot, limiter, candidate.ahead))
             yield reply
             return
+
+
+def chunker_for(candidates: Sequence[Candidate], current: Provider) -> TextChunker:
+    """Cuts text into segments that every candidate takes, as long as `current` likes them."""
+    limits = [candidate.provider.capabilities.longest_segment_chars for candidate in candidates]
+    target = current.capabilities.target_segment_chars
+    policy = DEFAULT
+    if target is not None:
+        policy = replace(DEFAULT, target_chars=target, longest_chars=max(target, DEFAULT.longest_chars))
+    return TextChunker(max_chars=min((limit for limit in limits if limit is not None), default=None), policy=policy)

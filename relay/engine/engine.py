@@ -28,6 +28,7 @@ from relay.engine.setup import (
     models_of,
     patience,
     read_ahead_of,
+    rewriting_of,
     unusable,
 )
 from relay.engine.ticker import Ticker
@@ -55,6 +56,7 @@ class Engine:
         self.defaults = defaults_of(config, self.providers, self.missing)
         self.limiters = limiters_of(config, self.providers)
         self._read_ahead = read_ahead_of(config)
+        self._rewriting = rewriting_of(config)
         self.metrics = Metrics(models_of(config, self.providers))
         self.tracing = otlp() if config.tracing.enabled else None
         self.drivers = Drivers(patience(config), dialogue_patience(config))
@@ -118,6 +120,7 @@ class Engine:
                 *(self._fallback(each, general, wanted.voice) for each in others),
             ),
             drivers=self.drivers,
+            rewriting=self._rewriting.over(request.text_filter, request.lexicon),
         )
 
     def _choices(self, request: TurnRequest) -> Sequence[ProviderChoice]:

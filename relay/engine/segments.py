@@ -17,11 +17,12 @@ from typing import Self
 
 from relay.core.events import Progress
 from relay.core.text.chunker import speakable
+from relay.core.text.spoken import SpokenSegment, WordPlaces
 from relay.core.timings import Timings, TurnTimings
 from relay.engine.candidates import Candidate, Candidates, opened
 from relay.engine.concurrency import AHEAD, NOW
 from relay.engine.notices import Notices
-from relay.engine.text import PassedText, TurnText
+from relay.engine.text import PassedText, TurnText, given_of, spoken_of
 from relay.engine.untraced import UNTRACED
 from relay.errors import ProviderError, untrace
 from relay.providers.base.provider import Driver, Reply
@@ -34,12 +35,13 @@ OPEN_SEGMENTS = 2
 class Segment:
     """One reply, open, its first piece there; or, without a reply, text that has nothing to speak in it.
 
-    Leaving it ends the provider's work on it.
+    `text` is as it was given, `spoken` what the provider gets for it. Leaving it ends the provider's work on it.
     """
 
-    def __init__(self, text: str) -> None:
-        self.passed = PassedText(text)
-        self.text = text
+    def __init__(self, text: str | SpokenSegment) -> None:
+        self.text, self.spoken = given_of(text), spoken_of(text)
+        self.passed = PassedText(self.text)
+        self.places: WordPlaces | None = None
         self.reply: Reply | None = None
         self.request = Timings()
         self.left = False
@@ -60,8 +62,9 @@ class _Opening(Segment):
     """A segment whose request is under way. `number` counts those that are spoken, from 0; `ready_s` is when the text
     was whole. What its provider says of its progress is told once the segment is the next to be heard."""
 
-    def __init__(self, text: str, number: int, ready_s: float, notices: Notices) -> None:
+    def __init__(self, text: str | SpokenSegment, number: int, ready_s: float, notices: Notices) -> None:
         super().__init__(text)
+        self._respelled = None if isinstance(text, str) else text
         self.number = number
         self.ready_s = ready_s
         self.candidate: Candidate
@@ -92,10 +95,11 @@ class _Opening(Segment):
         with UNTRACED:
             self.candidate = candidate
             self._waits = self.left = False
+            self.places = WordPlaces(self._respelled) if self._respelled is not None else None
             self.request = timings.request(self.number, candidate.provider.name, self.ready_s, clock())
             self.reply = await self._stack.enter_async_context(
                 opened(
-                    *(candidate, driver, self.text, self.request),
+                    *(candidate, driver, self.spoken, self.request),
                     urgency=NOW if self._in_front else AHEAD,
                     waits=self,
                     clock=clock,
@@ -225,8 +229,8 @@ class Segments:
         except Exception as error:
             self._queue.put_nowait(error)
 
-    def _begun(self, text: str) -> Segment:
-        if not speakable(text):
+    def _begun(self, text: str | SpokenSegment) -> Segment:
+        if not speakable(spoken_of(text)):
             return Segment(text)
         opening = _Opening(text, self._spoken, self._clock(), self._notices)
         self._spoken += 1

@@ -8,11 +8,14 @@ import msgspec
 from relay.config import Config, ConfigError, ProviderConfig, VoiceConfig, WrongProvider
 from relay.core.events import Pacing, SessionDefaults, SessionLimits
 from relay.core.formats import AudioRequest, Encoding
+from relay.core.text.filters import parse_filters
+from relay.core.text.lexicon import Lexicon
 from relay.drivers.http.settings import HttpSettings
 from relay.drivers.ws.settings import WsSettings
 from relay.engine.concurrency import ConcurrencyLimiter
 from relay.engine.limits import Limits
 from relay.engine.read_ahead import ReadAheadBudget
+from relay.engine.rewritten import Rewriting
 from relay.engine.voices import spoken_as, voice_at
 from relay.errors import RelayError
 from relay.providers.base import checks
@@ -172,6 +175,15 @@ def spent_tokens_of(config: Config, shared: str) -> SpentTokens:
         return spent_tokens(config.tokens.store or shared or "memory:")
     except RelayError as error:
         raise ConfigError(f"tokens.store: {error.message}") from error
+
+
+def rewriting_of(config: Config) -> Rewriting:
+    """What is done to the text of turns that say nothing of it."""
+    try:
+        filters = parse_filters(config.defaults.text_filter, "defaults.text_filter")
+        return Rewriting(filters, Lexicon.parse(config.lexicon) if config.lexicon else None)
+    except RelayError as error:
+        raise ConfigError(error.message) from error
 
 
 def limits_of(config: Config) -> Limits:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from relay.codecs.fade import faded
 from relay.core.events import Failed
 from relay.core.formats import FrameFormat
 from relay.core.playout import AT_ONCE_S, NEVER_S, Run
@@ -152,6 +153,11 @@ class Speaker:
 
     def _noted(self, item: Any) -> Any:
         """An item as the outlet gets it."""
+        if type(item) is Run:
+            if item.fades:
+                payload = faded(item.payload, item.frame_format.audio, item.samples)
+                return item._replace(payload=payload, fades=False)
+            return item
         if type(item) is TurnEnded:
             self._log.turn_ended(item, self._session_id)
             item = item.event

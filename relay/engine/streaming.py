@@ -8,11 +8,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from relay.core.text.spoken import SpokenSegment, WordPlaces
 from relay.core.timings import Stage, Timings, TurnTimings
 from relay.engine.candidates import Candidate, Candidates
 from relay.engine.notices import Notices
 from relay.engine.read_ahead import reading_ahead
-from relay.engine.text import Mark, PassedText, StreamedText
+from relay.engine.text import Mark, PassedText, StreamedText, given_of, spoken_of
 from relay.engine.untraced import UNTRACED
 from relay.errors import ProviderError, RelayError
 from relay.providers.base.dialogue import Conversation, DialogueDriver, StreamingProvider, takes_text_as_typed
@@ -26,6 +27,8 @@ class StreamedReply:
         self.reply = reply
         self.request = request
         self.passed = passed
+        # Of text that is not spoken as it was given.
+        self.places: WordPlaces | None = None
 
 
 class Streaming:
@@ -84,8 +87,9 @@ class Streaming:
                         reading_ahead(conversation, slot, limiter, candidate.ahead) as reply,
                         asyncio.TaskGroup() as tasks,
                     ):
-                        passing = tasks.create_task(self._pass_on(conversation, passed))
-                        yield StreamedReply(reply, request, passed)
+                        spoken = StreamedReply(reply, request, passed)
+                        passing = tasks.create_task(self._pass_on(conversation, spoken))
+                        yield spoken
                         # The provider has ended the turn: it has all the text, or the driver would have raised.
                         passing.cancel()
         except ExceptionGroup as group:
@@ -106,16 +110,22 @@ class Streaming:
             raise error
         self._text.rewind()
 
-    async def _pass_on(self, conversation: Conversation, passed: PassedText) -> None:
+    async def _pass_on(self, conversation: Conversation, reply: StreamedReply) -> None:
+        passed = reply.passed
         # What has been heard in part is not passed on to another provider.
         while (given := await self._text.next(keep=not passed.heard)) is not Mark.END:
-            if isinstance(given, str):
-                # Noted before it is given: its audio may be there before `give` returns.
-                passed.add(given)
-                await conversation.give(given)
-                self._text.took(len(given))
-            else:
+            if isinstance(given, Mark):
                 await conversation.flush()
+                continue
+            # Noted before it is given: its audio may be there before `give` returns.
+            text = given_of(given)
+            passed.add(text)
+            if isinstance(given, SpokenSegment):
+                reply.places = reply.places or WordPlaces()
+                reply.places.add(given)
+            if spoken := spoken_of(given):
+                await conversation.give(spoken)
+            self._text.took(len(text))
         await conversation.end_text()
 
 

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from relay.core.text.characters import speakable
 from relay.core.text.chunker import TextChunker
+from relay.core.text.spoken import SpokenSegment
 from relay.engine.speaker import Speaker
 
 
@@ -115,7 +116,7 @@ class TurnText:
         self._chunker.end_input()
         self._changed.set()
 
-    async def next(self) -> str | None:
+    async def next(self) -> str | SpokenSegment | None:
         """The next segment, as soon as one is speakable; None when all text was taken and no more will come.
 
         The session's idle timeout bounds the wait for a client that says nothing.
@@ -128,16 +129,19 @@ class TurnText:
                 return segment
             if self._chunker.exhausted:
                 return None
-            deadline_s = self._chunker.deadline_s
-            delay_s = None if deadline_s is None else max(0.0, deadline_s - self._clock())
-            self.waiting = delay_s is None
-            try:
-                async with asyncio.timeout(delay_s):
-                    await self._changed.wait()
-            except TimeoutError:
-                continue
-            finally:
-                self.waiting = False
+            await self._change_by(self._chunker.deadline_s)
+
+    async def _change_by(self, deadline_s: float | None) -> None:
+        """Waits until the client says more, or until `deadline_s`."""
+        delay_s = None if deadline_s is None else max(0.0, deadline_s - self._clock())
+        self.waiting = delay_s is None
+        try:
+            async with asyncio.timeout(delay_s):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self.waiting = False
 
 
 class Mark(Enum):
@@ -147,7 +151,17 @@ class Mark(Enum):
     END = auto()
 
 
-Given: TypeAlias = str | Mark
+Given: TypeAlias = str | SpokenSegment | Mark
+
+
+def given_of(text: str | SpokenSegment) -> str:
+    """The text as the client gave it."""
+    return text if isinstance(text, str) else text.given
+
+
+def spoken_of(text: str | SpokenSegment) -> str:
+    """The text as a provider is to speak it."""
+    return text if isinstance(text, str) else text.spoken
 
 
 class StreamedText:
@@ -158,8 +172,8 @@ class StreamedText:
 
     def __init__(self, taken: Taken) -> None:
         self._taken = taken
-        self._given: deque[Given] = deque()
-        self._kept: deque[Given] = deque()
+        self._given: deque[str | Mark] = deque()
+        self._kept: deque[str | Mark] = deque()
         self._changed = asyncio.Event()
         self.chars = 0
         # Whether nothing will be taken before the client says more.
@@ -221,9 +235,9 @@ class StreamedText:
         """All text up to the end, which must be there."""
         texts = []
         while (given := await self.next()) is not Mark.END:
-            if isinstance(given, str):
-                texts.append(given)
-                self.took(len(given))
+            if not isinstance(given, Mark):
+                texts.append(given_of(given))
+                self.took(len(texts[-1]))
         return texts
 
     def rewind(self) -> None:

@@ -2,28 +2,30 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from relay.core.events import FlushDone, SegmentStarted, Word, WordsTimed
 from relay.core.formats import NATIVE, AudioRequest, FrameFormat
 from relay.core.record import TurnRecord
-from relay.core.text.chunker import DEFAULT, ChunkPolicy, TextChunker
+from relay.core.text.spoken import WordPlaces
 from relay.core.timings import Stage, Timings
 from relay.engine.audio import TurnAudio, decoded
-from relay.engine.candidates import Candidate, Candidates
+from relay.engine.candidates import Candidate, Candidates, chunker_for
 from relay.engine.notices import Notices
+from relay.engine.rewritten import Rewriting, as_given, cut_text, streamed_text
 from relay.engine.segments import Segments
 from relay.engine.speaker import Speaker
 from relay.engine.streaming import Streaming
 from relay.engine.text import Flushes, PassedText, StreamedText, Taken, TurnText
+from relay.engine.trimming import Placed, Unplaced
 from relay.engine.untraced import UNTRACED
 from relay.errors import InternalError, ProviderError, RelayError, untrace
 from relay.providers.base.dialogue import DialogueDriver
 from relay.providers.base.http import WordTime
-from relay.providers.base.provider import Driver, Provider, Reply
+from relay.providers.base.provider import Driver, Reply
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,8 @@ class TurnSettings:
     # Who speaks it, and who goes on if that one fails, in order.
     candidates: tuple[Candidate, ...]
     drivers: Drivers
+    # None: all text is spoken as it was given.
+    rewriting: Rewriting | None = None
 
 
 class _Spoken(Protocol):
@@ -50,6 +54,7 @@ class _Spoken(Protocol):
 
     request: Timings
     passed: PassedText
+    places: WordPlaces | None
 
 
 class Turn:
@@ -76,13 +81,15 @@ class Turn:
         self._taken = Taken(self.turn_id, speaker)
         self._text: TurnText | StreamedText
         streams = self._candidates.current.speech.streaming_text
-        self._text = StreamedText(self._taken) if streams else self._cut_text()
+        self._text = streamed_text(self._taken, settings.rewriting) if streams else self._cut_text()
         self._flushes = Flushes()
         self._spoken_chars = 0
         # While it runs.
         self._segments: Segments | None = None
         self._reply: Reply | None = None
         self._audio: TurnAudio | None = None
+        trims = settings.audio.max_leading_silence_ms is not None
+        self._unplaced = Unplaced(record.transcript) if trims else None
         self._fed_samples = 0
         self._last_came_s = 0.0
         if settings.audio.sample_rate != NATIVE:
@@ -133,7 +140,7 @@ class Turn:
             # A turn without audio still says what its format would have been.
             self._announce_native(UNKNOWN_NATIVE_RATE_HZ)
         if self._audio is not None:
-            self._feed(self._audio, self._audio.flush())
+            self._feed(self._audio.flush())
         if self._fed_samples:
             self.record.timings.frame_completed(self._last_came_s)
         if error is None:
@@ -160,11 +167,12 @@ class Turn:
                     if segment.reply is None:
                         await self._speaker.room(self.turn_id)
                         self._announce_native(UNKNOWN_NATIVE_RATE_HZ)
-                        self._speaker.mark(self.turn_id, self._begin(segment.text))
+                        self._feed(b"", [self._begin(segment.text)])
                     else:
                         try:
                             await self._carry(segment.reply, segment)
                         except ProviderError as error:
+                            self._settle()
                             segments.failed(segment, error)
                             continue
                 self._spoken_chars += len(segment.text)
@@ -198,7 +206,7 @@ class Turn:
         await self._speaker.room(self.turn_id)
         self._announce_native(UNKNOWN_NATIVE_RATE_HZ)
         for text in await given.rest():
-            self._speaker.mark(self.turn_id, self._begin(text))
+            self._feed(b"", [self._begin(text)])
 
     async def _carry(self, reply: Reply, spoken: _Spoken) -> None:
         """Carries a reply's audio to the speaker, when the turn may feed. Raises ProviderError after the good audio."""
@@ -221,43 +229,53 @@ class Turn:
                 if start is None:
                     request.mark(Stage.FIRST_SAMPLE, self._clock())
                     self._announce_native(piece[0].sample_rate_hz)
-                    start, request.index = record.position, len(record.transcript)
+                    assert self._audio is not None, "it was announced"
+                    start, request.index = self._audio.taken, len(record.transcript)
                 audio = self._audio
                 assert audio is not None, "it was announced"
-                events: list[SegmentStarted | WordsTimed] = [self._begin(text) for text in passed.audio_came()]
+                events: list[Placed] = [self._begin(text) for text in passed.audio_came()]
                 if words:
-                    events.append(self._timed(words, start))
+                    events.append(self._timed(words, start, spoken.places))
                     words = []
                 self._last_came_s = request.came_s
                 held_s = speaker.held_s()
-                self._feed(audio, audio.feed(piece), events)
-                request.audio_ms = audio.ms_of(audio.position - start)
-                timings.margin.audio_came(audio.ms_of(audio.position) / 1000, held_s, self._clock())
+                self._feed(audio.feed(piece), events)
+                request.audio_ms = audio.ms_of(audio.taken - start)
+                if audio.is_settled:
+                    timings.margin.audio_came(audio.ms_of(audio.position) / 1000, held_s, self._clock())
                 # What can leave has left by now; all else can wait for it.
                 audio.listen(piece)
                 timings.leading_silence_ms = audio.leading_silence_ms
                 if not speaker.wants(self.turn_id):
                     await speaker.room(self.turn_id)
         assert start is not None, "a reply without audio is an error"
-        rest: list[SegmentStarted | WordsTimed] = [self._timed(words, start)] if words else []
-        for event in [*rest, *[self._begin(text) for text in passed.rest()]]:
-            speaker.mark(self.turn_id, event)
+        rest: list[Placed] = [self._timed(words, start, spoken.places)] if words else []
+        self._feed(b"", [*rest, *[self._begin(text) for text in passed.rest()]])
         record.transcript.complete()
         # Some come at the end.
         record.provider_ids.update(reply.facts.ids)
         timings.reply_ended(request)
 
-    def _feed(self, audio: TurnAudio, pcm: bytes, events: list[SegmentStarted | WordsTimed] | None = None) -> None:
+    def _feed(self, pcm: bytes, events: Sequence[Placed] = ()) -> None:
         """Everything that is told of the audio is told before it leaves."""
-        record = self.record
+        record, audio = self.record, self._audio
         frame_format = record.frame_format
-        assert frame_format is not None, "audio has a format"
+        assert audio is not None and frame_format is not None, "audio has a format"
+        if self._unplaced is not None:
+            events = self._unplaced.told(events, audio)
+            if audio.is_settled:
+                self._unplaced = None
         if self._fed_samples < frame_format.frame_samples:
             self._fed_samples += len(pcm) // frame_format.audio.block_align
             if self._fed_samples >= frame_format.frame_samples:
                 record.timings.frame_completed(self._last_came_s)
         record.position = audio.position
-        self._speaker.feed(self.turn_id, pcm, events or ())
+        self._speaker.feed(self.turn_id, pcm, events)
+
+    def _settle(self) -> None:
+        """What comes next counts on knowing where it stands."""
+        if self._audio is not None and self._audio.taken and not self._audio.is_settled:
+            self._feed(self._audio.settle())
 
     def _announce_native(self, rate_hz: int) -> None:
         """Of a turn at the provider's own rate the format is known only now."""
@@ -265,11 +283,14 @@ class Turn:
             self._announce(self._settings.audio.resolve(rate_hz))
 
     def _announce(self, frame_format: FrameFormat) -> None:
-        self._audio = TurnAudio(frame_format)
+        self._audio = TurnAudio(frame_format, self._settings.audio)
         self._speaker.set_format(self.turn_id, frame_format)
 
     def _answer_flushes(self) -> None:
-        for flush_id in self._flushes.spoken(self._spoken_chars):
+        answered = self._flushes.spoken(self._spoken_chars)
+        if answered:
+            self._settle()
+        for flush_id in answered:
             event = FlushDone(turn_id=self.turn_id, flush_id=flush_id, end_sample=self.record.position)
             self.record.open_flushes -= 1
             self._speaker.mark(self.turn_id, event, behind=True)
@@ -280,29 +301,19 @@ class Turn:
         record.transcript.begin(text, position, record.sent.samples)
         return SegmentStarted(turn_id=self.turn_id, index=index, text=text, start_sample=position)
 
-    def _timed(self, words: list[WordTime], start: int) -> WordsTimed:
+    def _timed(self, words: list[WordTime], start: int, places: WordPlaces | None) -> WordsTimed:
         """Times within a reply, whose audio begins at the sample `start`, -> samples of the turn."""
-        assert self.record.frame_format is not None
+        assert self.record.frame_format is not None and self._audio is not None
         rate_hz = self.record.frame_format.audio.sample_rate_hz
+        start -= self._audio.trimmed
         timed = tuple(
-            Word(word.text, start + round(word.start_s * rate_hz), start + round(word.end_s * rate_hz))
-            for word in words
+            Word(word.text, max(0, start + round(word.start_s * rate_hz)), max(0, start + round(word.end_s * rate_hz)))
+            for word in (words if places is None else as_given(words, places))
         )
         self.record.transcript.time(timed)
         return WordsTimed(turn_id=self.turn_id, words=timed)
 
     def _cut_text(self) -> TurnText:
         """Text for segments that every candidate takes, as long as who speaks now likes them."""
-        limits = [candidate.provider.capabilities.longest_segment_chars for candidate in self._settings.candidates]
-        chunker = TextChunker(
-            max_chars=min((limit for limit in limits if limit is not None), default=None),
-            policy=_policy(self._candidates.current.provider),
-        )
-        return TurnText(chunker, self._taken, clock=self._clock)
-
-
-def _policy(provider: Provider) -> ChunkPolicy:
-    target = provider.capabilities.target_segment_chars
-    if target is None:
-        return DEFAULT
-    return replace(DEFAULT, target_chars=target, longest_chars=max(target, DEFAULT.longest_chars))
+        chunker = chunker_for(self._settings.candidates, self._candidates.current.provider)
+        return cut_text(chunker, self._taken, self._settings.rewriting, clock=self._clock)

@@ -54,6 +54,9 @@ class AudioFields(_Strict):
     frame_ms: int | UnsetType = UNSET
     tail: str | UnsetType = UNSET
     header: bool | UnsetType = UNSET
+    gain_db: float | UnsetType = UNSET
+    max_leading_silence_ms: float | UnsetType | None = UNSET
+    fade_ms: float | UnsetType = UNSET
 
 
 class PacingFields(_Strict):
@@ -92,6 +95,8 @@ class _TurnFields(_Strict, tag_field="type", kw_only=True):
     pacing: PacingFields | None = None
     flow: FlowFields | None = None
     options: dict[str, Any] | None = None
+    text_filter: list[str] | None = None
+    lexicon: dict[str, Any] | None = None
     traceparent: str | None = None
 
     def request(self) -> TurnRequest:
@@ -107,6 +112,8 @@ class _TurnFields(_Strict, tag_field="type", kw_only=True):
             pacing=_given(self.pacing),
             window_ms=self.flow.window_ms if self.flow else None,
             options=self.options or {},
+            text_filter=self.text_filter,
+            lexicon=self.lexicon,
             traceparent=self.traceparent,
         )
 

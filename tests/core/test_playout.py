@@ -764,3 +764,50 @@ def test_a_first_frame_is_held_by_pacing_until_its_instant() -> None:
     line.due(10.163)
     assert timings.relay_ms == pytest.approx(3), "only what came after its instant is the relay's"
     assert sent.playing_from_s == pytest.approx(10.2)
+
+
+# A fade.
+
+
+@given(st.integers(1, 400), st.integers(1, 20), st.sampled_from([1, 7.5, 20, 100]), st.sampled_from(["pad", "short"]))
+def test_what_fades_is_what_would_have_left_next_and_nothing_follows_it(
+    held_ms: int, frames: int, fade_ms: float, tail: Tail
+) -> None:
+    form = replace(FORM, tail=tail)
+    line = Line()
+    line.playout.open("a", FAST, 20 * frames, fade_ms=fade_ms)
+    line.playout.set_format("a", form)
+    pcm = sound(20 * frames + held_ms)
+    line.playout.feed("a", pcm)
+    sent = bytes_of(line.due())
+    counts = line.playout._turns["a"].sent
+    assert len(sent) == 960 * frames
+    line.playout.cancel(["a"], line.now_s)
+    line.playout.urgent("cancelled")
+    [run, told] = line.due()
+    assert told == "cancelled" and run.fades and run.last
+    assert run.samples == min(form.samples_in(fade_ms), form.samples_in(held_ms))
+    assert run.first_sample == 480 * frames
+    assert len(run.payload) == run.frames * form.frame_bytes == (run.samples + run.padding) * 2
+    assert run.padding < 480
+    assert sent + run.payload[: run.samples * 2] == pcm[: len(sent) + run.samples * 2]
+    assert (counts.frames, counts.samples) == (frames + run.frames, 480 * frames + run.samples)
+    assert line.due(line.now_s + 60) == []
+    assert line.playout.next_due_s == NEVER_S
+
+
+def test_only_a_turn_that_is_being_heard_fades_and_only_at_a_cancel() -> None:
+    def cancelled(ms: float, *, due: bool = True, forget: bool = True) -> list[Any]:
+        line = Line()
+        line.playout.open("a", realtime(40), fade_ms=20)
+        line.playout.set_format("a", FORM)
+        line.playout.feed("a", sound(ms))
+        if due:
+            line.due()
+        line.playout.cancel(["a"], line.now_s, forget=forget)
+        return line.due()
+
+    assert frames_of(cancelled(100)) == 1
+    assert cancelled(100, due=False) == [], "nothing of it was heard"
+    assert cancelled(40) == [], "nothing is held"
+    assert cancelled(100, forget=False) == [], "an error is no cancel"

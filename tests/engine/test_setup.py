@@ -1,5 +1,6 @@
 """The configuration -> what a relay is made of."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,11 +15,21 @@ from relay.config import (
     VoiceConfig,
     WebSocketConfig,
     WrongProvider,
+    load,
 )
+from relay.core.text.filters import TextFilter
 from relay.drivers.http.settings import HttpSettings
 from relay.drivers.ws.settings import WsSettings
 from relay.engine.engine import Engine
-from relay.engine.setup import build_listable, build_providers, dialogue_patience, limiters_of, models_of, patience
+from relay.engine.setup import (
+    build_listable,
+    build_providers,
+    dialogue_patience,
+    limiters_of,
+    models_of,
+    patience,
+    rewriting_of,
+)
 from relay.providers.base.provider import SpeechRequest
 
 
@@ -142,3 +153,26 @@ def test_the_voices_of_one_with_a_wrong_voice_can_be_listed() -> None:
     assert listable is not None
     assert listable.name == "bland"
     assert build_listable(Config(), "bland") is None
+
+
+def test_what_is_left_out_and_respelled_is_checked_at_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "relay.toml"
+    file.write_text('[lexicon]\nsql = "sequel"\n"Siobhan" = { alias = "Shivawn", ipa = "x" }\n', "utf-8")
+    rewriting = rewriting_of(load(str(file), environ={"RELAY_DEFAULTS_TEXT_FILTER": "emoji,urls"}))
+    assert rewriting.filters == (TextFilter.EMOJI, TextFilter.URLS)
+    spoken = rewriting.begin()
+    assert spoken.feed("Siobhan likes SQL. ") + spoken.flush() == "Shivawn likes sequel. "
+    assert rewriting_of(Config()).over(None, None) is None
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        (Config(defaults=DefaultsConfig(text_filter=["html"])), "defaults.text_filter is 'html'; it must be one of"),
+        (Config(lexicon={"sql": 3}), "entry 1 of lexicon: must be a string or an object"),
+        (Config(lexicon={"": "x"}), "entry 1 of lexicon"),
+    ],
+)
+def test_a_wrong_filter_or_word_stops_the_start(config: Config, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        rewriting_of(config)

@@ -129,13 +129,23 @@ class SpokenText:
 class WordPlaces:
     """Finds the words that a provider times in a segment's spoken text, and what was given for each."""
 
-    def __init__(self, segment: SpokenSegment) -> None:
-        self._runs = segment.runs
-        self._given, self._spoken = segment.given, segment.spoken
-        self._spoken_ends = list(accumulate(len(run.spoken) for run in segment.runs))
-        self._given_ends = list(accumulate(len(run.given) for run in segment.runs))
+    def __init__(self, segment: SpokenSegment = SpokenSegment(())) -> None:
+        self._runs: list[Run] = []
+        self._given = self._spoken = ""
+        self._spoken_ends: list[int] = []
+        self._given_ends: list[int] = []
         self._at = 0  # in what is spoken
         self._told = 0  # in what was given
+        self.add(segment)
+
+    def add(self, segment: SpokenSegment) -> None:
+        """More text behind it."""
+        for run in segment.runs:
+            self._given += run.given
+            self._spoken += run.spoken
+            self._given_ends.append(len(self._given))
+            self._spoken_ends.append(len(self._spoken))
+        self._runs += segment.runs
 
     def given_for(self, word: str) -> str | None:
         """The given text that the next `word` stands for.
