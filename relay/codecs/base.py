@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,11 +38,57 @@ class TruncatedAudioError(ValueError):
     """The input ended inside a unit that says how long it is (raised by `flush` only; earlier blocks are good)."""
 
 
+# Of a text that came instead of audio: any provider's error message; the rest of a longer one is dropped.
+HEAD_BYTES_MAX = 4096
+
+
+class NotAudioError(CorruptAudioError):
+    """Text came instead of audio, or after it. `head` is how it begins, at most HEAD_BYTES_MAX bytes, so that the
+    provider's own message can be read; the message quotes none of it."""
+
+    def __init__(self, kind: str, head: bytes, *, after_audio: bool = False) -> None:
+        super().__init__(f"{kind} {'in the middle of the' if after_audio else 'instead of'} audio")
+        self.head = head[:HEAD_BYTES_MAX]
+        self.after_audio = after_audio
+
+
+# Beyond this share a listener misses words: a quarter of a second in each second. Less is a hiccup, and is reported.
+DAMAGED_SHARE_MAX = 0.25
+# Less than this is never too much, or a click at the end of "Yes." would fail it. One lost MP3 frame has 24 to 72 ms.
+DAMAGED_MS_ALLOWED = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Audio that could not be decoded, in milliseconds.
+
+    `ms` was left out or is silence in what was given; `audio_ms` is all that there should be, `ms` included.
+    """
+
+    ms: float = 0.0
+    audio_ms: float = 0.0
+
+    @property
+    def is_too_much(self) -> bool:
+        """More than DAMAGED_SHARE_MAX of it (and than DAMAGED_MS_ALLOWED), or nothing but damage."""
+        if self.ms <= 0:
+            return False
+        return self.ms >= self.audio_ms or self.ms > max(DAMAGED_MS_ALLOWED, DAMAGED_SHARE_MAX * self.audio_ms)
+
+
+@runtime_checkable
+class CountsDamage(Protocol):
+    """A decoder that knows how much of its input it could not decode."""
+
+    @property
+    def damage(self) -> Damage: ...
+
+
 class SampleDecoder:
-    """A decoder of headerless audio. A sample that was cut in two waits for its other half (at most 7 bytes).
+    """A decoder of headerless audio. A sample that was cut in two waits for its other half (at most 15 bytes).
 
     `decode` turns whole samples, channels interleaved, into numbers. A partial sample at the very end is not audio:
-    `flush` counts it in `stray_bytes`.
+    `flush` counts it in `stray_bytes`, and it is damage.
     """
 
     def __init__(self, form: AudioFormat, decode: Callable[[bytes], Samples]) -> None:
@@ -52,7 +98,13 @@ class SampleDecoder:
         self._stereo = form.channels == 2
         self._sample_rate_hz = form.sample_rate_hz
         self._carry = b""
+        self._bytes = 0
         self.stray_bytes = 0
+
+    @property
+    def damage(self) -> Damage:
+        bytes_per_ms = self._align * self._sample_rate_hz / 1000
+        return Damage(self.stray_bytes / bytes_per_ms, (self._bytes + self.stray_bytes) / bytes_per_ms)
 
     def feed(self, piece: bytes) -> list[Block]:
         data = self._carry + piece if self._carry else piece
@@ -62,6 +114,7 @@ class SampleDecoder:
             data = data[:-odd]
         if not data:
             return []
+        self._bytes += len(data)
         samples = self._decode(data)
         return [Block(to_mono(samples) if self._stereo else samples, self._sample_rate_hz)]
 
