@@ -143,7 +143,12 @@ class Tail:
             if kind is not None:
                 self._refuse(kind)
             self._place += 1
+        return self.release()
+
+    def release(self) -> bytes:
+        """What is held, which is no text for a reason of its own: more is known to follow."""
         rest, self._run, self._hold = self._run[self._given :], b"", None
+        self._run_at += self._given + len(rest)
         self._given = self._place = self._floor = 0
         return rest
 
