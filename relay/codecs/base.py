@@ -70,8 +70,9 @@ class Damage:
 
     @property
     def is_too_much(self) -> bool:
-        """More than DAMAGED_SHARE_MAX of it (and than DAMAGED_MS_ALLOWED), or nothing but damage."""
-        if self.ms <= 0:
+        """More than DAMAGED_SHARE_MAX of it (and than DAMAGED_MS_ALLOWED), or nothing but damage. Less than a millisecond
+        never is."""
+        if self.ms < 1:
             return False
         return self.ms >= self.audio_ms or self.ms > max(DAMAGED_MS_ALLOWED, DAMAGED_SHARE_MAX * self.audio_ms)
 

@@ -49,7 +49,7 @@ CONTAINERS: Mapping[str, Container] = {
     **dict.fromkeys(("audio/ilbc",), Container.ILBC),
     **dict.fromkeys(("audio/speex", "audio/x-speex"), Container.SPEEX),
 }
-# Where nothing else is known of the bytes, what such a type names is what came: they have no magic that could be missing.
+# Where nothing else is known of the bytes, what such a type names is what came: no signature could be missing.
 HEADERLESS_CODECS = frozenset(
     (Container.G722, Container.G726, Container.G729, Container.GSM, Container.ILBC, Container.SPEEX)
 )

@@ -59,11 +59,6 @@ def _signature(
     return Signature(name, container, mask, value, check)
 
 
-def _is_id3(head: bytes) -> bool:
-    """Version, revision, flags, and a size of four bytes below 0x80 (id3.org, ID3v2.4 structure, 3.1)."""
-    return 2 <= head[3] <= 4 and head[4] != 0xFF and max(head[6:10]) < 0x80
-
-
 def _is_box(head: bytes) -> bool:
     """A size that can be one: 0 is "until the end", 1 "the size follows", 8 an empty box (ISO/IEC 14496-12, 4.2)."""
     size = int.from_bytes(head[:4], "big")
@@ -79,7 +74,8 @@ SIGNATURES: tuple[Signature, ...] = (
     _signature("WAV", Container.WAV, b"RIFF", 4, b"WAVE"),
     _signature("WAV", Container.WAV, b"RF64", 4, b"WAVE"),
     _signature("WAV", Container.WAV, b"BW64", 4, b"WAVE"),
-    _signature("MP3", Container.MP3, b"ID3", 7, check=_is_id3),
+    # Version, revision, flags, and a size of four bytes below 0x80 (id3.org, ID3v2.4 structure, 3.1).
+    *(_signature("MP3", Container.MP3, b"ID3", version, 2, *[(0x80, 0)] * 4) for version in (b"\2", b"\3", b"\4")),
     _signature("Ogg", Container.OGG, b"OggS"),
     _signature("FLAC", Container.FLAC, b"fLaC"),
     _signature("WebM or Matroska", Container.WEBM, b"\x1aE\xdf\xa3"),

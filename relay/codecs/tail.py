@@ -21,7 +21,7 @@ FREE_BYTES = 1024
 
 # All bytes that text is made of, in UTF-8: printable ASCII, white space, and the parts of longer characters.
 TEXT = bytes([*b"\t\r\n", *range(0x20, 0x7F), *range(0x80, 0xF5)])
-_IS_TEXT = frozenset(TEXT)
+IS_TEXT = frozenset(TEXT)
 
 # What JSON, HTML, XML and events begin with, as far as it has come.
 _MARK = re.compile(
@@ -108,6 +108,8 @@ class Tail:
 
     def __init__(self, sample_width: int) -> None:
         self._wide = sample_width > 1
+        # Where audio says how long it is, an end before that is an error in any case, and only a bracket is worth it.
+        self.looks_for_words = True
         self._run = b""
         self._run_at = 0  # where in the input the run begins
         self._given = 0  # how much of the run was given out
@@ -117,7 +119,7 @@ class Tail:
 
     def is_through(self, piece: bytes) -> bool:
         """Whether all of `piece` may pass as it is: the common case, told by its last byte."""
-        if self._run or not piece or piece[-1] in _IS_TEXT:
+        if self._run or not piece or piece[-1] in IS_TEXT:
             return False
         self._run_at += len(piece)
         return True
@@ -188,7 +190,7 @@ class Tail:
             self._let_go(min(failed, hold))
             if is_bracket or beyond > place + 1:
                 return beyond
-        return place + 1 if within_word else self._words_failed()
+        return self._words_failed() if self.looks_for_words and not within_word else place + 1
 
     def _mark_fails(self, place: int) -> tuple[int | None, int]:
         """The byte at which it is seen that no mark begins at `place`, and where to look on; None if one may."""
@@ -224,6 +226,8 @@ class Tail:
         text = self._run[self._place :]
         if text[0] in _MARKS and (kind := mark_kind(text)) is not None:
             return kind
+        if not self.looks_for_words:
+            return None
         least = _WORDS_BYTES_MIN if self._wide else _WORDS_BYTES_MIN_8_BITS
         if len(text) < least or not (self._wide or b" " in text) or not _is_printable(text, 0):
             return None

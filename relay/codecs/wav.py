@@ -60,8 +60,18 @@ _LINEAR, _FLOAT, _ALAW, _MULAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
 _MP3 = 0x55
 # Formats that have no decoder here, by the names that mmreg.h gives them.
 _OTHER_FORMATS = {
-    **{0x02: "ADPCM", 0x11: "IMA ADPCM", 0x31: "GSM 6.10", 0x45: "G.726", 0x50: "MPEG audio of layer I or II"},
-    **{0x64: "G.726", 0x65: "G.722", 0xFF: "AAC", 0x161: "WMA", 0x162: "WMA", 0x2000: "AC-3", 0x674F: "Vorbis"},
+    0x02: "ADPCM",
+    0x11: "IMA ADPCM",
+    0x31: "GSM 6.10",
+    0x45: "G.726",
+    0x50: "MPEG audio of layer I or II",
+    0x64: "G.726",
+    0x65: "G.722",
+    0xFF: "AAC",
+    0x161: "WMA",
+    0x162: "WMA",
+    0x2000: "AC-3",
+    0x674F: "Vorbis",
 }
 _ENCODINGS = {
     (_LINEAR, 8): Encoding.PCM_U8,
@@ -247,6 +257,11 @@ class _Sink:
             part = tail.feed(part)
         self._blocks += self._payload.feed(part)
 
+    def begin(self, size: int | None) -> None:
+        """So many bytes come, or nobody knows how many."""
+        if self._tail is not None:
+            self._tail.looks_for_words = size is None
+
     def more_follows(self) -> None:
         """What came so far is whole: nothing at its end is a text."""
         if self._tail is not None and (rest := self._tail.release()):
@@ -332,6 +347,7 @@ def _samples(source: _Source, header: _Header, sink: _Sink) -> _Reading[bytes]:
             sink.close()
             return follows.start
         size = follows.size
+        sink.begin(size)
         if size is None:
             follows = yield from _open_ended(source, sink)
             continue
@@ -369,7 +385,8 @@ def _next(source: _Source) -> _Reading[_Next]:
         if len(chunk) < _CHUNK.size:
             return _rest(source, chunk)
         name, size = _CHUNK.unpack(chunk)
-        if name in _RIFF_NAMES and len(form := (yield from source.upto(4))):
+        if name in _RIFF_NAMES:
+            form = yield from source.upto(4)
             if b"WAVE".startswith(form):
                 return _Next(name, start=chunk + form)
             source.unread(form)
