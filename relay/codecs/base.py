@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +14,16 @@ from relay.core.transform import Transform
 Samples: TypeAlias = NDArray[np.int16] | NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Mono audio at one rate, of any length > 0."""
+class Block(NamedTuple):
+    """Mono audio at one rate, of any length > 0. A tuple, because a frame has one and a dataclass costs half as much
+    again; to be read by its names."""
 
     samples: Samples
     sample_rate_hz: int
 
 
 # Pieces of a provider's bytes, cut anywhere, -> mono blocks. Raises CorruptAudioError for what does not decode;
-# all blocks returned before that are good.
+# all blocks returned before that are good. May have `damage: Damage`, which is right after every call.
 Decoder: TypeAlias = Transform[bytes, Block]
 
 # Blocks of one rate -> bytes of an output encoding.
@@ -70,19 +70,11 @@ class Damage:
 
     @property
     def is_too_much(self) -> bool:
-        """More than DAMAGED_SHARE_MAX of it (and than DAMAGED_MS_ALLOWED), or nothing but damage. Less than a millisecond
-        never is."""
+        """More than DAMAGED_SHARE_MAX of it (and than DAMAGED_MS_ALLOWED), or nothing but damage. No less than a
+        millisecond is."""
         if self.ms < 1:
             return False
         return self.ms >= self.audio_ms or self.ms > max(DAMAGED_MS_ALLOWED, DAMAGED_SHARE_MAX * self.audio_ms)
-
-
-@runtime_checkable
-class CountsDamage(Protocol):
-    """A decoder that knows how much of its input it could not decode."""
-
-    @property
-    def damage(self) -> Damage: ...
 
 
 class SampleDecoder:

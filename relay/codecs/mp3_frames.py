@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from relay.codecs.base import HEAD_BYTES_MAX
-from relay.codecs.tail import IS_TEXT, find_text
+from relay.codecs.tail import SINGLE_TEXT, find_text
 from relay.codecs.texts import WORDS_BYTES, words_kind
 
 # In one run of junk: two seconds of speech at the usual 64 kbit/s. A hiccup is shorter (the longest MP3 frame has
@@ -225,7 +225,7 @@ class FrameSplitter:
                 break
             frame = data[at:end]
             if (
-                frame[-1] in IS_TEXT
+                frame[-1:] in SINGLE_TEXT
                 and (ends_in_text := self._ends_in_text(frame, data, end, final=final)) is not False
             ):
                 break

@@ -16,13 +16,15 @@ from relay.core.formats import Encoding
 _S16LE, _S16BE, _S32LE, _S32BE = np.dtype("<i2"), np.dtype(">i2"), np.dtype("<i4"), np.dtype(">i4")
 _F32LE, _F32BE, _F64LE, _F64BE = np.dtype("<f4"), np.dtype(">f4"), np.dtype("<f8"), np.dtype(">f8")
 _INT16, _FLOAT32 = np.dtype(np.int16), np.dtype(np.float32)
+_S16LE_IS_NATIVE = _S16LE == _INT16
 _S32_STEP = np.float32(2**-31)
 _SILENCE = np.float32(0)
 
 
 def _from_s16le(data: bytes) -> Samples:
     # A view of the provider's own bytes on a little-endian host: nothing is copied.
-    return np.frombuffer(data, _S16LE).astype(_INT16, copy=False)
+    samples = np.frombuffer(data, _S16LE)
+    return samples if _S16LE_IS_NATIVE else samples.astype(_INT16)
 
 
 def _from_s16be(data: bytes) -> Samples:

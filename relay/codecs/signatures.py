@@ -14,6 +14,10 @@ from relay.core.formats import Container
 _Part: TypeAlias = bytes | int | tuple[int, int]
 
 
+# Input that ends inside a longer signature, but after so much of it, was going to be that.
+_TELLING_BITS = 32
+
+
 @dataclass(frozen=True, slots=True)
 class Signature:
     """A first few bytes. `name` is what messages say; `container` is None for what is no audio.
@@ -44,6 +48,10 @@ class Signature:
         begun = int.from_bytes(head[: self.size], "big")
         return begun & self._mask == self._value and (self.check is None or self.check(head))
 
+    def tells(self, head: bytes) -> bool:
+        """Whether as much of a signature as `head` has is enough, where the input ends there."""
+        return int.from_bytes(self.mask[: len(head)], "big").bit_count() >= _TELLING_BITS
+
 
 def _signature(
     name: str, container: Container | None, *parts: _Part, check: Callable[[bytes], bool] | None = None
@@ -60,15 +68,16 @@ def _signature(
 
 
 def _is_box(head: bytes) -> bool:
-    """A size that can be one: 0 is "until the end", 1 "the size follows", 8 an empty box (ISO/IEC 14496-12, 4.2)."""
+    """A name, and a size that can be one: 0 is "until the end", 1 "the size follows", 8 an empty box (ISO/IEC 14496-12,
+    4.2)."""
     size = int.from_bytes(head[:4], "big")
-    return size in (0, 1) or size >= 8
+    return head[4:] in _FIRST_BOXES and (size in (0, 1) or size >= 8)
 
 
 _IFF = (b"FORM", 4)
 # Boxes that ISO media files and QuickTime movies begin with. No box that comes first is longer than 16 MiB but `mdat`,
 # whose size is then 1 or 0.
-_FIRST_BOXES = (b"ftyp", b"styp", b"moov", b"moof", b"sidx", b"mdat", b"free", b"skip", b"wide", b"pnot")
+_FIRST_BOXES = frozenset((b"ftyp", b"styp", b"moov", b"moof", b"sidx", b"mdat", b"free", b"skip", b"wide", b"pnot"))
 
 SIGNATURES: tuple[Signature, ...] = (
     _signature("WAV", Container.WAV, b"RIFF", 4, b"WAVE"),
@@ -79,7 +88,8 @@ SIGNATURES: tuple[Signature, ...] = (
     _signature("Ogg", Container.OGG, b"OggS"),
     _signature("FLAC", Container.FLAC, b"fLaC"),
     _signature("WebM or Matroska", Container.WEBM, b"\x1aE\xdf\xa3"),
-    *(_signature("MP4", Container.MP4, b"\0", 3, box, check=_is_box) for box in _FIRST_BOXES),
+    # One pattern for all, for silence begins with a zero too and should be told apart at once.
+    _signature("MP4", Container.MP4, b"\0", 7, check=_is_box),
     _signature("AAC (ADIF)", Container.ADIF, b"ADIF"),
     _signature("RIFX", Container.RIFX, b"RIFX", 4, b"WAVE"),
     _signature("RIFX", Container.RIFX, b"FFIR", 4, b"WAVE"),

@@ -20,7 +20,6 @@ from relay.codecs.base import (
     HEAD_BYTES_MAX,
     Block,
     CorruptAudioError,
-    CountsDamage,
     Damage,
     Decoder,
     NotAudioError,
@@ -34,9 +33,6 @@ from relay.codecs.texts import TEXT_BYTES, WORDS_BYTES, text_kind, words_kind
 from relay.core.formats import Container, Encoding
 
 __all__ = ["HEAD_BYTES_MAX", "Hints", "NotAudioError", "SniffingDecoder"]
-
-# Input that ends inside a longer signature, but after so many bytes of it, was going to be that.
-_TELLING_BYTES = 4
 
 # What all of the above may begin with. Headerless audio mostly begins otherwise, and its first frame need not wait for
 # anything to be tried.
@@ -88,7 +84,8 @@ class SniffingDecoder:
     @property
     def damage(self) -> Damage:
         """What could not be decoded so far; all of it after `flush`."""
-        return self._decoder.damage if isinstance(self._decoder, CountsDamage) else Damage()
+        damage: Damage = getattr(self._decoder, "damage", Damage())
+        return damage
 
     @property
     def likelier_encoding(self) -> Encoding | None:
@@ -140,7 +137,7 @@ class SniffingDecoder:
             undecodable = f"{found.name} audio, which has no decoder here"
             raise CorruptAudioError(shapeless if found.container is Container.RAW else undecodable)
         decoder = self._openers[found.container]()
-        self._decoder = decoder if isinstance(decoder, CountsDamage) else _Counted(decoder)
+        self._decoder = decoder if hasattr(decoder, "damage") else _Counted(decoder)
         head, self._head = self._head, b""
         return self._decoder.feed(head)
 
@@ -165,7 +162,7 @@ class SniffingDecoder:
         undecided = False
         for signature in BY_FIRST_BYTE.get(head[0], ()):
             fit = signature.fits(head)
-            if fit or (fit is None and ended and len(head) >= _TELLING_BYTES):
+            if fit or (fit is None and ended and signature.tells(head)):
                 return _Found(signature.name, signature.container)
             undecided |= fit is None
         text = self._text_of(head, raw=raw, ended=ended, undecided=undecided)

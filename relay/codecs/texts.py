@@ -26,10 +26,12 @@ _EVENTS = re.compile(rb"(data|event|id|retry):[ {\[A-Za-z0-9]")
 _EVENT_STARTS = (b"data:", b"event:", b"retry:", b"id:")
 # How base64 of audio begins: WAV, ID3, frames of MP3, Ogg, FLAC, and a data URL.
 _BASE64_STARTS = (b"UklGR", b"SUQzB", b"//uQ", b"//vQ", b"//NE", b"//NI", b"T2dnU", b"ZkxhQ", b"data:audio")
+_PREFIX_STARTS = frozenset(mark[:1] for mark in (*_EVENT_STARTS, *_BASE64_STARTS))
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*={0,2}\s*\Z")
 
 # Characters that words of an error message are made of; letters in a row are never this many.
-_WORDS = re.compile(rb"""[A-Za-z0-9 .,:;!?'"()/\r\n_-]*\Z""")
+WORD_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 .,:;!?'\"()/\r\n_-"
+_WORDS = re.compile(rb"[%b]*\Z" % re.escape(WORD_CHARACTERS))
 _LETTERS_MAX = 24
 _LONG_RUN = re.compile(rb"[A-Za-z]{%d}" % (_LETTERS_MAX + 1))
 
@@ -67,15 +69,24 @@ def words_kind(head: bytes, *, ended: bool) -> str | None:
     if ended and len(head) < WORDS_BYTES_MIN:
         return None
     full = ended or len(head) >= WORDS_BYTES
+    if head[:1] in _PREFIX_STARTS and (kind := _prefixed_kind(head, full=full)) != "":
+        return kind
+    if not head[:1].isalnum() or not _WORDS.match(head) or _LONG_RUN.search(head):
+        return None
+    if not full:
+        return "text"
+    # A fifth of English, German, French or Spanish text is any three of these letters.
+    letters = sum(head.count(letter) for letter in b"aeinorst")
+    return "text" if 5 * letters >= len(head) and (ended or b" " in head) else None
+
+
+def _prefixed_kind(head: bytes, *, full: bool) -> str | None:
+    """The kind of what begins with a fixed prefix; an empty one for what does not."""
     if any(head.startswith(mark[: len(head)]) for mark in _BASE64_STARTS):
         return "base64 text" if (is_printable if head[:5] == b"data:" else _BASE64.fullmatch)(head) else None
     if any(head.startswith(mark[: len(head)]) for mark in _EVENT_STARTS):
         return "an event stream" if is_printable(head) and (not full or _EVENTS.match(head)) else None
-    if not head[:1].isalnum() or not _WORDS.fullmatch(head) or _LONG_RUN.search(head):
-        return None
-    letters = sum(head.count(letter) for letter in b"aeinorst")
-    # A fifth of English, German, French or Spanish text is any three of these letters.
-    return "text" if not full or (5 * letters >= len(head) and (ended or b" " in head)) else None
+    return ""
 
 
 def is_printable(head: bytes) -> bool:

@@ -11,8 +11,8 @@ import struct
 from collections.abc import Callable, Generator
 from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
-from relay.codecs.base import Block, CorruptAudioError, CountsDamage, Damage, Decoder, TruncatedAudioError
-from relay.codecs.tail import Tail
+from relay.codecs.base import Block, CorruptAudioError, Damage, Decoder, TruncatedAudioError
+from relay.codecs.tail import SINGLE_TEXT, Tail
 from relay.core.formats import AudioFormat, Encoding
 
 UNKNOWN_SIZE = 0xFFFFFFFF
@@ -173,7 +173,7 @@ class WavDecoder:
 
 
 def _added(past: Damage, payloads: list[Decoder]) -> Damage:
-    counted = [payload.damage for payload in payloads if isinstance(payload, CountsDamage)]
+    counted: list[Damage] = [getattr(payload, "damage", Damage()) for payload in payloads]
     return Damage(past.ms + sum(one.ms for one in counted), past.audio_ms + sum(one.audio_ms for one in counted))
 
 
@@ -250,12 +250,18 @@ class _Sink:
         self._payload = payload
         self._tail = tail
         self._blocks = blocks
+        self._played = 0
 
     def play(self, part: bytes) -> None:
         tail = self._tail
-        if tail is not None and not tail.is_through(part):
-            part = tail.feed(part)
-        self._blocks += self._payload.feed(part)
+        if tail is not None and (part[-1:] in SINGLE_TEXT or tail.run):
+            held = self._played
+            self._played += len(part)
+            part = tail.pass_on(part, held)
+        else:
+            self._played += len(part)
+        if part:
+            self._blocks += self._payload.feed(part)
 
     def begin(self, size: int | None) -> None:
         """So many bytes come, or nobody knows how many."""
@@ -431,14 +437,19 @@ def _open_ended(source: _Source, sink: _Sink) -> _Reading[_Next]:
     held = b""
     while part := (yield from source.some()):
         data = held + part if held else part
-        if seam := _SEAM.search(data):
+        if (b"RIFF" in data or b"LIST" in data) and (seam := _SEAM.search(data)):
             sink.play(data[: seam.start()])
             sink.more_follows()
             source.unread(data[seam.start() :])
             return (yield from _next(source))
-        half = _HALF_SEAM.search(data, max(0, len(data) - _SEAM_BYTES + 1))
-        held = data[half.start() :] if half else b""
-        sink.play(data[: half.start()] if half else data)
+        last = data[1 - _SEAM_BYTES :]
+        half = _HALF_SEAM.search(last) if b"R" in last or b"L" in last else None
+        if half is None:
+            held = b""
+            sink.play(data)
+        else:
+            held = last[half.start() :]
+            sink.play(data[: -len(held)])
     sink.play(held)
     return _END
 
