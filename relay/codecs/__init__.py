@@ -45,6 +45,7 @@ DECODERS: Mapping[Container, Callable[[SourceFormat], Decoder]] = {
     Container.WAV: _wav,
     Container.MP3: _mp3,
 }
+_WITH_RAW = frozenset((Container.RAW, *DECODERS))
 # Those that need no PyAV.
 _PLAIN = (Container.RAW, Container.WAV)
 
@@ -60,12 +61,14 @@ def open_decoder(
     media = read_media_type(content_type, source.pcm)
     if override is not None:
         media = MediaType(Container.RAW, override, media.text)
-    openers: dict[Container, Callable[[], Decoder]] = {
-        container: partial(make, source) for container, make in DECODERS.items()
-    }
-    if media.pcm is not None:
-        openers[Container.RAW] = partial(RawDecoder, media.pcm)
-    return SniffingDecoder(Hints(asked=source.container, said=media.container, said_text=media.text), openers)
+    hints = Hints(source.container, media.container, media.text)
+    return SniffingDecoder(hints, DECODERS if media.pcm is None else _WITH_RAW, partial(_open, source, media.pcm))
+
+
+def _open(source: SourceFormat, pcm: AudioFormat | None, container: Container) -> Decoder:
+    if container is Container.RAW and pcm is not None:
+        return RawDecoder(pcm)
+    return DECODERS[container](source)
 
 
 def encoder_for(form: AudioFormat) -> Encoder:

@@ -10,6 +10,7 @@ This is a warning and never a refusal: audio is played as it was asked for.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,7 +97,7 @@ def _may_be(data: bytes, encoding: Encoding) -> bool:
     return bool(fine.mean() >= _FLOATS_IN_RANGE) if fine.size else False
 
 
-_FLOATS = {
+_FLOATS: Mapping[Encoding, np.dtype[Any]] = {
     Encoding.PCM_F32LE: np.dtype("<f4"),
     Encoding.PCM_F32BE: np.dtype(">f4"),
     Encoding.PCM_F64LE: np.dtype("<f8"),

@@ -12,8 +12,8 @@ yet turn out to be the start of something else wait, 15 of a signature or of a t
 frame of a codec. Text (an error message where audio should be) is collected, so that it can be read.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
 
 from relay.codecs import framed
 from relay.codecs.base import (
@@ -28,8 +28,8 @@ from relay.codecs.base import (
 from relay.codecs.framed import FRAMINGS, frames_begin
 from relay.codecs.media_type import HEADERLESS_CODECS
 from relay.codecs.signatures import BY_FIRST_BYTE
+from relay.codecs.texts import BRACKETS, TEXT_BYTES, WORDS_BYTES, text_kind, words_kind
 from relay.codecs.texts import FIRST_BYTES as TEXT_FIRST_BYTES
-from relay.codecs.texts import TEXT_BYTES, WORDS_BYTES, text_kind, words_kind
 from relay.core.formats import Container, Encoding
 
 __all__ = ["HEAD_BYTES_MAX", "Hints", "NotAudioError", "SniffingDecoder"]
@@ -42,20 +42,15 @@ _ID3_HEADER_BYTES = 10
 _ID3_FOOTER = 0x10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hints:
+class Hints(NamedTuple):
     """What to expect: the container that was asked for, and what the Content-Type says: a container, or just text."""
 
     asked: Container
     said: Container | None = None
     said_text: bool = False
 
-    def __contains__(self, container: Container) -> bool:
-        return container in (self.asked, self.said)
 
-
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(NamedTuple):
     """What the head is: a container by its name, or something that is no audio (`container` is None)."""
 
     name: str
@@ -65,16 +60,19 @@ class _Found:
 class SniffingDecoder:
     """A decoder of whatever comes. `container` is what its first bytes turned out to be.
 
-    `openers` makes the decoder of each container; there is none for RAW where nobody knows the shape of the samples.
-    No bytes at all give no blocks and no error.
+    `open_one` makes the decoder of each of the `decodable` containers; RAW is none of them where nobody knows the shape
+    of the samples. No bytes at all give no blocks and no error.
 
     `flush` raises CorruptAudioError where too much of the audio was damaged (`Damage.is_too_much`).
     """
 
-    def __init__(self, hints: Hints, openers: Mapping[Container, Callable[[], Decoder]]) -> None:
+    def __init__(
+        self, hints: Hints, decodable: Collection[Container], open_one: Callable[[Container], Decoder]
+    ) -> None:
         self.container: Container | None = None
         self._hints = hints
-        self._openers = openers
+        self._decodable = decodable
+        self._open_one = open_one
         self._decoder: Decoder | None = None
         self._text: str | None = None
         self._head = b""
@@ -132,12 +130,12 @@ class SniffingDecoder:
         if found.container is Container.MP3 and self._head.startswith(b"ID3"):
             return self._skip_tag(ended=ended)
         self.container = found.container
-        if found.container not in self._openers:
+        if found.container not in self._decodable:
             shapeless = "headerless audio, and nothing says its rate and encoding"
             undecodable = f"{found.name} audio, which has no decoder here"
             raise CorruptAudioError(shapeless if found.container is Container.RAW else undecodable)
-        decoder = self._openers[found.container]()
-        self._decoder = decoder if hasattr(decoder, "damage") else _Counted(decoder)
+        decoder = self._open_one(found.container)
+        self._decoder = decoder if hasattr(type(decoder), "damage") else _Counted(decoder)
         head, self._head = self._head, b""
         return self._decoder.feed(head)
 
@@ -156,7 +154,7 @@ class SniffingDecoder:
     def _judge(self, *, ended: bool) -> _Found | None:
         """What the head is; None when it takes more bytes to tell, or when it is text (`_text` says so)."""
         head, hints = self._head, self._hints
-        raw = Container.RAW in hints and not self._has_tag
+        raw = (hints.asked is Container.RAW or hints.said is Container.RAW) and not self._has_tag
         if raw and head[0] not in _TELLING_STARTS and not hints.said_text:
             return self._fallback()
         undecided = False
@@ -165,12 +163,16 @@ class SniffingDecoder:
             if fit or (fit is None and ended and signature.tells(head)):
                 return _Found(signature.name, signature.container)
             undecided |= fit is None
-        text = self._text_of(head, raw=raw, ended=ended, undecided=undecided)
-        if self._text is not None:
-            return None
+        text = False
+        if head[0] in TEXT_FIRST_BYTES or hints.said_text or not raw:
+            text = self._text_of(head, raw=raw, ended=ended, undecided=undecided)
+            if self._text is not None:
+                return None
         if head[0] in framed.FIRST_BYTES:
             for framing in FRAMINGS:
-                expected = framing.container in hints or (framing.container is Container.MP3 and not raw)
+                expected = framing.container in (hints.asked, hints.said) or (
+                    framing.container is Container.MP3 and not raw
+                )
                 proof = 1 if expected else framing.proof
                 begins = frames_begin(head, framing, proof, ended=ended)
                 if begins:
@@ -183,7 +185,9 @@ class SniffingDecoder:
     def _text_of(self, head: bytes, *, raw: bool, ended: bool, undecided: bool) -> bool:
         """Whether the head may still be text; `_text` is set if it is."""
         any_text = self._hints.said_text or not raw
-        kind = text_kind(head[:TEXT_BYTES], any_text=any_text)
+        kind = None
+        if any_text or head[0] in BRACKETS:
+            kind = text_kind(head[:TEXT_BYTES], any_text=any_text)
         if kind and (len(head) >= TEXT_BYTES or (ended and not undecided)):
             self._text = kind
         elif kind is None and not any_text:
@@ -198,11 +202,11 @@ class SniffingDecoder:
             return _Found("MP3", Container.MP3)
         hints = self._hints
         if hints.said in HEADERLESS_CODECS:
-            return _Found(f"{hints.said}", hints.said)
+            return _Found(str(hints.said), hints.said)
         for container in (Container.RAW, Container.MP3, Container.WAV):
-            if container in hints and container in self._openers:
-                return _Found(f"{container}", container)
-        return _Found(f"{hints.asked}", hints.asked)
+            if container in (hints.asked, hints.said) and container in self._decodable:
+                return _Found(container.value, container)
+        return _Found(hints.asked.value, hints.asked)
 
 
 class _Counted:

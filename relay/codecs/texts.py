@@ -36,7 +36,8 @@ _LETTERS_MAX = 24
 _LONG_RUN = re.compile(rb"[A-Za-z]{%d}" % (_LETTERS_MAX + 1))
 
 # What a text may begin with.
-FIRST_BYTES = frozenset(b'{["<\xef' + _WHITE_SPACE + b"/0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+BRACKETS = frozenset(b'{["<\xef' + _WHITE_SPACE)
+FIRST_BYTES = BRACKETS | frozenset(b"/0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
 
 def text_kind(head: bytes, *, any_text: bool) -> str | None:
