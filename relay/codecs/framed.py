@@ -123,8 +123,11 @@ def _latm_size(data: bytes) -> int:
 
 
 def _ac3_size(data: bytes) -> int:
+    """AC-3, and E-AC-3 by its bit stream number (annex E), which counts its words itself."""
+    if data[:2] == b"\x0b\x77" and 11 <= data[5] >> 3 <= 16:
+        return 2 * (((data[2] & 7) << 8 | data[3]) + 1)
     rate_index, size_code = data[4] >> 6, data[4] & 63
-    if data[:2] != b"\x0b\x77" or rate_index == 3 or size_code >= 2 * len(_AC3_KBPS):
+    if data[:2] != b"\x0b\x77" or rate_index == 3 or size_code >= 2 * len(_AC3_KBPS) or data[5] >> 3 > 10:
         return 0
     words = _AC3_KBPS[size_code >> 1] * 96_000 // _AC3_RATES_HZ[rate_index]
     return 2 * (words + (size_code & 1 if rate_index == 1 else 0))
@@ -138,7 +141,7 @@ FRAMINGS = (
     Framing("MPEG audio of layer I or II", Container.MP2, 4, 0xFFFE0C00, _mp2_size),
     Framing("MP3 of free format", Container.FREE_MP3, 4, 0xFFFEFC00, _free_size, proof=3),
     Framing("AAC in LATM", Container.LATM, 3, 0xFFE000, _latm_size, proof=3),
-    Framing("AC-3", Container.AC3, 5, 0xFFFF0000C0, _ac3_size),
+    Framing("AC-3", Container.AC3, 6, 0xFFFF000000F8, _ac3_size),
 )
 FIRST_BYTES = frozenset(b"\xff\x56\x0b")
 

@@ -77,8 +77,8 @@ def _from_f64be(data: bytes) -> Samples:
 
 
 def _narrowed(samples: NDArray[np.float64]) -> Samples:
-    # Clipped while still wide: a float32 cannot hold 1e300.
-    return _within_one(samples.clip(-2, 2).astype(_FLOAT32))
+    # Clipped while still wide: a float32 cannot hold 1e300, nor be told a signalling NaN without a warning.
+    return _within_one(np.where(np.isnan(samples), 0, samples).clip(-2, 2).astype(_FLOAT32))
 
 
 def _within_one(samples: NDArray[np.float32]) -> Samples:

@@ -2,7 +2,7 @@
 
 The measure. Roughness is the mean step from one sample to the next over the spread (RMS about the mean): white noise
 has 1.1, a tone at an eighth of the rate 0.7, speech 0.1 to 0.6. Samples are implausible when, as they are read, they
-are as rough as noise (MIN_ROUGHNESS), while read in another encoding they are smooth (MAX_SMOOTH) and within the
+are as rough as noise (MIN_ROUGHNESS) and no tone, while read in another encoding they are smooth (MAX_SMOOTH) and within the
 range, none of them a number out of it. Noise is rough in every encoding and silence has no spread, so that neither is
 ever suspected: one encoding must be wrong and another right.
 
@@ -61,29 +61,49 @@ def likelier_encoding(
     data: bytes, read_as: Encoding, channels: int, decode: Mapping[Encoding, Callable[[bytes], Samples]]
 ) -> Encoding | None:
     """See the measure above."""
-    as_read = _roughness(data, read_as, channels, decode)
-    if as_read is None or as_read < MIN_ROUGHNESS:
+    samples = _samples(data, read_as, channels, decode)
+    as_read = _roughness(samples)
+    if as_read is None or as_read < MIN_ROUGHNESS or _is_tone(samples):
         return None
     best: tuple[float, Encoding] | None = None
     for encoding in decode:
         if encoding is read_as or not _may_be(data, encoding):
             continue
-        roughness = _roughness(data, encoding, channels, decode)
+        roughness = _roughness(_samples(data, encoding, channels, decode))
         if roughness is not None and roughness <= MAX_SMOOTH and (best is None or roughness < best[0]):
             best = roughness, encoding
     return None if best is None else best[1]
 
 
-def _roughness(
+def _samples(
     data: bytes, encoding: Encoding, channels: int, decode: Mapping[Encoding, Callable[[bytes], Samples]]
-) -> float | None:
-    """None where there is too little to tell. Of two channels the first is looked at."""
+) -> NDArray[np.float64]:
+    """Of two channels the first."""
     unit = encoding.sample_width * channels
-    samples: NDArray[np.float64] = decode[encoding](data[: len(data) - len(data) % unit])[::channels].astype(np.float64)
+    with np.errstate(all="ignore"):
+        return decode[encoding](data[: len(data) - len(data) % unit])[::channels].astype(np.float64)
+
+
+def _is_tone(samples: NDArray[np.float64]) -> bool:
+    """Whether every second, third or fourth sample makes something smooth: a tone close to a simple part of the rate is
+    rough, and no noise."""
+    for step in (2, 3, 4):
+        parts = [_steps_over_spread(samples[start::step]) for start in range(step)]
+        if max(parts) < MIN_ROUGHNESS:
+            return True
+    return False
+
+
+def _steps_over_spread(samples: NDArray[np.float64]) -> float:
+    spread = float(samples.std())
+    return float(np.abs(np.diff(samples)).mean()) / spread if spread > 0 else 0.0
+
+
+def _roughness(samples: NDArray[np.float64]) -> float | None:
+    """None where there is too little to tell."""
     if len(samples) < _LEAST_SAMPLES or len(np.unique(samples)) < _LEAST_VALUES:
         return None
-    spread = float(samples.std())
-    return float(np.abs(np.diff(samples)).mean()) / spread if spread > 0 else None
+    return _steps_over_spread(samples)
 
 
 def _may_be(data: bytes, encoding: Encoding) -> bool:

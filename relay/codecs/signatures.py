@@ -45,7 +45,8 @@ class Signature:
         if missing > 0:
             begun = int.from_bytes(head, "big")
             return None if begun & self._mask >> 8 * missing == self._value >> 8 * missing else False
-        begun = int.from_bytes(head[: self.size], "big")
+        head = head[: self.size]
+        begun = int.from_bytes(head, "big")
         return begun & self._mask == self._value and (self.check is None or self.check(head))
 
     def tells(self, head: bytes) -> bool:
@@ -128,6 +129,14 @@ SIGNATURES: tuple[Signature, ...] = (
     _signature("MPEG-TS", Container.MPEG_TS, b"\x47\x40\0", (0xF0, 0x10)),
     _signature("MPEG-TS", Container.MPEG_TS, b"\x47\x40\x11", (0xF0, 0x10)),
     _signature("MPEG-PS", Container.MPEG_PS, b"\0\0\1\xba"),
+    _signature("NUT", Container.AVI, b"nut/multimedia"),
+    _signature("Flash", Container.FLV, b"FWS", (0xC0, 0)),
+    _signature("Flash", Container.FLV, b"CWS", (0xC0, 0)),
+    _signature("IRCAM", Container.AU, b"\x64\xa3", (0xF0, 0), b"\0"),
+    _signature("PAF", Container.AU, b" paf\0\0\0"),
+    _signature("PAF", Container.AU, b"fap \0\0\0"),
+    _signature("Psion", Container.VOC, b"\x37\0\0\x10\x6d\0\0\x10"),
+    _signature("Psion", Container.VOC, b"ALawSoundFile"),
     _signature("MIDI", Container.MIDI, b"MThd\0\0\0\6"),
     _signature("MIDI", Container.MIDI, b"RIFF", 4, b"RMID"),
     _signature("a sound font", None, b"RIFF", 4, b"sfbk"),
