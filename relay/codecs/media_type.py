@@ -67,7 +67,7 @@ class _Kind(NamedTuple):
 
 # Headerless types that name their encoding: RFC 2586 (L16) and 3190 (L20, L24; both in network byte order), RFC 3551
 # 4.5.10 (L8: offset binary), RFC 2046 4.3 (basic), RFC 3551 4.5.14 (PCMU, PCMA).
-_ENCODED: Mapping[str, _Kind] = {
+ENCODED: Mapping[str, _Kind] = {
     "audio/l8": _Kind("u", 8),
     "audio/l16": _Kind("s", 16),
     "audio/l24": _Kind("s", 24),
@@ -79,7 +79,7 @@ _ENCODED: Mapping[str, _Kind] = {
 # By RFC: most significant byte first, if nothing that was sent or asked for says otherwise.
 _NETWORK_ORDER = ("audio/l16", "audio/l24")
 # Unregistered types that leave the encoding to parameters, or to what was asked for.
-_BARE = ("audio/pcm", "audio/x-pcm", "audio/raw", "audio/x-raw", "audio/lpcm", "audio/x-lpcm", "audio/vnd.pcm")
+BARE = ("audio/pcm", "audio/x-pcm", "audio/raw", "audio/x-raw", "audio/lpcm", "audio/x-lpcm", "audio/vnd.pcm")
 
 _NAMES: Mapping[str, _Kind] = {
     "linear16": _Kind("s", 16),
@@ -166,9 +166,9 @@ def read_media_type(content_type: str | None, asked: AudioFormat | None) -> Medi
     name, *rest = (content_type or "").lower().split(";")
     name = name.strip()
     parameters = dict(_parameter(text) for text in rest)
-    if name in _ENCODED:
-        return MediaType(Container.RAW, _shape(name, _ENCODED[name], parameters, asked), text=False)
-    if name in _BARE:
+    if name in ENCODED:
+        return MediaType(Container.RAW, _shape(name, ENCODED[name], parameters, asked), text=False)
+    if name in BARE:
         return MediaType(Container.RAW, _shape(name, _Kind(), parameters, asked), text=False)
     text = name.startswith("text/") or name.endswith(("/json", "+json", "/xml", "+xml", "-ndjson", "/problem"))
     container = CONTAINERS.get(name)
@@ -183,7 +183,7 @@ def _shape(name: str, kind: _Kind, parameters: Mapping[str, str], asked: AudioFo
         return None
     usual_rate_hz = _TELEPHONY_RATE_HZ if encoding in (Encoding.MULAW, Encoding.ALAW) else 0
     # audio/basic for PCM that was asked for is another thing altogether: it brings its own rate and channel.
-    agreed = asked if asked and (asked.encoding is encoding or name in _BARE or not usual_rate_hz) else None
+    agreed = asked if asked and (asked.encoding is encoding or name in BARE or not usual_rate_hz) else None
     rate_hz = _number(parameters, _RATE) or (agreed.sample_rate_hz if agreed else usual_rate_hz)
     channels = _number(parameters, _CHANNELS) or (agreed.channels if agreed else 1)
     return AudioFormat(encoding=encoding, sample_rate_hz=rate_hz, channels=channels) if rate_hz else None

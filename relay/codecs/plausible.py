@@ -2,9 +2,10 @@
 
 The measure. Roughness is the mean step from one sample to the next over the spread (RMS about the mean): white noise
 has 1.1, a tone at an eighth of the rate 0.7, speech 0.1 to 0.6. Samples are implausible when, as they are read, they
-are as rough as noise (MIN_ROUGHNESS) and no tone, while read in another encoding they are smooth (MAX_SMOOTH) and within the
-range, none of them a number out of it. Noise is rough in every encoding and silence has no spread, so that neither is
-ever suspected: one encoding must be wrong and another right.
+are as rough as noise (MIN_ROUGHNESS) and no tone, while read in another encoding they are smooth (MAX_SMOOTH) and
+within the range. Noise is rough in every encoding and silence has no spread, so that neither is ever suspected: one
+encoding must be wrong and another right. 16 bits in the wrong byte order, 24 bits and floats read as 16 bits are found
+in four of five pieces of speech; 8 bits read as 16 are not.
 
 This is a warning and never a refusal: audio is played as it was asked for.
 """

@@ -72,13 +72,13 @@ def _is_box(head: bytes) -> bool:
     """A name, and a size that can be one: 0 is "until the end", 1 "the size follows", 8 an empty box (ISO/IEC 14496-12,
     4.2)."""
     size = int.from_bytes(head[:4], "big")
-    return head[4:] in _FIRST_BOXES and (size in (0, 1) or size >= 8)
+    return head[4:] in FIRST_BOXES and (size in (0, 1) or size >= 8)
 
 
 _IFF = (b"FORM", 4)
 # Boxes that ISO media files and QuickTime movies begin with. No box that comes first is longer than 16 MiB but `mdat`,
 # whose size is then 1 or 0.
-_FIRST_BOXES = frozenset((b"ftyp", b"styp", b"moov", b"moof", b"sidx", b"mdat", b"free", b"skip", b"wide", b"pnot"))
+FIRST_BOXES = frozenset((b"ftyp", b"styp", b"moov", b"moof", b"sidx", b"mdat", b"free", b"skip", b"wide", b"pnot"))
 
 SIGNATURES: tuple[Signature, ...] = (
     _signature("WAV", Container.WAV, b"RIFF", 4, b"WAVE"),

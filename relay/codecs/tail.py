@@ -220,7 +220,7 @@ class Tail:
         run, place, self._hold = self.run, self._place, None
         within_word = place > 0 and run[place - 1 : place].isalnum()
         is_bracket = run[place] in _BRACKETS
-        if is_bracket or (run[place] in _MARKS and not within_word):
+        if run[place] in _MARKS:
             at_once = is_bracket and not self._wide and self._run_at + place >= FREE_BYTES
             hold = place if at_once else place + 1
             failed, beyond = self._mark_fails(place)

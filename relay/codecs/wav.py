@@ -396,6 +396,10 @@ def _next(source: _Source) -> _Reading[_Next]:
             if b"WAVE".startswith(form):
                 return _Next(name, start=chunk + form)
             source.unread(form)
+        elif _is_name(chunk[4:]):
+            # Half a gigabyte at least, if it were a size: these are eight letters of a text.
+            source.unread(chunk)
+            return _Next(b"data")
         elif name == b"data":
             return _Next(name, None if size == 0 or size >= _UNKNOWN_SIZE_FROM else size)
         elif not any(chunk):
