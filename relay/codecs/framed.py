@@ -37,6 +37,8 @@ class Framing(NamedTuple):
     name: str
     container: Container
     header_bytes: int
+    # Mask and value of the first two bytes.
+    sync: tuple[int, int]
     fixed: int
     size: Callable[[bytes], int | None]
     # Headers in a row that are proof where headerless audio may come.
@@ -46,6 +48,10 @@ class Framing(NamedTuple):
 def frames_begin(data: bytes, framing: Framing, count: int, *, ended: bool) -> bool | None:
     """Whether `data` begins with so many frames of a kind, the last one's header being enough; None when it does so
     far. Where the input has ended, frames that end with it are enough."""
+    mask, value = framing.sync
+    missing = 8 * max(0, 2 - len(data))
+    if int.from_bytes(data[:2], "big") & mask >> missing != value >> missing:
+        return False
     fixed: int | None = None
     at = 0
     for left in range(count, 0, -1):
@@ -136,12 +142,12 @@ def _ac3_size(data: bytes) -> int:
 # In the order in which they are tried; no header is one of two.
 FRAMINGS = (
     # Sync, version, layer, rate; bit rate, padding, mode and protection change within a stream.
-    Framing("MP3", Container.MP3, 4, 0xFFFE0C00, _mp3_size),
-    Framing("AAC", Container.AAC, 7, 0xFFFFFDC0000000, _adts_size),
-    Framing("MPEG audio of layer I or II", Container.MP2, 4, 0xFFFE0C00, _mp2_size),
-    Framing("MP3 of free format", Container.FREE_MP3, 4, 0xFFFEFC00, _free_size, proof=3),
-    Framing("AAC in LATM", Container.LATM, 3, 0xFFE000, _latm_size, proof=3),
-    Framing("AC-3", Container.AC3, 6, 0xFFFF000000F8, _ac3_size),
+    Framing("MP3", Container.MP3, 4, (0xFFE6, 0xFFE2), 0xFFFE0C00, _mp3_size),
+    Framing("AAC", Container.AAC, 7, (0xFFF6, 0xFFF0), 0xFFFFFDC0000000, _adts_size),
+    Framing("MPEG audio of layer I or II", Container.MP2, 4, (0xFFE4, 0xFFE4), 0xFFFE0C00, _mp2_size),
+    Framing("MP3 of free format", Container.FREE_MP3, 4, (0xFFE6, 0xFFE2), 0xFFFEFC00, _free_size, proof=3),
+    Framing("AAC in LATM", Container.LATM, 3, (0xFFE0, 0x56E0), 0xFFE000, _latm_size, proof=3),
+    Framing("AC-3", Container.AC3, 6, (0xFFFF, 0x0B77), 0xFFFF000000F8, _ac3_size),
 )
 FIRST_BYTES = frozenset(b"\xff\x56\x0b")
 

@@ -6,7 +6,8 @@ start of one waits for the next byte. Nothing else does:
 * JSON, HTML, XML: the second of two characters that begin one (`{"`, `<h`, a line end before them), and what follows
   as long as all of it is printable. Of noise one piece in 4,000 ends so. With 8-bit samples the first character too,
   but not within the first FREE_BYTES, so that no first frame ever waits: there one sample of a text may be played.
-* Plain words: from their 16th letter on, and where samples have 16 bits, behind the first FREE_BYTES, from the second.
+* Plain words: from their 16th letter on, and where samples have 16 bits or more, behind the first FREE_BYTES, from the
+  second.
 """
 
 import re
@@ -37,7 +38,7 @@ _POSSIBLE = re.compile(rb"[{\[<\r\nA-Za-z0-9]")
 _MARKS = frozenset(b"{[<\r\nde")
 # A mark that waits, with its second character.
 _WAITS = re.compile(rb"""\{["\s]|\[[{"\s]|<[!?A-Za-z]|[\r\n][\r\n{\[<]|da|ev""")
-_WAITS_OF_8_BITS = re.compile(rb"""[{\[<\r\n]|da|ev""")
+_WAITS_OF_8_BITS = re.compile(rb"""[{\[<\r\nde]""")
 _WORD_CHARACTER = frozenset(bytes([byte]) for byte in WORD_CHARACTERS)
 _CAPITAL = re.compile(rb"[A-Z][A-Za-z]")
 # No text that ends the input is shorter.
@@ -221,7 +222,7 @@ class Tail:
         within_word = place > 0 and run[place - 1 : place].isalnum()
         is_bracket = run[place] in _BRACKETS
         if run[place] in _MARKS:
-            at_once = is_bracket and not self._wide and self._run_at + place >= FREE_BYTES
+            at_once = not self._wide and self._run_at + place >= FREE_BYTES
             hold = place if at_once else place + 1
             failed, beyond = self._mark_fails(place)
             if failed is None:
