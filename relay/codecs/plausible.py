@@ -66,14 +66,16 @@ def likelier_encoding(
     as_read = _roughness(samples)
     if as_read is None or as_read < MIN_ROUGHNESS or _is_tone(samples):
         return None
-    best: tuple[float, Encoding] | None = None
+    # Of several that sound alike one of the same width: of 16 bits the upper 8 alone are smooth too.
+    best: tuple[bool, float, Encoding] | None = None
     for encoding in decode:
         if encoding is read_as or not _may_be(data, encoding):
             continue
         roughness = _roughness(_samples(data, encoding, channels, decode))
-        if roughness is not None and roughness <= MAX_SMOOTH and (best is None or roughness < best[0]):
-            best = roughness, encoding
-    return None if best is None else best[1]
+        if roughness is not None and roughness <= MAX_SMOOTH:
+            found = encoding.sample_width != read_as.sample_width, roughness, encoding
+            best = found if best is None else min(best, found)
+    return None if best is None else best[2]
 
 
 def _samples(
