@@ -26,6 +26,9 @@ MAX_JUNK_RUN_BYTES = 16 * 1024
 # Fewer bytes of words behind the sound are too little to tell from what else encoders leave there.
 _WORDS_BYTES_MIN = 12
 
+# Lyrics3 is text, and no error (id3.org/Lyrics3v2).
+_LYRICS = b"LYRICSBEGIN"
+
 # Enough of the junk to tell what it is instead.
 JUNK_HEAD_BYTES = 16
 
@@ -207,6 +210,8 @@ class FrameSplitter:
         if self._tag_left or not self.frames or not self._body:
             return None
         body = bytes(self._body)
+        if body.startswith(_LYRICS):
+            return None
         words = body.lstrip()
         if len(words) >= _WORDS_BYTES_MIN and words_kind(words[:WORDS_BYTES], ended=True) is not None:
             return words

@@ -8,9 +8,8 @@ from codecs import getincrementaldecoder
 
 # So many printable characters in a row are text: as samples they would be a loud and odd way to start.
 TEXT_BYTES = 16
-# Plain words have no bracket to begin with. So many characters of words with a space among them are text, whatever was
-# asked for: of 16-bit noise one stream in 10^12 begins so, and no smooth 8-bit signal, for a space is a loud sample
-# among soft ones.
+# Plain words have no bracket to begin with. What begins as failures are told, and goes on with characters of words
+# alone, so many of them or all there are, is text, whatever was asked for: of 16-bit noise one stream in 10^12 does.
 WORDS_BYTES = 48
 # A whole reply of words need not be so long; fewer bytes than these are too little to tell.
 WORDS_BYTES_MIN = 8
@@ -35,9 +34,29 @@ _WORDS = re.compile(rb"[%b]*\Z" % re.escape(WORD_CHARACTERS))
 _LETTERS_MAX = 24
 _LONG_RUN = re.compile(rb"[A-Za-z]{%d}" % (_LETTERS_MAX + 1))
 
+# How servers and proxies begin when they say that they fail; no audio waits that begins otherwise.
+_OPENINGS = tuple(
+    opening.encode()
+    for opening in (
+        *(f"{status} " for status in (*range(400, 432), 451, *range(500, 512), *range(520, 531))),
+        *("http/1.", "http/2", "error", "internal ", "bad gateway", "bad request", "not found", "unauthorized"),
+        *("unauthorised", "forbidden", "access denied", "permission denied", "too many requests", "rate limit"),
+        *("service unavailable", "temporarily unavailable", "gateway time", "request time", "request failed"),
+        *("upstream ", "no healthy upstream", "timeout", "timed out", "time out", "connection ", "invalid ", "failed"),
+        *("failure", "an error", "an internal", "an unexpected", "unexpected ", "a server", "the model", "the server"),
+        *("the service", "the request", "the voice", "your request", "your account", "unable to", "could not"),
+        *("cannot ", "can't ", "something went wrong", "sorry", "exception", "traceback", "quota", "insufficient"),
+        *("payment required", "out of credit", "missing ", "overloaded", "server ", "not allowed", "no such "),
+        *("method not", "unsupported", "unknown ", "voice ", "model ", "generation ", "synthesis ", "fatal"),
+    )
+)
+
+
 # What a text may begin with.
 BRACKETS = frozenset(b'{["<\xef' + _WHITE_SPACE)
-FIRST_BYTES = BRACKETS | frozenset(b"/0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+FIRST_BYTES = BRACKETS | {
+    byte for mark in (*_OPENINGS, *_BASE64_STARTS, *_EVENT_STARTS) for byte in (*mark[:1], *mark[:1].upper())
+}
 
 
 def text_kind(head: bytes, *, any_text: bool) -> str | None:
@@ -74,11 +93,9 @@ def words_kind(head: bytes, *, ended: bool) -> str | None:
         return kind
     if not head[:1].isalnum() or not _WORDS.match(head) or _LONG_RUN.search(head):
         return None
-    if not full:
-        return "text"
-    # A fifth of English, German, French or Spanish text is any three of these letters.
-    letters = sum(head.count(letter) for letter in b"aeinorst")
-    return "text" if 5 * letters >= len(head) and (ended or b" " in head) else None
+    low = head.lower()
+    begins = low.startswith(_OPENINGS) or (not full and any(opening.startswith(low) for opening in _OPENINGS))
+    return "text" if begins else None
 
 
 def _prefixed_kind(head: bytes, *, full: bool) -> str | None:

@@ -24,14 +24,16 @@ Signal = NDArray[np.float64]
 def coloured(power: float) -> Signal:
     """Noise whose spectrum falls with the frequency: 0.5 is pink, 1 is brown."""
     spectrum = np.fft.rfft(RANDOM.normal(size=N))
-    falling = np.fft.irfft(spectrum / np.maximum(1, np.arange(len(spectrum))) ** power)
-    return falling / np.abs(falling).max()
+    falling: Signal = np.fft.irfft(spectrum / np.maximum(1, np.arange(len(spectrum))) ** power)
+    loudest: float = np.abs(falling).max()
+    return falling / loudest
 
 
 def chord() -> Signal:
     parts = [RANDOM.uniform(0.1, 1) * np.sin(2 * np.pi * RANDOM.uniform(50, 5000) * T / N) for _ in range(6)]
     total: Signal = np.sum(parts, axis=0)
-    return total / np.abs(total).max()
+    loudest: float = np.abs(total).max()
+    return total / loudest
 
 
 SIGNALS: dict[str, Signal] = {
