@@ -3,18 +3,19 @@
 A decoder is a transform from bytes to blocks, an encoder one from blocks to bytes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from relay.codecs import g711, pcm
-from relay.codecs.base import CorruptAudioError, Decoder, Encoder, SampleDecoder, SampleEncoder
-from relay.codecs.media_type import read_media_type
-from relay.codecs.mp3_frames import HEADER_BYTES, read_header
+from relay.codecs.base import Decoder, Encoder, SampleEncoder
+from relay.codecs.media_type import MediaType, read_media_type
+from relay.codecs.raw import RawDecoder, sample_decoder
 from relay.codecs.sniff import Hints, NotAudioError, SniffingDecoder
 from relay.codecs.wav import WavDecoder, wav_header
 from relay.core.formats import AudioFormat, Container, SourceFormat
 
 __all__ = [
+    "DECODERS",
     "NotAudioError",
     "SniffingDecoder",
     "encoder_for",
@@ -25,34 +26,49 @@ __all__ = [
     "wav_header",
 ]
 
-_DECODE = {**pcm.DECODE, **g711.DECODE}
 _ENCODE = {**pcm.ENCODE, **g711.ENCODE}
 
-# Beyond these a header or a Content-Type is damaged, and what a resampler has to do would know no bound.
-_RATES_HZ = range(2_000, 384_001)
-_CHANNELS = (1, 2)
+
+def _wav(source: SourceFormat) -> Decoder:
+    return WavDecoder(sample_decoder, mp3_decoder=partial(_mp3, source))
 
 
-def open_decoder(source: SourceFormat, content_type: str | None = None) -> SniffingDecoder:
-    """A decoder of a provider's reply, by what its bytes are and not by what they were meant to be."""
+def _mp3(source: SourceFormat) -> Decoder:
+    from relay.codecs.mp3 import Mp3Decoder
+
+    return Mp3Decoder(encoder_delay_samples=source.encoder_delay_samples)
+
+
+# What makes the decoder of each container, but for RAW, whose shape stands in no header. One line for each; a library
+# is imported by the first decoder that needs it.
+DECODERS: Mapping[Container, Callable[[SourceFormat], Decoder]] = {
+    Container.WAV: _wav,
+    Container.MP3: _mp3,
+}
+_WITH_RAW = frozenset((Container.RAW, *DECODERS))
+# Those that need no PyAV.
+_PLAIN = (Container.RAW, Container.WAV)
+
+
+def open_decoder(
+    source: SourceFormat, content_type: str | None = None, override: AudioFormat | None = None
+) -> SniffingDecoder:
+    """A decoder of a provider's reply, by what its bytes are and not by what they were meant to be.
+
+    `override` is the shape of headerless audio as the operator knows it: it wins over what headers say and over what
+    was asked for. Bytes that say themselves what they are win over it.
+    """
     media = read_media_type(content_type, source.pcm)
-    openers: dict[Container, Callable[[], Decoder]] = {
-        Container.WAV: partial(WavDecoder, sample_decoder),
-        Container.MP3: partial(_mp3_decoder, encoder_delay_samples=source.encoder_delay_samples),
-    }
-    if media.pcm is not None:
-        openers[Container.RAW] = partial(sample_decoder, media.pcm)
-    hints = Hints(asked=source.container, said=media.container, said_text=media.text)
-    return SniffingDecoder(hints, openers, _mp3_frame_bytes)
+    if override is not None:
+        media = MediaType(Container.RAW, override, media.text)
+    hints = Hints(source.container, media.container, media.text)
+    return SniffingDecoder(hints, DECODERS if media.pcm is None else _WITH_RAW, partial(_open, source, media.pcm))
 
 
-def sample_decoder(form: AudioFormat) -> Decoder:
-    """A decoder of headerless audio. Raises CorruptAudioError for a rate or channels that it cannot have."""
-    if form.sample_rate_hz not in _RATES_HZ:
-        raise CorruptAudioError(f"audio at {form.sample_rate_hz} Hz; from {_RATES_HZ[0]} to {_RATES_HZ[-1]} are played")
-    if form.channels not in _CHANNELS:
-        raise CorruptAudioError(f"audio of {form.channels} channels; one and two are played")
-    return SampleDecoder(form, _DECODE[form.encoding])
+def _open(source: SourceFormat, pcm: AudioFormat | None, container: Container) -> Decoder:
+    if container is Container.RAW and pcm is not None:
+        return RawDecoder(pcm)
+    return DECODERS[container](source)
 
 
 def encoder_for(form: AudioFormat) -> Encoder:
@@ -75,19 +91,9 @@ def load_compressed() -> None:
 def must_load(source: SourceFormat, content_type: str | None) -> bool:
     """Whether a decoder for such a reply would import PyAV. A reply may still turn out to be what it does not say."""
     said = read_media_type(content_type, source.pcm).container
-    return Container.MP3 in (source.container, said) and not _LOADED
+    compressed = any(each in DECODERS and each not in _PLAIN for each in (source.container, said))
+    return compressed and not _LOADED
 
 
 # Containers whose library has been imported.
 _LOADED: set[Container] = set()
-
-
-def _mp3_decoder(encoder_delay_samples: int) -> Decoder:
-    from relay.codecs.mp3 import Mp3Decoder
-
-    return Mp3Decoder(encoder_delay_samples=encoder_delay_samples)
-
-
-def _mp3_frame_bytes(data: bytes, at: int) -> int:
-    header = read_header(data[at : at + HEADER_BYTES])
-    return header.size_bytes if header else 0

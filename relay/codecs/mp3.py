@@ -15,9 +15,22 @@ from av.audio.codeccontext import AudioCodecContext
 from av.packet import Packet
 from numpy.typing import NDArray
 
-from relay.codecs.base import Block, CorruptAudioError, TruncatedAudioError, to_int16, to_mono
+from relay.codecs.base import (
+    HEAD_BYTES_MAX,
+    Block,
+    CorruptAudioError,
+    Damage,
+    NotAudioError,
+    TruncatedAudioError,
+    to_int16,
+    to_mono,
+)
 from relay.codecs.mp3_frames import FrameHeader, FrameSplitter, Mp3Frame
 from relay.codecs.mp3_info import read_info
+from relay.codecs.texts import text_kind
+
+# So many frames at the start of which none decodes: a second or two of something else under the headers of MP3.
+HOPELESS_FRAMES = 50
 
 # 24 kHz, 64 kbit/s, mono, no CRC; no bits of sound.
 SILENT_FRAME = b"\xff\xf3\x84\xc0" + bytes(188)
@@ -33,6 +46,7 @@ class Mp3Decoder:
     * A frame that does not decode is silence of its length, so that what follows keeps its time: `broken_frames`.
     * Bytes that belong to no frame are skipped and counted: `junk_bytes`. The frame after a hole may lack bits that
       were in the hole; FFmpeg plays what it has.
+    * A text that a failing provider writes behind the sound, in the place of a frame or within one, is not played.
     * An unfinished last frame is left out and counted, `truncated_bytes`: encoders are often stopped there, and only
       the transport knows whether the stream was cut.
 
@@ -53,7 +67,19 @@ class Mp3Decoder:
         self._codec.options = {"request_sample_fmt": "flt"}
         self._default_delay_samples = encoder_delay_samples
         self._leave_out = _LeaveOut([(0, encoder_delay_samples)])
+        self._audio_ms = 0.0
+        self._broken_ms = 0.0
+        self._sounding_frames = 0
         self.broken_frames = 0
+
+    @property
+    def damage(self) -> Damage:
+        """Frames that did not decode, and bytes that were lost between frames, at the bit rate of those there were. Not
+        what stands around the sound: padding and tags of all kinds do."""
+        seen = self._splitter
+        lost = seen.lost_bytes + seen.truncated_bytes
+        lost_ms = lost * self._audio_ms / seen.frame_bytes if seen.frame_bytes else 0.0
+        return Damage(self._broken_ms + lost_ms, self._audio_ms + lost_ms)
 
     @property
     def junk_bytes(self) -> int:
@@ -65,19 +91,35 @@ class Mp3Decoder:
         return self._splitter.truncated_bytes
 
     def feed(self, piece: bytes) -> list[Block]:
-        """Raises CorruptAudioError when a run of junk is longer than any hiccup (MAX_JUNK_RUN_BYTES)."""
-        blocks = self._decode(self._splitter.feed(piece))
-        if self._splitter.gave_up and not blocks:
-            raise self._corrupt()
+        """Raises CorruptAudioError when a run of junk is longer than any hiccup (MAX_JUNK_RUN_BYTES), or when none of
+        the first HOPELESS_FRAMES decodes."""
+        seen = self._splitter
+        if self.broken_frames >= HOPELESS_FRAMES and self.broken_frames == self._sounding_frames:
+            raise CorruptAudioError(f"none of the first {self.broken_frames} MP3 frames decodes")
+        blocks = self._decode(seen.feed(piece))
+        if seen.gave_up and not blocks:
+            raise self._text_error() or self._corrupt()
         return blocks
 
+    def _text_error(self) -> NotAudioError | None:
+        text = self._splitter.text
+        if text is None:
+            return None
+        return NotAudioError(text_kind(text[:HEAD_BYTES_MAX], any_text=True) or "text", text, after_audio=True)
+
     def flush(self) -> list[Block]:
-        """Raises TruncatedAudioError for an input that ended before its first frame did, CorruptAudioError for one
-        that was more junk than MP3."""
+        """Raises TruncatedAudioError for an input that ended inside a tag, or before its first frame did; NotAudioError
+        for a text behind the sound; CorruptAudioError for junk of which one part looked like a frame."""
         blocks = self._decode(self._splitter.flush())
         seen = self._splitter
-        if seen.gave_up or seen.junk_bytes > seen.frame_bytes:
+        if (text := self._text_error()) is not None:
+            raise text
+        # Around two frames in a row there may be any padding; one may be junk that looks like a frame.
+        is_junk = seen.most_in_a_row < 2 and seen.junk_bytes - seen.junk_zeros > seen.frame_bytes
+        if seen.gave_up or is_junk or (seen.junk_bytes and not seen.frames):
             raise self._corrupt()
+        if seen.missing_tag_bytes:
+            raise TruncatedAudioError(f"the input ended {seen.missing_tag_bytes} bytes short of the end of a tag")
         if not seen.frames and seen.tag_bytes + seen.truncated_bytes:
             raise TruncatedAudioError("the input ended before the end of its first MP3 frame")
         return blocks
@@ -99,7 +141,10 @@ class Mp3Decoder:
     def _join(self, run: list[Mp3Frame]) -> list[Block]:
         header = run[0].header
         # Each is copied before the next one is decoded: the codec keeps, for good, as many buffers as were ever in use.
-        samples = np.empty(sum(frame.header.samples for frame in run) * header.channels, np.float32)
+        count = sum(frame.header.samples for frame in run)
+        samples = np.empty(count * header.channels, np.float32)
+        self._audio_ms += count * 1000 / header.sample_rate_hz
+        self._sounding_frames += len(run)
         end = 0
         for frame in run:
             start, end = end, end + frame.header.samples * header.channels
@@ -116,6 +161,7 @@ class Mp3Decoder:
             decoded = []
         if not decoded:
             self.broken_frames += 1
+            self._broken_ms += frame.header.samples * 1000 / frame.header.sample_rate_hz
             return np.zeros(count, np.float32)
         return np.frombuffer(memoryview(decoded[0].planes[0]), np.float32, count)
 

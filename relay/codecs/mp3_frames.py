@@ -15,9 +15,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
+from relay.codecs.base import HEAD_BYTES_MAX
+from relay.codecs.tail import SINGLE_TEXT, find_text
+from relay.codecs.texts import WORDS_BYTES, words_kind
+
 # In one run of junk: two seconds of speech at the usual 64 kbit/s. A hiccup is shorter (the longest MP3 frame has
 # 1,441 bytes); what is longer is not an MP3 stream, and every second spent on it is one the listener hears nothing.
 MAX_JUNK_RUN_BYTES = 16 * 1024
+
+# Fewer bytes of words behind the sound are too little to tell from what else encoders leave there.
+_WORDS_BYTES_MIN = 12
+
+# Lyrics3 is text, and no error (id3.org/Lyrics3v2).
+_LYRICS = b"LYRICSBEGIN"
 
 # Enough of the junk to tell what it is instead.
 JUNK_HEAD_BYTES = 16
@@ -88,8 +98,12 @@ class _Tag(NamedTuple):
     size: Callable[[bytes], int]
 
 
-def _id3v1_size(_: bytes) -> int:
-    return 128
+_ID3V1_BYTES, _ENHANCED_BYTES = 128, 227
+
+
+def _id3v1_size(header: bytes) -> int:
+    """`TAG`, or the longer `TAG+` that may stand before it."""
+    return _ENHANCED_BYTES if header[3:4] == b"+" else _ID3V1_BYTES
 
 
 def _id3v2_size(header: bytes) -> int:
@@ -109,7 +123,7 @@ def _apev2_size(header: bytes) -> int:
     return 32 + (int.from_bytes(header[12:16], "little") if is_header else 0)
 
 
-_TAGS = {b"TAG": _Tag(3, _id3v1_size), b"ID3": _Tag(10, _id3v2_size), b"APE": _Tag(32, _apev2_size)}
+_TAGS = {b"TAG": _Tag(4, _id3v1_size), b"ID3": _Tag(10, _id3v2_size), b"APE": _Tag(32, _apev2_size)}
 
 # What is worth a closer look inside junk. "TAG" is not: three letters are too little to skip 128 bytes for.
 _FRAME_OR_TAG = re.compile(
@@ -129,6 +143,9 @@ class FrameSplitter:
     Counts are true after every call but for what is still held, at most one frame and one header. After `flush`
     every byte is counted once: `frame_bytes + tag_bytes + junk_bytes + truncated_bytes`.
 
+    A text that a failing provider writes behind the sound, in the place of a frame or within one, is `text` after
+    `flush`; nothing of it is a frame. Before, it counts as junk.
+
     After MAX_JUNK_RUN_BYTES of junk in one run `gave_up` is set and nothing more comes out, wherever the input was
     cut; `junk_head` is how the last run began.
     """
@@ -138,14 +155,28 @@ class FrameSplitter:
         self.frame_bytes = 0
         self.tag_bytes = 0
         self.junk_bytes = 0
+        self.junk_zeros = 0  # of those, bytes of zero: padding
         # Of a frame that the input ended in; known after `flush`.
         self.truncated_bytes = 0
         self.junk_head = b""
         self.gave_up = False
+        # Junk between frames, zeros not counted: sound was lost there. Before and behind all frames it is padding.
+        self.lost_bytes = 0
+        # Most frames one right behind the other: two are no accident.
+        self.most_in_a_row = 0
+        # What the input's last tag lacks; known after `flush`. A tag of ID3v1 stands at the end, and hides nothing.
+        self.missing_tag_bytes = 0
+        # What a provider wrote behind the sound, known after `flush`: at most HEAD_BYTES_MAX.
+        self.text: bytes | None = None
+        self._in_a_row = 0
+        self._run_lost = 0
+        self._body = bytearray()  # how the last run of junk began
+        self._last_frame = b""
         self._held = b""
         # Bytes that must be there for the next step to get anywhere; they keep one-byte pieces cheap.
         self._need = HEADER_BYTES
         self._tag_left = 0
+        self._tag_hides = False
         # True where a frame must begin: at the start, after a frame, after a tag. False inside junk.
         self._in_step = True
         self._junk_run = 0
@@ -169,26 +200,71 @@ class FrameSplitter:
             else:
                 at = self._search(data, at, final=final)
         self._held = b"" if self.gave_up else data[at:]
+        if final or self.gave_up:
+            self.missing_tag_bytes = self._tag_left if self._tag_hides else 0
+            self.text = self._text_behind()
         return frames
+
+    def _text_behind(self) -> bytes | None:
+        """What stands at the end of the input, if a provider wrote it there."""
+        if self._tag_left or not self.frames or not self._body:
+            return None
+        body = bytes(self._body)
+        if body.startswith(_LYRICS):
+            return None
+        words = body.lstrip()
+        if len(words) >= _WORDS_BYTES_MIN and words_kind(words[:WORDS_BYTES], ended=True) is not None:
+            return words
+        # It may have begun within the frame before.
+        data = self._last_frame + body
+        at = find_text(data)
+        return None if at is None else data[at:]
 
     def _take(self, data: bytes, at: int, frames: list[Mp3Frame], *, final: bool) -> int:
         """The frames that stand here one behind the other."""
         start, found = at, len(frames)
+        ends_in_text: bool | None = False
         while header := read_header(data[at : at + HEADER_BYTES]):
             end = at + header.size_bytes
             if end > len(data):
                 break
-            frames.append(Mp3Frame(header, data[at:end]))
+            frame = data[at:end]
+            if (
+                frame[-1:] in SINGLE_TEXT
+                and (ends_in_text := self._ends_in_text(frame, data, end, final=final)) is not False
+            ):
+                break
+            frames.append(Mp3Frame(header, frame))
             at = end
         if at > start:
-            self.frames += len(frames) - found
-            self.frame_bytes += at - start
-            self._junk_run = 0
-            self._last_rate_hz = frames[-1].header.sample_rate_hz
+            self._count(frames[found:], at - start)
         if header is None:
             return self._take_no_frame(data, at, final=final)
-        self._need = header.size_bytes
+        if ends_in_text:
+            self._in_step = False
+            return self._junk(data, at, at + header.size_bytes)
+        self._need = header.size_bytes + (0 if ends_in_text is False else HEADER_BYTES)
         return self._cut_short(data, at) if final else at
+
+    def _ends_in_text(self, frame: bytes, data: bytes, end: int, *, final: bool) -> bool | None:
+        """Whether an error was written into a frame, and no sound follows; None if only the next header can tell."""
+        if find_text(frame) is None:
+            return False
+        follower = data[end : end + HEADER_BYTES]
+        if len(follower) < HEADER_BYTES and not final:
+            return None
+        return read_header(follower) is None and follower[:3] not in _TAGS
+
+    def _count(self, frames: list[Mp3Frame], size_bytes: int) -> None:
+        self.frames += len(frames)
+        self.frame_bytes += size_bytes
+        self._in_a_row += len(frames)
+        self.most_in_a_row = max(self.most_in_a_row, self._in_a_row)
+        self.lost_bytes += self._run_lost
+        self._junk_run = self._run_lost = 0
+        self._last_rate_hz = frames[-1].header.sample_rate_hz
+        self._last_frame = frames[-1].data
+        self._body.clear()
 
     def _take_no_frame(self, data: bytes, at: int, *, final: bool) -> int:
         """Where a frame must begin: a tag, the very end, or junk."""
@@ -206,6 +282,7 @@ class FrameSplitter:
 
     def _cut_short(self, data: bytes, at: int) -> int:
         self.truncated_bytes = len(data) - at
+        self._body += data[at:]
         return len(data)
 
     def _search(self, data: bytes, at: int, *, final: bool) -> int:
@@ -244,11 +321,14 @@ class FrameSplitter:
             self._need = tag.header_bytes
             return at
         self._tag_left = tag.size(header) if whole else 0
+        self._tag_hides = tag is not _TAGS[b"TAG"]
         if not self._tag_left:
             self._in_step = False
             return self._junk(data, at, at + 1)
         self._need = 1
         self._junk_run = 0
+        self._last_frame = b""
+        self._body.clear()
         return at
 
     def _skip(self, data: bytes, at: int) -> int:
@@ -265,8 +345,14 @@ class FrameSplitter:
         """Counts what is none, up to the byte at which we give up."""
         if not self._junk_run:
             self.junk_head = b""
+            self._body.clear()
         end = min(end, at + MAX_JUNK_RUN_BYTES - self._junk_run)
         self.junk_head += data[at : min(end, at + JUNK_HEAD_BYTES - len(self.junk_head))]
+        self._body += data[at : min(end, at + HEAD_BYTES_MAX - len(self._body))]
+        zeros = data.count(0, at, end)
+        self.junk_zeros += zeros
+        self._run_lost += end - at - zeros if self.frames else 0
+        self._in_a_row = 0
         self.junk_bytes += end - at
         self._junk_run += end - at
         self.gave_up = self._junk_run == MAX_JUNK_RUN_BYTES

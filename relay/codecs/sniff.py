@@ -1,202 +1,236 @@
-"""Which container is it? The bytes decide; what was asked for and the Content-Type settle what the bytes leave open.
+"""What is a reply? One judge, in this order:
 
-Nothing that can be played is held back: only bytes that may yet turn out to be the start of something else wait, and
-never more than 15. Text (an error message where audio should be) is collected, so that it can be read.
+1. The bytes. A signature (`signatures`), text (`texts`), or frames of a codec without a container (`framed`): of these
+   one header is enough where that codec was asked for or is declared (and of MP3 where no headerless audio can come);
+   elsewhere the next one must stand where the first frame ends, for headerless audio may begin like a header.
+2. The declared type, where bytes say nothing: headerless audio, or a headerless codec. A type whose files begin with a
+   signature is refuted by bytes that have none.
+3. What was asked for.
+
+The judgement is the same for every cut of the same bytes. Nothing that can be played is held back: only bytes that may
+yet turn out to be the start of something else wait, 15 of a signature or of a text with a bracket, 47 of words, one
+frame of a codec. Text (an error message where audio should be) is collected, so that it can be read.
 """
 
-import re
-from codecs import getincrementaldecoder
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
 
-from relay.codecs.base import Block, CorruptAudioError, Decoder
-from relay.core.formats import Container
-
-# Any provider's error message; the rest of a longer text is dropped.
-HEAD_BYTES_MAX = 4096
-
-# So many printable characters in a row are text: as samples they would be a loud and odd way to start.
-_TEXT_BYTES = 16
-
-_Pattern: TypeAlias = Sequence[Collection[int]]  # for each byte, what it may be
-_ANY = range(256)
-
-
-def _letters(text: bytes) -> list[Collection[int]]:
-    return [(letter,) for letter in text]
-
-
-_MAGICS: tuple[tuple[Container, _Pattern], ...] = (
-    (Container.WAV, [*_letters(b"RIFF"), *[_ANY] * 4, *_letters(b"WAVE")]),
-    # ID3v2: version, revision, flags, and a size of four bytes below 0x80 (id3.org, ID3v2.4 structure, 3.1).
-    (Container.MP3, [*_letters(b"ID3"), range(2, 5), range(0xFF), _ANY, *[range(0x80)] * 4]),
-    (Container.OGG, _letters(b"OggS")),
-    (Container.FLAC, _letters(b"fLaC")),
+from relay.codecs import framed
+from relay.codecs.base import (
+    HEAD_BYTES_MAX,
+    Block,
+    CorruptAudioError,
+    Damage,
+    Decoder,
+    NotAudioError,
+    TruncatedAudioError,
 )
-# The header of an MP3 frame as far as it can be wrong: sync and Layer III; neither free format nor a reserved rate.
-_MP3_FRAME: _Pattern = [
-    (0xFF,),
-    (0xE2, 0xE3, 0xF2, 0xF3, 0xFA, 0xFB),
-    [byte for byte in range(0x10, 0xF0) if byte & 0x0C != 0x0C],
-]
+from relay.codecs.framed import FRAMINGS, frames_begin
+from relay.codecs.media_type import HEADERLESS_CODECS
+from relay.codecs.signatures import BY_FIRST_BYTE
+from relay.codecs.texts import BRACKETS, TEXT_BYTES, WORDS_BYTES, text_kind, words_kind
+from relay.codecs.texts import FIRST_BYTES as TEXT_FIRST_BYTES
+from relay.core.formats import Container, Encoding
 
-_MAGICS_WITH_FRAMES = (*_MAGICS, (Container.MP3, _MP3_FRAME))
-# Input that ends inside a longer magic, but after so many bytes of it, was going to be that.
-_TELLING_BYTES = 4
-
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_WHITE_SPACE = b" \t\r\n"
-_NO_WHITE_SPACE = dict.fromkeys(_WHITE_SPACE)
-# How JSON may go on after its first character. Not every way that JSON can: `[[`, `{}~` and `""#` are mulaw as well.
-_JSON = re.compile(rb"""\{\s*("|\}?\s*\Z)|\[\s*(["{]|\Z)|"([A-Za-z]|\Z)""")
-_HTML = (b"<!doctype", b"<html", b"<?xml")
+__all__ = ["HEAD_BYTES_MAX", "Hints", "NotAudioError", "SniffingDecoder"]
 
 # What all of the above may begin with. Headerless audio mostly begins otherwise, and its first frame need not wait for
-# every pattern to be tried: 25 us in a loop, several times that when the code was not in use just before.
-_TELLING_STARTS = frozenset(byte for _, pattern in _MAGICS_WITH_FRAMES for byte in pattern[0]).union(
-    _BYTE_ORDER_MARK[:1], _WHITE_SPACE, b'{["<'
-)
+# anything to be tried.
+_TELLING_STARTS = frozenset(BY_FIRST_BYTE) | framed.FIRST_BYTES | TEXT_FIRST_BYTES
+
+_ID3_HEADER_BYTES = 10
+_ID3_FOOTER = 0x10
 
 
-class NotAudioError(CorruptAudioError):
-    """Text came instead of audio. `head` is how it begins, at most HEAD_BYTES_MAX bytes; the message quotes none."""
-
-    def __init__(self, kind: str, head: bytes) -> None:
-        super().__init__(f"{kind} instead of audio")
-        self.head = head
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hints:
+class Hints(NamedTuple):
     """What to expect: the container that was asked for, and what the Content-Type says: a container, or just text."""
 
     asked: Container
     said: Container | None = None
     said_text: bool = False
 
-    def __contains__(self, container: Container) -> bool:
-        return container in (self.asked, self.said)
+
+class _Found(NamedTuple):
+    """What the head is: a container by its name, or something that is no audio (`container` is None)."""
+
+    name: str
+    container: Container | None
 
 
 class SniffingDecoder:
     """A decoder of whatever comes. `container` is what its first bytes turned out to be.
 
-    `openers` makes the decoder of each container; there is none for RAW where nobody knows the shape of the samples.
-    `mp3_frame_bytes(data, at)` is the size of the MP3 frame whose header stands there, 0 if none does.
+    `open_one` makes the decoder of each of the `decodable` containers; RAW is none of them where nobody knows the shape
+    of the samples. No bytes at all give no blocks and no error.
 
-    MP3 where headerless audio was promised is found by its ID3 tag, or by two frames in a row if the first pieces
-    happen to hold them: playable bytes do not wait for more. No bytes at all give no blocks and no error.
+    `flush` raises CorruptAudioError where too much of the audio was damaged (`Damage.is_too_much`).
     """
 
     def __init__(
-        self,
-        hints: Hints,
-        openers: Mapping[Container, Callable[[], Decoder]],
-        mp3_frame_bytes: Callable[[bytes, int], int],
+        self, hints: Hints, decodable: Collection[Container], open_one: Callable[[Container], Decoder]
     ) -> None:
         self.container: Container | None = None
         self._hints = hints
-        self._openers = openers
-        self._mp3_frame_bytes = mp3_frame_bytes
+        self._decodable = decodable
+        self._open_one = open_one
         self._decoder: Decoder | None = None
         self._text: str | None = None
         self._head = b""
+        self._tag_left = 0
+        self._has_tag = False
+
+    @property
+    def damage(self) -> Damage:
+        """What could not be decoded so far; all of it after `flush`."""
+        damage: Damage = getattr(self._decoder, "damage", Damage())
+        return damage
+
+    @property
+    def likelier_encoding(self) -> Encoding | None:
+        """For headerless audio: the encoding in which it would sound like audio, if as it was played it does not. A
+        warning; see `plausible`. Costs a millisecond, once, at the end."""
+        likelier: Encoding | None = getattr(self._decoder, "likelier_encoding", None)
+        return likelier
 
     def feed(self, piece: bytes) -> Sequence[Block]:
         if self._decoder is not None:
             return self._decoder.feed(piece)
+        if self._tag_left:
+            step = min(self._tag_left, len(piece))
+            self._tag_left -= step
+            piece = piece[step:]
         self._head += piece
         return self._begin(ended=False) if self._head else []
 
     def flush(self) -> Sequence[Block]:
+        if self._tag_left:
+            raise TruncatedAudioError(f"the input ended {self._tag_left} bytes short of the end of an ID3 tag")
         begun = self._begin(ended=True) if self._head else []
-        return begun if self._decoder is None else [*begun, *self._decoder.flush()]
+        if self._decoder is None:
+            if self._has_tag:
+                raise TruncatedAudioError("the input ended after an ID3 tag, before any audio")
+            return begun
+        blocks = [*begun, *self._decoder.flush()]
+        damage = self.damage
+        if damage.is_too_much:
+            raise CorruptAudioError(f"{damage.ms:.0f} of {damage.audio_ms:.0f} ms of audio could not be decoded")
+        return blocks
 
     def _begin(self, *, ended: bool) -> Sequence[Block]:
         """Decodes the head if it is known what it is."""
-        if self._text is None:
-            self.container = self._recognise(ended=ended)
-        if self._text is not None and (ended or len(self._head) >= HEAD_BYTES_MAX):
-            raise NotAudioError(self._text, self._head[:HEAD_BYTES_MAX])
-        if self.container is None:
+        found = self._judge(ended=ended) if self._text is None else None
+        if self._text is not None:
+            if ended or len(self._head) >= HEAD_BYTES_MAX:
+                raise NotAudioError(self._text, self._head[:HEAD_BYTES_MAX])
             return []
-        if self.container not in self._openers:
+        if found is None:
+            return []
+        if found.container is None:
+            raise CorruptAudioError(f"{found.name} instead of audio")
+        if found.container is Container.MP3 and self._head.startswith(b"ID3"):
+            return self._skip_tag(ended=ended)
+        self.container = found.container
+        if found.container not in self._decodable:
             shapeless = "headerless audio, and nothing says its rate and encoding"
-            undecodable = f"{self.container} audio, which has no decoder here"
-            raise CorruptAudioError(shapeless if self.container is Container.RAW else undecodable)
-        self._decoder = self._openers[self.container]()
+            undecodable = f"{found.name} audio, which has no decoder here"
+            raise CorruptAudioError(shapeless if found.container is Container.RAW else undecodable)
+        decoder = self._open_one(found.container)
+        self._decoder = decoder if hasattr(type(decoder), "damage") else _Counted(decoder)
         head, self._head = self._head, b""
         return self._decoder.feed(head)
 
-    def _recognise(self, *, ended: bool) -> Container | None:
-        """The container of the head; None when it takes more bytes to tell, or when it is text."""
+    def _skip_tag(self, *, ended: bool) -> Sequence[Block]:
+        """ID3 stands before MP3 mostly, but also before AAC, FLAC and others: what follows it decides."""
+        head = self._head
+        size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9] if len(head) >= _ID3_HEADER_BYTES else 0
+        end = _ID3_HEADER_BYTES + size + (_ID3_HEADER_BYTES if len(head) > 5 and head[5] & _ID3_FOOTER else 0)
+        self._has_tag, self.container = True, Container.MP3
+        self._tag_left = max(0, end - len(head))
+        self._head = head[end:]
+        if ended and self._tag_left:
+            raise TruncatedAudioError(f"the input ended {self._tag_left} bytes short of the end of an ID3 tag")
+        return self._begin(ended=ended) if self._head else []
+
+    def _judge(self, *, ended: bool) -> _Found | None:
+        """What the head is; None when it takes more bytes to tell, or when it is text (`_text` says so)."""
         head, hints = self._head, self._hints
-        if head[0] not in _TELLING_STARTS and Container.RAW in hints and not hints.said_text:
+        raw = (hints.asked is Container.RAW or hints.said is Container.RAW) and not self._has_tag
+        if raw and head[0] not in _TELLING_STARTS and not hints.said_text:
             return self._fallback()
         undecided = False
-        for container, pattern in _MAGICS_WITH_FRAMES if self._mp3_expected else _MAGICS:
-            fit = _fit(head, pattern)
-            if fit or (fit is None and ended and len(head) >= _TELLING_BYTES):
-                return container
+        for signature in BY_FIRST_BYTE.get(head[0], ()):
+            fit = signature.fits(head)
+            if fit or (fit is None and ended and signature.tells(head)):
+                return _Found(signature.name, signature.container)
             undecided |= fit is None
-        text = _text_kind(head[:_TEXT_BYTES], any_text=hints.said_text or Container.RAW not in hints)
-        if text and (len(head) >= _TEXT_BYTES or (ended and not undecided)):
-            self._text = text
-            return None
+        text = False
+        if head[0] in TEXT_FIRST_BYTES or hints.said_text or not raw:
+            text = self._text_of(head, raw=raw, ended=ended, undecided=undecided)
+            if self._text is not None:
+                return None
+        if head[0] in framed.FIRST_BYTES:
+            for framing in FRAMINGS:
+                expected = framing.container in (hints.asked, hints.said) or (
+                    framing.container is Container.MP3 and not raw
+                )
+                proof = 1 if expected else framing.proof
+                begins = frames_begin(head, framing, proof, ended=ended)
+                if begins:
+                    return _Found(framing.name, framing.container)
+                undecided |= begins is None
         if (text or undecided) and not ended:
             return None
-        return Container.MP3 if self._two_mp3_frames() else self._fallback()
+        return self._fallback()
+
+    def _text_of(self, head: bytes, *, raw: bool, ended: bool, undecided: bool) -> bool:
+        """Whether the head may still be text; `_text` is set if it is."""
+        any_text = self._hints.said_text or not raw
+        kind = None
+        if any_text or head[0] in BRACKETS:
+            kind = text_kind(head[:TEXT_BYTES], any_text=any_text)
+        if kind and (len(head) >= TEXT_BYTES or (ended and not undecided)):
+            self._text = kind
+        elif kind is None and not any_text:
+            kind = words_kind(head[:WORDS_BYTES], ended=ended)
+            if kind and (len(head) >= WORDS_BYTES or ended):
+                self._text = kind
+        return kind is not None
+
+    def _fallback(self) -> _Found:
+        """What to take bytes for that say nothing themselves. Headerless audio first: it never says anything."""
+        if self._has_tag:
+            return _Found("MP3", Container.MP3)
+        hints = self._hints
+        if hints.said in HEADERLESS_CODECS:
+            return _Found(str(hints.said), hints.said)
+        for container in (Container.RAW, Container.MP3, Container.WAV):
+            if container in (hints.asked, hints.said) and container in self._decodable:
+                return _Found(container.value, container)
+        return _Found(hints.asked.value, hints.asked)
+
+
+class _Counted:
+    """A decoder that counts the samples that it lost, and what it gave, in time."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self._given_ms = 0.0
+        self._rate_hz = 0
 
     @property
-    def _mp3_expected(self) -> bool:
-        """Whether one frame header is enough: headerless audio may well begin like one."""
-        return Container.MP3 in self._hints or self._hints.asked is not Container.RAW
+    def damage(self) -> Damage:
+        lost = getattr(self._decoder, "damaged_samples", 0)
+        lost_ms = lost * 1000 / self._rate_hz if self._rate_hz else 0.0
+        return Damage(lost_ms, max(lost_ms, self._given_ms))
 
-    def _two_mp3_frames(self) -> bool:
-        """Whether the head begins with two MP3 frame headers, one a frame after the other, that agree."""
-        head = self._head
-        second = self._mp3_frame_bytes(head, 0)
-        if not second or not self._mp3_frame_bytes(head, second):
-            return False
-        # Version and layer, then the sample rate.
-        return head[1] & 0xFE == head[second + 1] & 0xFE and head[2] & 0x0C == head[second + 2] & 0x0C
+    def feed(self, piece: bytes) -> Sequence[Block]:
+        return self._count(self._decoder.feed(piece))
 
-    def _fallback(self) -> Container:
-        """What to take bytes for that say nothing themselves. Headerless audio first: it never says anything."""
-        for container in (Container.RAW, Container.MP3, Container.WAV):
-            if container in self._hints and container in self._openers:
-                return container
-        return self._hints.asked
+    def flush(self) -> Sequence[Block]:
+        return self._count(self._decoder.flush())
 
-
-def _fit(head: bytes, pattern: _Pattern) -> bool | None:
-    """Whether `head` begins as `pattern` says; None when it does so far."""
-    if any(byte not in allowed for byte, allowed in zip(head, pattern, strict=False)):
-        return False
-    return True if len(head) >= len(pattern) else None
-
-
-def _text_kind(head: bytes, *, any_text: bool) -> str | None:
-    """What kind of text `head` begins, or may still come to begin; None when it is none."""
-    body = b"" if _BYTE_ORDER_MARK.startswith(head) else head.removeprefix(_BYTE_ORDER_MARK).lstrip(_WHITE_SPACE)
-    if not body:
-        kind = "white space"
-    elif _JSON.match(body):
-        kind = "JSON"
-    elif any(body.lower().startswith(mark[: len(body)]) for mark in _HTML):
-        kind = "HTML"
-    elif any_text:
-        kind = "text"
-    else:
-        return None
-    return kind if _is_printable(head) else None
-
-
-def _is_printable(head: bytes) -> bool:
-    """Whether `head`, which may end inside a character, is UTF-8 without control characters but white space."""
-    try:
-        text = getincrementaldecoder("utf-8")().decode(head.removeprefix(_BYTE_ORDER_MARK))
-    except UnicodeDecodeError:
-        return False
-    return text.translate(_NO_WHITE_SPACE).isprintable()
+    def _count(self, blocks: Sequence[Block]) -> Sequence[Block]:
+        for block in blocks:
+            self._rate_hz = block.sample_rate_hz
+            self._given_ms += block.samples.size * 1000 / block.sample_rate_hz
+        return blocks

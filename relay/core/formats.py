@@ -23,6 +23,12 @@ class Encoding(StrEnum):
     PCM_U8 = "pcm_u8"
     PCM_S24LE = "pcm_s24le"
     PCM_S32LE = "pcm_s32le"
+    PCM_S8 = "pcm_s8"
+    PCM_S24BE = "pcm_s24be"
+    PCM_S32BE = "pcm_s32be"
+    PCM_F32BE = "pcm_f32be"
+    PCM_F64LE = "pcm_f64le"
+    PCM_F64BE = "pcm_f64be"
 
     @property
     def sample_width(self) -> int:
@@ -44,6 +50,12 @@ _WIDTHS = {
     Encoding.PCM_U8: 1,
     Encoding.PCM_S24LE: 3,
     Encoding.PCM_S32LE: 4,
+    Encoding.PCM_S8: 1,
+    Encoding.PCM_S24BE: 3,
+    Encoding.PCM_S32BE: 4,
+    Encoding.PCM_F32BE: 4,
+    Encoding.PCM_F64LE: 8,
+    Encoding.PCM_F64BE: 8,
 }
 _SILENCES = {Encoding.MULAW: b"\xff", Encoding.ALAW: b"\xd5", Encoding.PCM_U8: b"\x80"}
 
@@ -79,13 +91,53 @@ class AudioFormat:
 
 
 class Container(StrEnum):
-    """The packaging around audio. A decoder exists for the first three; the others are known in order to be named."""
+    """The packaging around audio, or the codec where it needs none.
+
+    Which of them have a decoder is in `relay/codecs/__init__.py`; the others are recognised in order to be named.
+    """
 
     RAW = "raw"
-    WAV = "wav"
+    WAV = "wav"  # RIFF, RF64 and BW64
     MP3 = "mp3"
-    OGG = "ogg"
+    OGG = "ogg"  # with Opus, Vorbis or FLAC in it
     FLAC = "flac"
+    WEBM = "webm"  # and all Matroska
+    AAC = "aac"  # ADTS
+    MP4 = "mp4"  # and M4A, 3GP, QuickTime
+    LATM = "latm"  # AAC in LOAS
+    ADIF = "adif"
+    MP2 = "mp2"  # MPEG audio of layer I or II
+    FREE_MP3 = "free_mp3"  # layer III of free format
+    RIFX = "rifx"
+    W64 = "w64"
+    AIFF = "aiff"  # and AIFF-C
+    AU = "au"
+    CAF = "caf"
+    ASF = "asf"  # WMA
+    AMR = "amr"
+    SILK = "silk"
+    WAVPACK = "wavpack"
+    APE = "ape"
+    MUSEPACK = "musepack"
+    TTA = "tta"
+    AC3 = "ac3"
+    DTS = "dts"
+    DSD = "dsd"
+    VOC = "voc"
+    SPHERE = "sphere"
+    REAL = "real"
+    FLV = "flv"
+    AVI = "avi"
+    MPEG_TS = "mpeg_ts"
+    MPEG_PS = "mpeg_ps"
+    MIDI = "midi"
+    # Headerless codecs that only a media type can name.
+    G722 = "g722"
+    G726 = "g726"
+    G729 = "g729"
+    GSM = "gsm"
+    ILBC = "ilbc"
+    SPEEX = "speex"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from relay.codecs.base import Block, CorruptAudioError, TruncatedAudioError
-from relay.codecs.mp3 import SILENT_FRAME, Mp3Decoder, looks_like, warm_up
+from relay.codecs import SniffingDecoder, open_decoder
+from relay.codecs.base import Block, CorruptAudioError, NotAudioError, TruncatedAudioError
+from relay.codecs.mp3 import HOPELESS_FRAMES, SILENT_FRAME, Mp3Decoder, looks_like, warm_up
 from relay.codecs.mp3_frames import MAX_JUNK_RUN_BYTES, FrameSplitter
 from relay.codecs.mp3_info import Info, read_info
+from relay.core.formats import Container, SourceFormat
 from tests.cuts import CUTS, Cut, cuts_of, run
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "mp3"
@@ -472,6 +474,120 @@ def test_an_input_cut_before_its_first_frame_is_truncated(data: bytes) -> None:
 def test_an_information_frame_alone_is_an_empty_file() -> None:
     begin, end = info_frame(MP3["info_44k"])
     assert run(Mp3Decoder(), [MP3["info_44k"][begin:end]]) == []
+
+
+# What stands behind the sound ------------------------------------------------------------------------------------
+
+ERRORS = [
+    b'{"error":{"code":"quota_exceeded","message":"out of credits"}}',
+    b"<html><body><h1>502 Bad Gateway</h1>" + b" " * 4000 + b"</body></html>",
+    b'data: {"error": "overloaded"}\n\n',
+    b"Internal Server Error",
+    b'{"e":1}',
+]
+
+
+@every_cut
+@pytest.mark.parametrize("error", ERRORS)
+@pytest.mark.parametrize("within_frame", [0, 100, 150])
+def test_an_error_behind_the_sound_is_raised_after_it(error: bytes, within_frame: int, cut: Cut) -> None:
+    if within_frame and error[:1] not in b"{<d":
+        pytest.skip("words within a frame are bits like any other")
+    if error == ERRORS[-1] and within_frame:
+        error += b"\n" * 100
+    at = 20 * FRAME_BYTES
+    decoder, blocks = Mp3Decoder(), list[Block]()
+    with pytest.raises(NotAudioError, match=r"in the middle of the audio$") as raised:
+        for piece in cut(BARE[: at + within_frame] + error):
+            blocks += decoder.feed(piece)
+        decoder.flush()
+    np.testing.assert_array_equal(joined(blocks), decode(BARE[:at]))
+    assert error.strip().startswith(raised.value.head.strip()[:4000])
+    assert len(raised.value.head) <= 4096
+
+
+@every_cut
+@pytest.mark.parametrize(
+    "around",
+    [
+        (b"", bytes(9000)),
+        (bytes(9000), b""),
+        (b"", b"\xff" * 9000),
+        (b"", b"LYRICSBEGININD0000200LYR00020Some words of a song that is sung here000038LYRICS200"),
+        (b"ID3\x04\0\0\0\0\x20\0" + bytes(4096), b"TAG" + bytes(125)),
+        (b"", b"TAG+" + bytes(223) + b"TAG" + bytes(125)),
+    ],
+)
+def test_a_short_clip_may_have_more_around_it_than_in_it(around: tuple[bytes, bytes], cut: Cut) -> None:
+    clip = BARE[: 5 * FRAME_BYTES]
+    decoder = Mp3Decoder()
+    np.testing.assert_array_equal(joined(run(decoder, cut(around[0] + clip + around[1]))), decode(clip))
+    assert not decoder.damage.ms
+
+
+@every_cut
+@pytest.mark.parametrize(
+    "tag", [b"ID3\x04\0\0\0\0\x7f\x7f", b"APETAGEX\xd0\x07\0\0\xff\xff\0\0\1\0\0\0\0\0\0\xa0" + bytes(8)]
+)
+def test_a_tag_that_claims_more_than_comes_is_a_cut(tag: bytes, cut: Cut) -> None:
+    at = 20 * FRAME_BYTES
+    decoder, blocks = Mp3Decoder(), list[Block]()
+    with pytest.raises(TruncatedAudioError, match="short of the end of a tag"):
+        for piece in cut(BARE[:at] + tag + BARE[at:]):
+            blocks += decoder.feed(piece)
+        decoder.flush()
+    np.testing.assert_array_equal(joined(blocks), decode(BARE[:at]))
+
+
+# Damage ----------------------------------------------------------------------------------------------------------
+
+
+def garbage(every: int, but: int = 0) -> bytes:
+    """BARE, of which one frame in `every` has a body of noise; with `but`, all except one in so many."""
+    source = random.Random(3)
+    frames = FrameSplitter().feed(BARE)
+    broken = [index % every == 0 if not but else index % but != 0 for index in range(len(frames))]
+    return b"".join(
+        frame.data[:4] + source.randbytes(FRAME_BYTES - 4) if is_broken else frame.data
+        for frame, is_broken in zip(frames, broken, strict=True)
+    )
+
+
+def sniffed() -> SniffingDecoder:
+    return open_decoder(SourceFormat(container=Container.MP3))
+
+
+@every_cut
+@pytest.mark.parametrize("data", [garbage(1), garbage(1, but=10), garbage(2), garbage(1)[: 5 * FRAME_BYTES]])
+def test_more_damage_than_a_listener_bears_is_bad_audio(data: bytes, cut: Cut) -> None:
+    decoder, samples = sniffed(), 0
+    with pytest.raises(CorruptAudioError, match=r"could not be decoded$"):
+        for piece in cut(data):
+            samples += sum(block.samples.size for block in decoder.feed(piece))
+        decoder.flush()
+    assert samples == len(data) // FRAME_BYTES * FRAME_SAMPLES, "after all of it"
+    assert decoder.damage.ms > 0.1 * decoder.damage.audio_ms
+
+
+def test_a_little_is_counted() -> None:
+    decoder = sniffed()
+    run(decoder, [garbage(20)])
+    assert 0 < decoder.damage.ms <= 4 * 24
+    assert decoder.damage.audio_ms == 69 * 24
+
+
+def test_a_hole_is_counted_by_its_bytes() -> None:
+    decoder = sniffed()
+    run(decoder, [BARE[:5000] + b"x" * 800 + BARE[5000:]])
+    assert decoder.damage.ms == pytest.approx(24 * 800 / FRAME_BYTES, abs=24)
+
+
+def test_of_nothing_that_decodes_little_is_waited_for() -> None:
+    data = b"".join(frame.data[:4] + b"\xff" * (FRAME_BYTES - 4) for frame in FrameSplitter().feed(BARE))
+    decoder = Mp3Decoder()
+    decoder.feed(data[: HOPELESS_FRAMES * FRAME_BYTES])
+    with pytest.raises(CorruptAudioError, match="none of the first 50 MP3 frames decodes"):
+        decoder.feed(data)
 
 
 # Hostile input ---------------------------------------------------------------------------------------------------

@@ -28,8 +28,22 @@ SOUNDFILE = {
     Encoding.PCM_S24LE: ("PCM_24", "LITTLE"),
     Encoding.PCM_S32LE: ("PCM_32", "LITTLE"),
     Encoding.PCM_F32LE: ("FLOAT", "LITTLE"),
+    Encoding.PCM_S8: ("PCM_S8", "LITTLE"),
+    Encoding.PCM_S24BE: ("PCM_24", "BIG"),
+    Encoding.PCM_S32BE: ("PCM_32", "BIG"),
+    Encoding.PCM_F32BE: ("FLOAT", "BIG"),
+    Encoding.PCM_F64LE: ("DOUBLE", "LITTLE"),
+    Encoding.PCM_F64BE: ("DOUBLE", "BIG"),
     Encoding.MULAW: ("ULAW", "LITTLE"),
     Encoding.ALAW: ("ALAW", "LITTLE"),
+}
+
+
+FLOATS = {
+    Encoding.PCM_F32LE: "<f4",
+    Encoding.PCM_F32BE: ">f4",
+    Encoding.PCM_F64LE: "<f8",
+    Encoding.PCM_F64BE: ">f8",
 }
 
 
@@ -54,8 +68,8 @@ def joined(blocks: list[Block]) -> Samples:
 
 def bytes_of(encoding: Encoding, samples: int, channels: int = 1) -> bytes:
     """Any bytes are samples, but floats: those are taken from -1..1."""
-    if encoding is Encoding.PCM_F32LE:
-        return NOISE.uniform(-1, 1, samples * channels).astype("<f4").tobytes()
+    if encoding in FLOATS:
+        return NOISE.uniform(-1, 1, samples * channels).astype(FLOATS[encoding]).tobytes()
     return NOISE.bytes(samples * channels * encoding.sample_width)
 
 
@@ -78,7 +92,7 @@ class TestDecoding:
     def test_samples_are_those_that_libsndfile_reads(self, encoding: Encoding) -> None:
         data = bytes_of(encoding, 5000)
         samples = decode(encoding, data)
-        wide = encoding in (Encoding.PCM_S24LE, Encoding.PCM_S32LE, Encoding.PCM_F32LE)
+        wide = encoding.sample_width > 2
         expected = read_by_libsndfile(encoding, data, "float32" if wide else "int16")
         assert samples.dtype == expected.dtype
         np.testing.assert_array_equal(samples, expected)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from relay.codecs import sample_decoder
-from relay.codecs.base import Block, CorruptAudioError, Samples, TruncatedAudioError
+from relay.codecs.base import Block, CorruptAudioError, NotAudioError, Samples, TruncatedAudioError
+from relay.codecs.mp3 import Mp3Decoder
 from relay.codecs.wav import UNKNOWN_SIZE, WavDecoder, wav_header
 from relay.core.formats import OUTPUT_ENCODINGS, AudioFormat, Encoding
 from tests.cuts import CUTS, Cut, byte_by_byte, cuts_of, run
@@ -23,7 +24,7 @@ NOISE = np.random.default_rng(11)
 PCM = bytes(range(1, 101))
 SAMPLES = np.frombuffer(PCM, "<i2").tolist()
 
-SUBTYPES = ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "ULAW", "ALAW"]
+SUBTYPES = ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"]
 NO_SIZE = [0, 0x7FFFFFFF, 0xFFFFFFFF, 0x7FFFF000, 2_000_000_000, 0xFFFFFFFF - 36]
 
 
@@ -149,11 +150,31 @@ class TestChunks:
         wav = riff(odd, fmt(), odd, data(PCM), odd)
         assert joined(run(decoder(), cut(wav + wav))).tolist() == SAMPLES * 2
 
-    @pytest.mark.parametrize("end", [b"\0", b"", b"\0\0\0", b"LIS", b"LIST\xff\0\0\0abc", bytes(50), b"\xff" * 50, PCM])
-    def test_nothing_after_the_samples_is_played_or_missed(self, end: bytes) -> None:
+    @pytest.mark.parametrize("end", [b"\0", b"", b"\0\0\0", b"LIS", b"LIST\xff\0\0\0abc", bytes(50), bytes(4000)])
+    def test_no_chunk_or_padding_after_the_samples_is_played_or_missed(self, end: bytes) -> None:
         wav = riff(fmt(7, 8), data(b"\xff\x80\x00")) + end
         for cut in CUTS:
             assert joined(run(decoder(), cut(wav))).tolist() == [0, 32124, -32124]
+
+    @pytest.mark.parametrize("more", [PCM, bytes(100) + PCM, b"\xff\xff" * 50, b"\x01\x02\xff\xff"])
+    @pytest.mark.parametrize("cut", CUTS)
+    def test_more_samples_than_it_says_are_played(self, more: bytes, cut: Cut) -> None:
+        wav = riff(fmt(), data(PCM)) + more
+        assert joined(run(decoder(), cut(wav))).tolist() == np.frombuffer(PCM + more, "<i2").tolist()
+
+    @pytest.mark.parametrize("size", [None, 0, UNKNOWN_SIZE])
+    @pytest.mark.parametrize("cut", CUTS)
+    def test_several_chunks_of_samples_are_one(self, size: int | None, cut: Cut) -> None:
+        wav = riff(fmt(), data(PCM), chunk(b"LIST", b"abc"), data(PCM), data(PCM, size))
+        assert joined(run(decoder(), cut(wav))).tolist() == SAMPLES * 3
+
+    @pytest.mark.parametrize("size", NO_SIZE)
+    @pytest.mark.parametrize("cut", CUTS)
+    def test_a_list_behind_samples_of_unknown_length_is_not_played(self, size: int, cut: Cut) -> None:
+        wav = riff(fmt(), data(PCM, size), chunk(b"LIST", b"INFOISFT\x04\0\0\0Lavf"))
+        assert joined(run(decoder(), cut(wav))).tolist() == SAMPLES
+        empty = riff(fmt(), data(b"", size), chunk(b"LIST", b"INFOISFT\x04\0\0\0Lavf"))
+        assert run(decoder(), cut(empty)) == []
 
     def test_a_long_one_is_not_held(self) -> None:
         wav, piece = decoder(), bytes(100_000)
@@ -172,7 +193,8 @@ class TestChunks:
             played(riff(chunk(b"JUNK", b"") * 65, fmt(), data(PCM)))
 
     def test_too_many_after_the_samples_are_ignored(self) -> None:
-        assert played(riff(fmt(), data(PCM), chunk(b"JUNK", b"") * 65, riff(fmt(), data(PCM)))) == SAMPLES
+        wav = riff(fmt(), data(PCM), chunk(b"JUNK", b"") * 65, riff(fmt(), data(PCM)))
+        assert played(wav) == SAMPLES
 
     def test_the_last_format_before_the_samples_counts(self) -> None:
         assert played(riff(fmt(1, 8), fmt(), data(PCM))) == SAMPLES
@@ -190,12 +212,15 @@ class TestSeveralInARow:
         rates = [block.sample_rate_hz for block in blocks for _ in block.samples]
         assert rates == [16000] * 50 + [8000] * 3 + [24000] * 50
 
-    def test_after_an_unknown_size_everything_is_samples(self) -> None:
-        wav = self.THIRD + self.FIRST
-        assert played(wav) == np.frombuffer(wav[44:], "<i2").tolist()
+    @pytest.mark.parametrize("cut", CUTS)
+    def test_one_of_unknown_size_ends_where_the_next_begins(self, cut: Cut) -> None:
+        for size in NO_SIZE:
+            one = riff(fmt(), data(PCM, size))
+            wavs = one + one + riff(fmt(), data(PCM, size), chunk(b"LIST", b"INFOabcd")) + self.FIRST
+            assert joined(run(decoder(), cut(wavs))).tolist() == SAMPLES * 4
 
-    def test_a_riff_of_another_kind_is_ignored(self) -> None:
-        assert played(self.FIRST + b"RIFF\x04\0\0\0AVI " + self.FIRST) == SAMPLES
+    def test_a_riff_of_another_kind_is_read_over(self) -> None:
+        assert played(self.FIRST + b"RIFF\x04\0\0\0AVI " + self.FIRST) == SAMPLES * 2
 
     @pytest.mark.parametrize("cut", CUTS)
     def test_a_fault_in_the_second_comes_after_the_samples_of_the_first(self, cut: Cut) -> None:
@@ -210,6 +235,69 @@ class TestSeveralInARow:
         assert joined(wav.feed(self.FIRST + riff(data(PCM)))).tolist() == SAMPLES
         with pytest.raises(CorruptAudioError, match="samples come before their format"):
             wav.flush()
+
+
+class TestLong:
+    """RF64 and BW64."""
+
+    @pytest.mark.parametrize("name", [b"RF64", b"BW64"])
+    @pytest.mark.parametrize("cut", CUTS)
+    def test_the_size_stands_in_a_chunk_of_its_own(self, name: bytes, cut: Cut) -> None:
+        ds64 = chunk(b"ds64", struct.pack("<QQQI", 0, len(PCM), len(PCM) // 2, 0))
+        body = riff(ds64, fmt(), data(PCM, UNKNOWN_SIZE), chunk(b"LIST", b"abc"))
+        wav = name + struct.pack("<I", UNKNOWN_SIZE) + body[8:]
+        assert joined(run(decoder(), cut(wav + wav))).tolist() == SAMPLES * 2
+        short = decoder()
+        short.feed(wav[: wav.index(PCM) + 50])
+        with pytest.raises(TruncatedAudioError, match="ended 50 bytes short"):
+            short.flush()
+
+    @pytest.mark.parametrize("size", [0, UNKNOWN_SIZE, 2**64 - 1])
+    def test_or_is_unknown(self, size: int) -> None:
+        ds64 = chunk(b"ds64", struct.pack("<QQQI", size, size, 0, 0))
+        wav = b"RF64" + riff(ds64, fmt(), data(PCM, UNKNOWN_SIZE))[4:]
+        assert played(wav) == SAMPLES
+
+
+class TestErrorsBehindTheSamples:
+    TEXTS = (
+        b'{"error":{"code":"quota_exceeded","message":"out of credits"}}',
+        b"<html><body><h1>502 Bad Gateway</h1></body></html>",
+        b'data: {"error": "overloaded"}\n\n',
+        b"Internal Server Error",
+    )
+
+    @pytest.mark.parametrize("text", TEXTS)
+    @pytest.mark.parametrize("size", [None, *NO_SIZE])
+    @pytest.mark.parametrize("cut", CUTS)
+    def test_are_raised_after_them(self, text: bytes, size: int | None, cut: Cut) -> None:
+        wav, blocks = decoder(), list[Block]()
+        pcm = bytes(4000) + b"\x10\x00\xf0\xff" * 20
+        with pytest.raises(NotAudioError) as raised:
+            for piece in cut(riff(fmt(), data(pcm, size)) + text):
+                blocks += wav.feed(piece)
+            wav.flush()
+        assert raised.value.head.strip() == text.strip()
+        assert joined(blocks).tolist() == np.frombuffer(pcm, "<i2").tolist()
+
+    @pytest.mark.parametrize("cut", CUTS)
+    def test_also_where_more_samples_were_promised(self, cut: Cut) -> None:
+        wav, blocks = decoder(), list[Block]()
+        with pytest.raises(NotAudioError):
+            for piece in cut(riff(fmt(), data(bytes(3000) + self.TEXTS[0], 50_000))):
+                blocks += wav.feed(piece)
+            wav.flush()
+        assert len(joined(blocks)) == 1500
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("size", [None, UNKNOWN_SIZE])
+def test_mp3_in_a_wav(size: int | None, cut: Cut) -> None:
+    mp3 = (GOLDENS[0].parents[1] / "mp3" / "bare_24k.mp3").read_bytes()[:1920]
+    header = chunk(b"fmt ", struct.pack("<HHIIHHH", 0x55, 1, 24000, 8000, 1, 0, 12) + bytes(12))
+    wav = riff(header, data(mp3, size))
+    blocks = run(WavDecoder(sample_decoder, Mp3Decoder), cut(wav))
+    np.testing.assert_array_equal(joined(blocks), joined(run(Mp3Decoder(), [mp3])))
 
 
 class LateByOne:
@@ -298,8 +386,8 @@ class TestDisorder:
             (riff(fmt(), b"\xff\xfe\xfd\xfc\0\0\0\0"), r"in disorder: b'fmt ', b'\\xff\\xfe\\xfd\\xfc' before"),
             (riff(chunk(b"fmt ", bytes(15))), "format takes 15 bytes"),
             (riff(chunk(b"fmt ", bytes(4097))), "format takes 4097 bytes"),
-            (riff(fmt(0x55, 16)), "16 bits in format 0x0055"),
-            (riff(fmt(3, 64)), "64 bits in format 0x0003"),
+            (riff(fmt(0x55, 16), data(PCM)), "MP3 in a WAV, which has no decoder here"),
+            (riff(fmt(2, 4), data(PCM)), r"4 bits in format 0x0002 \(ADPCM\)"),
             (riff(fmt(1, 20)), "20 bits in format 0x0001"),
             (riff(fmt(0xFFFE, 16, more=b"\x16\0" + bytes(6) + b"\1\0" + bytes(14))), "unknown sub-format 0100"),
             (riff(fmt(0xFFFE, 16)), "unknown sub-format"),

@@ -39,11 +39,17 @@ SOUNDFILE = {
     Encoding.PCM_F32LE: ("FLOAT", True),
     Encoding.PCM_S24LE: ("PCM_24", True),
     Encoding.PCM_S32LE: ("PCM_32", True),
+    Encoding.PCM_S8: ("PCM_S8", False),
+    Encoding.PCM_S24BE: ("PCM_24", True),
+    Encoding.PCM_S32BE: ("PCM_32", True),
+    Encoding.PCM_F32BE: ("FLOAT", True),
+    Encoding.PCM_F64LE: ("DOUBLE", True),
+    Encoding.PCM_F64BE: ("DOUBLE", True),
 }
 
 
 def raw(encoding: Encoding) -> dict[str, str]:
-    endian = "BIG" if encoding is Encoding.PCM_S16BE else "LITTLE"
+    endian = "BIG" if encoding.endswith("be") else "LITTLE"
     return {"format": "RAW", "subtype": SOUNDFILE[encoding][0], "endian": endian}
 
 
@@ -70,8 +76,7 @@ def test_headerless_audio(encoding: Encoding, channels: int) -> None:
 
 @pytest.mark.parametrize("size", [None, UNKNOWN_SIZE, 0])
 def test_wav(size: int | None) -> None:
-    # Where no size is known, what stands behind the samples cannot be told from them.
-    trailing = [riff_chunk(b"LIST", b"INFOodd"), wav(b"")] if size is None else []
+    trailing = [riff_chunk(b"LIST", b"INFOodd"), wav(b"")]
     data = wav(SPEECH.tobytes(), size=size, before_data=riff_chunk(b"junk", b"odd"))
     check_decoder(partial(WavDecoder, sample_decoder), data, [Block(SPEECH, RATE_HZ)], trailing=trailing)
 

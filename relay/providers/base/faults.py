@@ -97,8 +97,26 @@ def body_words(body: bytes) -> str:
     text = body.decode("utf-8", "replace")
     if not re.match(r"\s*<", text):
         return text
-    title = re.search(r"<title[^>]*>(.*?)</title", text, re.IGNORECASE | re.DOTALL)
-    return html.unescape(title[1]) if title else "(a page without a title)"
+    for name in ("title", "h1", "message"):  # a page's, or the error's of an XML API
+        found = re.search(rf"<{name}[^>]*>(.*?)</{name}", text, re.IGNORECASE | re.DOTALL)
+        if found:
+            return html.unescape(found[1])
+    return "(a page without a title)"
+
+
+# Where errors of JSON APIs keep their sentence: a proxy's or another product's may come under any provider's address.
+_WORD_KEYS = ("message", "error_description", "error_message", "detail", "title", "reason")
+
+
+def said_words(body: Mapping[str, Any]) -> str:
+    """The sentence in an error that is not of the documented form: `{"error": {"message": ..}}` and the like."""
+    nested = body.get("error")
+    for place in (nested, body):
+        if isinstance(place, Mapping):
+            words = next((words for key in _WORD_KEYS if isinstance(words := place.get(key), str) and words), "")
+            if words:
+                return words
+    return ""
 
 
 def quoted(words: str, limit: int = QUOTE_CHARS, *, secrets: Iterable[str | None] = ()) -> str:
@@ -131,6 +149,8 @@ def refused(
         code, retryable = by_status, retry_by_status if retryable is None else retryable
     secrets = tuple(secrets)
     words = quoted(body_words(refusal.body) if provider_words is None else provider_words, secrets=secrets)
+    if not words and provider_words is not None:
+        words = quoted(said_words(json_object(refusal.body)), secrets=secrets)
     name = quoted(provider_code, QUOTE_CHARS // 3, secrets=secrets) if provider_code else None
     sentence = f"{provider} answered {refusal.status}"
     if name:
