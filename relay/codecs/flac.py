@@ -1,0 +1,267 @@
+"""FLAC as a stream (RFC 9639) -> mono blocks, each frame as soon as its last byte is there.
+
+A frame does not say how many bytes it has. Waiting for the next one would hold back as much as a frame is long, 0.1 to
+0.2 s; so wherever a piece ends, the checksum of what has come of the frame is looked at, and where it fits, the frame is
+decoded: FFmpeg refuses one whose end is missing, so what decodes is whole. Within a piece the next frame shows the end.
+"""
+
+import re
+
+from relay.codecs.base import CorruptAudioError, TruncatedAudioError
+from relay.codecs.flac_frames import (
+    FRAME_BYTES_MIN,
+    HEADER_BYTES_MAX,
+    MAGIC,
+    STREAM_INFO_BYTES,
+    FlacPackets,
+    FrameHeader,
+    StreamInfo,
+    crc16,
+    read_frame_header,
+    read_stream_info,
+)
+from relay.codecs.pull import Output, PullDecoder, Reading, Source
+
+# Real files have a handful; each costs a little time however short it is.
+METADATA_BLOCKS_MAX = 128
+# In one run: as for MP3, more than any hiccup.
+JUNK_RUN_BYTES_MAX = 16 * 1024
+# In a row, without a good one between: 1 to 3 s.
+DAMAGED_FRAMES_MAX = 16
+# A later frame ends a damaged one if it is that near: what was lost between is the damage.
+_FRAMES_LOST_MAX = 64
+# Among so many bytes the end of a good frame is looked for where the next frame does not begin; 5 ms of work.
+_SEARCH_BYTES_MAX = 64 * 1024
+
+_BLOCK_HEADER_BYTES = 4
+_NEXT = re.compile(rb"\xff[\xf8\xf9]|fLaC")
+
+
+class FlacDecoder(PullDecoder):
+    """A decoder of one FLAC file, or of several in a row. Up to 16 bits give int16, more give float32: exactly.
+
+    * A frame whose checksum is wrong is silence of its length, so that what follows keeps its time; it is counted in
+      `damaged_samples`, as are frames that are missing altogether.
+    * Bytes between frames (a tag at the end) are skipped and counted.
+    * An input that ends inside a frame, or before the number of samples that the header states, is truncated.
+
+    Memory: one frame, at most 256 KiB for two channels of 16 bits in the longest blocks there are.
+    """
+
+    def _read(self, source: Source, out: Output) -> Reading[None]:
+        start = yield from source.upto(len(MAGIC))
+        while start:
+            if not MAGIC.startswith(start):
+                raise CorruptAudioError("not FLAC: it does not begin with fLaC")
+            if start != MAGIC:
+                raise TruncatedAudioError("the input ended inside the first bytes of a FLAC file")
+            info = yield from _metadata(source)
+            frames = _Frames(info, source, out)
+            ended = False
+            while not ended and not frames.another:
+                part = yield from source.some()
+                ended = not part
+                frames.feed(part, ended=ended)
+            frames.close()
+            start = (yield from source.upto(len(MAGIC))) if frames.another else b""
+
+
+def _metadata(source: Source) -> Reading[StreamInfo]:
+    info: StreamInfo | None = None
+    for _ in range(METADATA_BLOCKS_MAX):
+        header = yield from source.need(_BLOCK_HEADER_BYTES, "the metadata of a FLAC file")
+        size = int.from_bytes(header[1:], "big")
+        if info is None:
+            if header[0] & 0x7F or size != STREAM_INFO_BYTES:
+                raise CorruptAudioError("a FLAC file whose first block is no STREAMINFO")
+            info = read_stream_info((yield from source.need(size, "the metadata of a FLAC file")))
+        elif missing := (yield from source.skip(size)):
+            raise TruncatedAudioError(f"the input ended {missing} bytes short of the end of a FLAC file's metadata")
+        if header[0] & 0x80:
+            return info
+    raise CorruptAudioError(f"a FLAC file of more than {METADATA_BLOCKS_MAX} blocks of metadata")
+
+
+class _Frames:
+    """The frames of one FLAC file. `another` is set where the next file begins, and its bytes are put back."""
+
+    def __init__(self, info: StreamInfo, source: Source, out: Output) -> None:
+        self.another = False
+        self._info = info
+        self._source = source
+        self._out = out
+        self._packets = FlacPackets(info)
+        self._held = b""
+        # Of the frame that `_held` begins with; None while its header is not there, or in junk.
+        self._header: FrameHeader | None = None
+        # The checksum of the first bytes; how many. Every place up to there was tried for an end, or is in the middle.
+        self._crc = 0
+        self._crc_at = 0
+        self._searched = 0
+        self._position: int | None = None
+        self._junk_run = 0
+        self._damaged_run = 0
+
+    def feed(self, part: bytes, *, ended: bool) -> None:
+        self._held += part
+        while self._held and not self.another and self._step(ended=ended):
+            pass
+
+    def close(self) -> None:
+        """At the end of the file, of the input or not."""
+        if self._header is not None:
+            raise TruncatedAudioError("the input ended inside a FLAC frame")
+        missing = self._info.total_samples - (self._position or 0)
+        if self._info.total_samples and missing > 0:
+            raise TruncatedAudioError(f"the input ended {missing} samples short of the end of a FLAC file")
+
+    def _step(self, *, ended: bool) -> bool:
+        """Whether there was something to do."""
+        return self._end(ended=ended) if self._header is not None else self._begin(ended=ended)
+
+    def _begin(self, *, ended: bool) -> bool:
+        """The header of the frame at the start of what is held, or the way there through junk."""
+        held = self._held
+        if len(held) < HEADER_BYTES_MAX and not ended and self._may_begin(0):
+            return False
+        if held.startswith(MAGIC):
+            self.another = True
+            self._source.unread(held)
+            self._held = b""
+            return False
+        header = read_frame_header(held[:HEADER_BYTES_MAX], self._info)
+        if header is None:
+            if ended and self._junk_run == 0 and self._is_cut_header():
+                raise TruncatedAudioError("the input ended inside the header of a FLAC frame")
+            self._junk(self._next_start(1, len(held), ended=ended))
+            return True
+        if self._position is not None and header.position > self._position:
+            self._out.damaged_samples += min(header.position - self._position, _FRAMES_LOST_MAX * header.samples)
+        self._header = header
+        self._junk_run = 0
+        self._crc = self._crc_at = 0
+        self._searched = header.size_bytes
+        return True
+
+    def _end(self, *, ended: bool) -> bool:
+        """The end of the frame, where the next one begins or where the piece does."""
+        header, held = self._header, self._held
+        assert header is not None, "a frame was begun"
+        # What lies beyond is not looked at, so that the same happens however much has come.
+        limit = header.frame_bytes_max(self._info) + HEADER_BYTES_MAX
+        last = min(len(held), limit)
+        for match in _NEXT.finditer(held, self._searched, last):
+            at = match.start()
+            if at + HEADER_BYTES_MAX > last and not (ended and last < limit):
+                break
+            self._searched = at + 1
+            following = self._following(at)
+            if following is None:
+                continue
+            if self._try(at):
+                return True
+            if following:
+                self._give_up(at)
+                return True
+        self._searched = max(self._searched, last - HEADER_BYTES_MAX + 1)
+        for at in range(max(self._crc_at + 1, last - HEADER_BYTES_MAX + 1), last + 1):
+            if self._try(at):
+                return True
+        if last == limit:
+            self._give_up(self._next_start(1, limit, ended=False))
+            return True
+        if ended:
+            # A good frame with a tag behind it; otherwise the frame was cut, and `close` says so.
+            end = self._find_end(len(held))
+            return end > 0
+        return False
+
+    def _following(self, at: int) -> bool | None:
+        """Whether what stands at `at` ends this frame for sure; None if it is nothing."""
+        if self._held.startswith(MAGIC, at):
+            return True
+        found = read_frame_header(self._held[at : at + HEADER_BYTES_MAX], self._info)
+        if found is None or self._header is None:
+            return None
+        ahead = found.position - self._header.position
+        return 0 < ahead <= _FRAMES_LOST_MAX * max(found.samples, self._header.samples)
+
+    def _try(self, at: int) -> bool:
+        """Whether the frame ends at `at`; if so it is decoded."""
+        if at <= self._crc_at or at < FRAME_BYTES_MIN:
+            return False
+        self._crc = crc16(self._held[self._crc_at : at], self._crc)
+        self._crc_at = at
+        return self._crc == 0 and self._decode(at)
+
+    def _decode(self, at: int) -> bool:
+        blocks = self._packets.try_decode(self._held[:at])
+        if not blocks:
+            return False
+        self._spend(at)
+        for block in blocks:
+            self._out.put(block.samples, block.sample_rate_hz)
+        self._damaged_run = 0
+        self._next(at)
+        return True
+
+    def _find_end(self, limit: int) -> int:
+        """Tries every place before `limit` for the end of the frame; 0 if it has none there."""
+        crc = 0
+        for at, byte in enumerate(self._held[: min(limit, _SEARCH_BYTES_MAX)], 1):
+            crc = crc16(bytes((byte,)), crc)
+            if crc == 0 and at >= FRAME_BYTES_MIN and self._decode(at):
+                return at
+        return 0
+
+    def _give_up(self, limit: int) -> None:
+        """The frame is damaged, or something stands between its end and `limit`."""
+        if self._find_end(limit):
+            return
+        assert self._header is not None, "a frame was begun"
+        self._damaged_run += 1
+        if self._damaged_run > DAMAGED_FRAMES_MAX:
+            raise CorruptAudioError(f"more than {DAMAGED_FRAMES_MAX} FLAC frames in a row are damaged")
+        for block in self._packets.silence(self._header.samples):
+            self._out.damaged_samples += block.samples.size
+            self._spend(limit)
+            self._out.put(block.samples, block.sample_rate_hz)
+        self._next(limit)
+
+    def _next(self, at: int) -> None:
+        assert self._header is not None, "a frame was begun"
+        self._position = self._header.position + self._header.samples
+        self._header = None
+        self._held = self._held[at:]
+
+    def _spend(self, at: int) -> None:
+        self._out.spend(self._packets.work, self._source.taken - len(self._held) + at)
+
+    def _may_begin(self, at: int) -> bool:
+        """Whether what is there of a header, or of another file, is right so far."""
+        four = self._held[at : at + 4]
+        return MAGIC.startswith(four) or (four[:1] == b"\xff" and (len(four) == 1 or four[1] & 0xFE == 0xF8))
+
+    def _is_cut_header(self) -> bool:
+        return len(self._held) < HEADER_BYTES_MAX and self._may_begin(0)
+
+    def _next_start(self, at: int, last: int, *, ended: bool) -> int:
+        """Where the next frame or file begins, or may begin, at `last` at the latest."""
+        held = self._held
+        for match in _NEXT.finditer(held, at, last):
+            place = match.start()
+            if place + HEADER_BYTES_MAX > last and not ended:
+                return place
+            header = held[place : place + HEADER_BYTES_MAX]
+            if header.startswith(MAGIC) or read_frame_header(header, self._info):
+                return place
+        if ended:
+            return last
+        return next(place for place in range(max(at, last - 3), last + 1) if self._may_begin(place))
+
+    def _junk(self, size: int) -> None:
+        self._out.junk_bytes += size
+        self._junk_run += size
+        self._held = self._held[size:]
+        if self._junk_run > JUNK_RUN_BYTES_MAX:
+            raise CorruptAudioError(f"more than {JUNK_RUN_BYTES_MAX} bytes in a FLAC file belong to no frame")

@@ -1,0 +1,183 @@
+"""What decoders of containers are made of: bytes cut anywhere, read as if all were there, and blocks that go out at
+once.
+
+    class OggDecoder(PullDecoder):
+        def _read(self, source: Source, out: Output) -> Reading[None]:
+            header = yield from source.need(27, "the header of a page")
+
+This file knows no container and no codec.
+"""
+
+from collections.abc import Generator
+from itertools import groupby
+from typing import TypeAlias, TypeVar
+
+import numpy as np
+
+from relay.codecs.base import Block, CorruptAudioError, Samples, TruncatedAudioError
+
+# What decoding costs, in units of about 4 ns, the price of one sample of silence. An input may always run up
+# WORK_MAX (16 ms of CPU, 80 s of silence at 48 kHz), and earns WORK_PER_BYTE more with every byte: speech of 6 kbit/s
+# needs that much. What is denser for longer is made to keep a decoder busy.
+WORK_MAX = 4_000_000
+WORK_PER_BYTE = 256
+# Any packet costs this, even one that is empty or does not decode.
+PACKET_WORK = 1_000
+
+T = TypeVar("T")
+# Written as if the bytes were all there; `yield` waits for the next piece.
+Reading: TypeAlias = Generator[None, None, T]
+
+
+class Source:
+    """The bytes that have come, and how many were `taken`."""
+
+    def __init__(self) -> None:
+        self._piece = b""
+        self._at = 0
+        self._ended = False
+        self.taken = 0
+
+    def give(self, piece: bytes) -> None:
+        """Only after everything given before was taken."""
+        self._piece, self._at = piece, 0
+
+    def end(self) -> None:
+        self._ended = True
+
+    def wait(self) -> Reading[bool]:
+        """True when there is a byte to read, False at the end of the input."""
+        while self._at == len(self._piece):
+            if self._ended:
+                return False
+            yield
+        return True
+
+    def some(self, most: int | None = None) -> Reading[bytes]:
+        """What there is, at most `most` bytes; none at the end of the input only."""
+        yield from self.wait()
+        start, end = self._at, len(self._piece)
+        self._at = end if most is None else min(end, start + most)
+        self.taken += self._at - start
+        return self._piece[start : self._at]
+
+    def upto(self, size: int) -> Reading[bytes]:
+        """`size` bytes, fewer only where the input ends."""
+        end = self._at + size
+        if end <= len(self._piece):
+            data = self._piece[self._at : end]
+            self._at = end
+            self.taken += size
+            return data
+        held = bytearray()
+        while len(held) < size and (part := (yield from self.some(size - len(held)))):
+            held += part
+        return bytes(held)
+
+    def need(self, size: int, of: str) -> Reading[bytes]:
+        """`size` bytes; TruncatedAudioError, which names `of`, where the input ends before."""
+        data = yield from self.upto(size)
+        if len(data) < size:
+            raise TruncatedAudioError(f"the input ended {size - len(data)} bytes short of the end of {of}")
+        return data
+
+    def skip(self, size: int) -> Reading[int]:
+        """Reads over `size` bytes and keeps none of them. How many the input lacks."""
+        while size and (part := (yield from self.some(size))):
+            size -= len(part)
+        return size
+
+    def unread(self, data: bytes) -> None:
+        """Puts back what was taken last."""
+        self._piece = data + self._piece[self._at :]
+        self._at = 0
+        self.taken -= len(data)
+
+
+class Output:
+    """The audio of one stream on its way out, and what was wrong with it."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[Samples, int]] = []
+        self._work_left = WORK_MAX
+        self._taken = 0
+        self.damaged_samples = 0
+        self.junk_bytes = 0
+
+    def spend(self, work: int, taken: int) -> None:
+        """Accounts for decoding, after `taken` bytes of input. Raises CorruptAudioError beyond the bounds above."""
+        self._work_left = min(WORK_MAX, self._work_left + (taken - self._taken) * WORK_PER_BYTE) - work - PACKET_WORK
+        self._taken = taken
+        if self._work_left < 0:
+            raise CorruptAudioError("more silence or empty packets in a few bytes than any speech holds")
+
+    def put(self, samples: Samples, sample_rate_hz: int) -> None:
+        if samples.size:
+            self._parts.append((samples, sample_rate_hz))
+
+    def __bool__(self) -> bool:
+        return bool(self._parts)
+
+    def take(self) -> list[Block]:
+        """All that is there, a block for each run of one rate and type."""
+        parts, self._parts = self._parts, []
+        if len(parts) == 1:
+            return [Block(*parts[0])]
+        return [
+            Block(np.concatenate([samples for samples, _ in run]), rate_hz)
+            for (rate_hz, _), run in groupby(parts, lambda part: (part[1], part[0].dtype))
+        ]
+
+
+class PullDecoder:
+    """A decoder that reads: `_read` is run as far as the bytes go.
+
+    `damaged_samples` counts audio that was lost, silenced or played from damaged bytes; `junk_bytes` those that belong
+    to nothing. A fault that follows good samples in one piece is raised by the next call, and after an error every
+    further call raises it again.
+    """
+
+    def __init__(self) -> None:
+        self._source = Source()
+        self._out = Output()
+        self._fault: CorruptAudioError | TruncatedAudioError | None = None
+        self._reading = self._read(self._source, self._out)
+
+    @property
+    def damaged_samples(self) -> int:
+        return self._out.damaged_samples
+
+    @property
+    def junk_bytes(self) -> int:
+        return self._out.junk_bytes
+
+    def _read(self, source: Source, out: Output) -> Reading[None]:
+        raise NotImplementedError
+
+    def feed(self, piece: bytes) -> list[Block]:
+        if self._fault is not None:
+            raise self._fault
+        if not piece:
+            return []
+        self._source.give(piece)
+        self._run()
+        if self._fault is not None and not self._out:
+            raise self._fault
+        return self._out.take()
+
+    def flush(self) -> list[Block]:
+        """Raises TruncatedAudioError when the input ended inside something that says how long it is."""
+        if self._fault is None:
+            self._source.end()
+            self._run()
+        if self._fault is not None:
+            raise self._fault
+        return self._out.take()
+
+    def _run(self) -> None:
+        try:
+            next(self._reading)
+        except StopIteration:
+            pass
+        except (CorruptAudioError, TruncatedAudioError) as fault:
+            self._fault = fault
