@@ -199,6 +199,8 @@ class _Frames:
         if not blocks:
             return False
         self._spend(at)
+        self._out.packets += 1
+        self._out.good_packets += 1
         for block in blocks:
             self._out.put(block.samples, block.sample_rate_hz)
         self._damaged_run = 0

@@ -175,6 +175,7 @@ class FlacPackets:
         self._codec = AvCodec("flac", extradata=info.data)
         self.damaged_samples = 0
         self.work = 0
+        self.is_broken = False
 
     def try_decode(self, frame: bytes) -> list[Block] | None:
         """None if FFmpeg cannot decode it, as it cannot when the end is missing."""
@@ -185,6 +186,7 @@ class FlacPackets:
     def decode(self, frame: bytes) -> list[Block]:
         header = read_frame_header(frame[:HEADER_BYTES_MAX], self._info)
         blocks = self.try_decode(frame) if header and crc16(frame, 0) == 0 else None
+        self.is_broken = blocks is None
         if blocks is None:
             return self.silence(header.samples if header else 0)
         return blocks

@@ -4,14 +4,13 @@ RFC 3533 (pages), RFC 7845 (Opus in Ogg), Vorbis I specification, annex A, and t
 """
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from relay.codecs.base import Block, CorruptAudioError, TruncatedAudioError
 from relay.codecs.flac_frames import MAGIC as FLAC_MAGIC
 from relay.codecs.flac_frames import FlacPackets, read_stream_info
 from relay.codecs.ogg_pages import HEADER_BYTES, MAGIC, PageHeader, is_intact, packet_sizes, read_header
 from relay.codecs.opus import OpusPackets, read_head
-from relay.codecs.pull import Output, PullDecoder, Reading, Source
+from relay.codecs.pull import Output, Packets, PullDecoder, Reading, Source, Trim
 from relay.codecs.vorbis import VorbisHeaders
 
 # An Opus packet has at most 61,440 bytes, a Vorbis packet of speech a few hundred, a FLAC frame of 4,608 stereo samples
@@ -23,15 +22,6 @@ JUNK_RUN_BYTES_MAX = 16 * 1024
 _SKIPPED_BYTES_HELD = 16
 # A gap in the positions is damage; a longer one is a sender's clock that began somewhere else.
 _LOST_SAMPLES_MAX = 60 * 48_000
-
-
-class Packets(Protocol):
-    """A decoder of packets; `work` is what the last one cost, `damaged_samples` what did not decode."""
-
-    damaged_samples: int
-    work: int
-
-    def decode(self, packet: bytes) -> list[Block]: ...
 
 
 class OggDecoder(PullDecoder):
@@ -157,7 +147,7 @@ class _Link:
         self._name = opened.name
         self._packets = opened.packets
         self._out = out
-        self._skip_samples = opened.pre_skip_samples
+        self._trim = Trim(opened.pre_skip_samples)
         self._vorbis = opened.headers
         self._carry = bytearray()
         self._in_packet = False
@@ -169,16 +159,15 @@ class _Link:
         self._position: int | None = None
         self._header: PageHeader | None = None
         self._page_samples = 0
-        self._keep_samples: int | None = None
         self._first_page: list[Block] | None = [] if opened.name == "vorbis" else None
 
     def begin_page(self, header: PageHeader) -> None:
         self.is_at_start = False
         self._header = header
         self._page_samples = 0
-        self._keep_samples = None
+        self._trim.keep_samples = None
         if header.last and header.granule is not None:
-            self._keep_samples = max(0, header.granule - (self._position or 0))
+            self._trim.keep_samples = max(0, header.granule - (self._position or 0))
         lost = self._sequence is not None and header.sequence != self._sequence
         self._sequence = header.sequence + 1 & 0xFFFFFFFF
         self._lost_page |= lost
@@ -228,7 +217,7 @@ class _Link:
         if self._first_page is not None:
             blocks, self._first_page = self._first_page, None
             if granule is not None and not header.last:
-                self._skip_samples = max(0, self._page_samples - granule)
+                self._trim.skip_samples = max(0, self._page_samples - granule)
             for block in blocks:
                 self._hear(block)
         if granule is not None:
@@ -252,11 +241,7 @@ class _Link:
         assert packets is not None, "headers come first"
         if not packet:
             return
-        damaged = packets.damaged_samples
-        blocks = packets.decode(packet)
-        self._out.damaged_samples += packets.damaged_samples - damaged
-        self._out.spend(packets.work, taken)
-        for block in blocks:
+        for block in self._out.decode(packets, packet, taken):
             self._page_samples += block.samples.size
             if self._first_page is not None:
                 self._first_page.append(block)
@@ -264,15 +249,7 @@ class _Link:
                 self._hear(block)
 
     def _hear(self, block: Block) -> None:
-        samples = block.samples
-        if self._keep_samples is not None:
-            samples = samples[: self._keep_samples]
-            self._keep_samples -= samples.size
-        if self._skip_samples:
-            skipped = min(self._skip_samples, samples.size)
-            samples = samples[skipped:]
-            self._skip_samples -= skipped
-        self._out.put(samples, block.sample_rate_hz)
+        self._out.put(self._trim.feed(block.samples), block.sample_rate_hz)
 
     def _is_header(self, packet: bytes) -> bool:
         if self._name == "opus":

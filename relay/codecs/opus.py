@@ -12,6 +12,9 @@ RATE_HZ = 48_000
 
 _HEAD = struct.Struct("<8sBBHIhB")  # magic, version, channels, pre-skip, input rate, output gain, mapping family
 
+# "Encapsulation of Opus in ISO Base Media File Format", 4.3.2.
+_DOPS = struct.Struct(">BBHIhB")
+
 # RFC 6716 3.1, table 2: milliseconds of a frame by the upper five bits, in eighths of 20 ms.
 _SILK = (480, 960, 1920, 2880)
 _HYBRID = (480, 960)
@@ -41,6 +44,14 @@ def read_head(packet: bytes) -> OpusHead:
     return OpusHead(channels, pre_skip, gain_q8)
 
 
+def head_of_mp4(box: bytes) -> OpusHead:
+    """The same in MP4's `dOps`: most significant byte first, no magic, a version of its own."""
+    if len(box) < _DOPS.size:
+        raise CorruptAudioError("an Opus stream without a header")
+    _, channels, pre_skip, rate_hz, gain_q8, family = _DOPS.unpack_from(box)
+    return read_head(_HEAD.pack(b"OpusHead", 1, channels, pre_skip, rate_hz, gain_q8, family))
+
+
 def packet_samples(packet: bytes) -> int:
     """How long a packet says it is; 0 if it cannot be one."""
     samples = _frames(packet) * _FRAME_SAMPLES[packet[0] >> 3] if packet else 0
@@ -63,6 +74,7 @@ class OpusPackets:
         self._codec = AvCodec("libopus", "opus", extradata=extradata)
         self.damaged_samples = 0
         self.work = 0
+        self.is_broken = False
 
     def decode(self, packet: bytes) -> list[Block]:
         blocks = self._codec.decode(packet)
@@ -70,6 +82,7 @@ class OpusPackets:
         self.work = packet_samples(packet)
         if self.work and len(packet) > 2 + _frames(packet):
             self.work *= 4
+        self.is_broken = blocks is None
         if blocks is None:
             samples = packet_samples(packet)
             self.damaged_samples += samples

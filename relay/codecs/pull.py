@@ -10,7 +10,7 @@ This file knows no container and no codec.
 
 from collections.abc import Generator
 from itertools import groupby
-from typing import TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -24,9 +24,22 @@ WORK_PER_BYTE = 256
 # Any packet costs this, even one that is empty or does not decode.
 PACKET_WORK = 1_000
 
+# So many packets at the start of which none decodes: a second or two of a codec that says it is another.
+HOPELESS_PACKETS = 50
+
 T = TypeVar("T")
 # Written as if the bytes were all there; `yield` waits for the next piece.
 Reading: TypeAlias = Generator[None, None, T]
+
+
+class Packets(Protocol):
+    """A decoder of whole packets. Of the last one: what it cost (`work`), and whether it did not decode."""
+
+    damaged_samples: int
+    work: int
+    is_broken: bool
+
+    def decode(self, packet: bytes) -> list[Block]: ...
 
 
 class Source:
@@ -89,8 +102,12 @@ class Source:
 
     def unread(self, data: bytes) -> None:
         """Puts back what was taken last."""
-        self._piece = data + self._piece[self._at :]
-        self._at = 0
+        start = self._at - len(data)
+        if start >= 0 and self._piece.startswith(data, start):
+            self._at = start
+        else:
+            self._piece = data + self._piece[self._at :]
+            self._at = 0
         self.taken -= len(data)
 
 
@@ -103,6 +120,26 @@ class Output:
         self._taken = 0
         self.damaged_samples = 0
         self.junk_bytes = 0
+        self.packets = 0
+        self.good_packets = 0
+
+    def decode(self, packets: Packets, packet: bytes, taken: int) -> list[Block]:
+        """The blocks of a packet, not put yet; `taken` bytes of input ended with it. Raises CorruptAudioError beyond
+        the bounds above, and when nothing decodes."""
+        damaged = packets.damaged_samples
+        blocks = packets.decode(packet)
+        self.spend(packets.work, taken)
+        self.packets += 1
+        if packets.is_broken:
+            self.damaged_samples += packets.damaged_samples - damaged
+            if not self.good_packets and self.packets == HOPELESS_PACKETS:
+                raise self.hopeless()
+        else:
+            self.good_packets += 1
+        return blocks
+
+    def hopeless(self) -> CorruptAudioError:
+        return CorruptAudioError(f"none of {self.packets} packets decodes")
 
     def spend(self, work: int, taken: int) -> None:
         """Accounts for decoding, after `taken` bytes of input. Raises CorruptAudioError beyond the bounds above."""
@@ -127,6 +164,24 @@ class Output:
             Block(np.concatenate([samples for samples, _ in run]), rate_hz)
             for (rate_hz, _), run in groupby(parts, lambda part: (part[1], part[0].dtype))
         ]
+
+
+class Trim:
+    """Drops the first `skip_samples` of what is fed, and what comes after the first `keep_samples` (None: nothing)."""
+
+    def __init__(self, skip_samples: int = 0, keep_samples: int | None = None) -> None:
+        self.skip_samples = skip_samples
+        self.keep_samples = keep_samples
+
+    def feed(self, samples: Samples) -> Samples:
+        if self.keep_samples is not None:
+            samples = samples[: self.keep_samples]
+            self.keep_samples -= samples.size
+        if self.skip_samples:
+            skipped = min(self.skip_samples, samples.size)
+            self.skip_samples -= skipped
+            samples = samples[skipped:]
+        return samples
 
 
 class PullDecoder:
@@ -170,6 +225,8 @@ class PullDecoder:
         if self._fault is None:
             self._source.end()
             self._run()
+            if self._fault is None and self._out.packets and not self._out.good_packets:
+                self._fault = self._out.hopeless()
         if self._fault is not None:
             raise self._fault
         return self._out.take()

@@ -51,13 +51,16 @@ class VorbisPackets:
     def __init__(self, identification: bytes, setup: bytes) -> None:
         sizes = bytes([2, *_lacing(len(identification)), *_lacing(len(_NO_COMMENT))])
         self._codec = AvCodec("vorbis", extradata=sizes + identification + _NO_COMMENT + setup)
+        self.rate_hz: int = _IDENTIFICATION.unpack_from(identification)[3]
         self.damaged_samples = 0
         self.work = 0
+        self.is_broken = False
         self._usual_samples = 0
 
     def decode(self, packet: bytes) -> list[Block]:
         blocks = self._codec.decode(packet)
         self.work = 2 * self._usual_samples
+        self.is_broken = blocks is None
         if blocks is None:
             self.damaged_samples += self._usual_samples
             return []
