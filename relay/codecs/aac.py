@@ -58,7 +58,10 @@ def read_config(data: bytes) -> AacConfig:
 
 
 class AacPackets:
-    """A decoder of access units. A broken one is silence of the usual length, and counted."""
+    """A decoder of access units. A broken one is silence of the usual length, and counted.
+
+    So is one with no sound in it, only an encoder's name, as some begin with; it is not broken: `is_empty`.
+    """
 
     def __init__(self, config: AacConfig) -> None:
         self._codec = AvCodec("aac", extradata=config.data)
@@ -66,17 +69,19 @@ class AacPackets:
         self.damaged_samples = 0
         self.work = 0
         self.is_broken = False
+        self.is_empty = False
 
     def decode(self, packet: bytes) -> list[Block]:
         blocks = self._codec.decode(packet)
-        self.is_broken = not blocks
+        self.is_broken = blocks is None
+        self.is_empty = blocks == []
         if blocks:
             self._usual = blocks[0].samples.size, blocks[0].sample_rate_hz
         samples, rate_hz = self._usual
         self.work = 2 * samples
         if blocks:
             return blocks
-        self.damaged_samples += samples
+        self.damaged_samples += samples if self.is_broken else 0
         return [Block(np.zeros(samples, np.int16), rate_hz)]
 
 
@@ -148,7 +153,8 @@ class AacDecoder(PullDecoder):
                 config = header.config
                 packets = _open(header)
             unit = body[header.header_bytes - _HEADER_BYTES :]
-            for block in out.decode(packets, unit, source.taken):
+            blocks = out.decode(packets, unit, source.taken)
+            for block in blocks if not packets.is_empty else ():
                 out.put(self._trim.feed(block.samples), block.sample_rate_hz)
         if not out.packets and out.junk_bytes:
             raise CorruptAudioError(f"{out.junk_bytes} bytes without a frame of AAC")

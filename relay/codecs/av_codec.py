@@ -3,6 +3,8 @@
 This file does not know where the packets come from.
 """
 
+from typing import Any
+
 import av
 import numpy as np
 from av.audio.codeccontext import AudioCodecContext
@@ -10,7 +12,7 @@ from av.audio.frame import AudioFrame
 from av.packet import Packet
 from numpy.typing import NDArray
 
-from relay.codecs.base import Block, CorruptAudioError, Samples, to_int16, to_mono
+from relay.codecs.base import Block, CorruptAudioError, to_int16, to_mono
 
 # Outside these a header is damaged, and the work of a resampler would have no bound. As for headerless audio and WAV.
 RATES_HZ = range(2_000, 384_001)
@@ -72,15 +74,13 @@ def _block(frame: AudioFrame) -> Block:
     """A copy: FFmpeg reuses the memory of a frame."""
     channels = frame.layout.nb_channels
     check_shape(frame.sample_rate, channels)
-    name = frame.format.name
-    plain = _interleaved(frame, _DTYPES[name.removesuffix("p")], channels, planar=name.endswith("p"))
-    samples: Samples
-    if plain.dtype == np.int16:
-        samples = plain if channels == 1 else to_mono(plain)
-    elif plain.dtype == np.int32:
+    plain = _interleaved(frame, channels)
+    if plain.dtype == np.int32:
         # 24 bits fit a float exactly; the least significant of 32 are rounded.
-        exact = np.multiply(plain, _INTEGER_STEP, dtype=np.float32)
-        samples = exact if channels == 1 else to_mono(exact)
+        plain = np.multiply(plain, _INTEGER_STEP, dtype=np.float32)
+        samples = plain if channels == 1 else to_mono(plain)
+    elif plain.dtype == np.int16:
+        samples = plain if channels == 1 else to_mono(plain)
     else:
         # A broken packet may hold anything. The greatest of anything and NaN is NaN, which is not <= _LOUDEST.
         if not np.abs(plain).max() <= _LOUDEST:
@@ -89,12 +89,17 @@ def _block(frame: AudioFrame) -> Block:
     return Block(samples, frame.sample_rate)
 
 
-_DTYPES = {"s16": np.dtype(np.int16), "s32": np.dtype(np.int32), "flt": np.dtype(np.float32)}
+_DTYPES: dict[str, "np.dtype[Any]"] = {
+    "s16": np.dtype(np.int16),
+    "s32": np.dtype(np.int32),
+    "flt": np.dtype(np.float32),
+}
 
 
-def _interleaved(frame: AudioFrame, dtype: "np.dtype[Samples]", channels: int, *, planar: bool) -> NDArray[Samples]:
-    count = frame.samples
-    if not planar or channels == 1:
+def _interleaved(frame: AudioFrame, channels: int) -> NDArray[Any]:
+    name, count = frame.format.name, frame.samples
+    dtype = _DTYPES[name.removesuffix("p")]
+    if channels == 1 or not name.endswith("p"):
         return np.frombuffer(memoryview(frame.planes[0]), dtype, count * channels).copy()
     plain = np.empty(count * channels, dtype)
     for channel, plane in enumerate(frame.planes):

@@ -1,8 +1,8 @@
 """FLAC as a stream (RFC 9639) -> mono blocks, each frame as soon as its last byte is there.
 
-A frame does not say how many bytes it has. Waiting for the next one would hold back as much as a frame is long, 0.1 to
-0.2 s; so wherever a piece ends, the checksum of what has come of the frame is looked at, and where it fits, the frame is
-decoded: FFmpeg refuses one whose end is missing, so what decodes is whole. Within a piece the next frame shows the end.
+A frame does not say how many bytes it has, and waiting for the next one would hold back 0.1 to 0.2 s. So at the end of
+every piece the checksum of what has come is compared: where it fits, the frame is decoded. FFmpeg refuses a frame whose
+end is missing, so a checksum that fits by chance does no harm. Within a piece the next frame shows where one ends.
 """
 
 import re

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relay.codecs.av_codec import AvCodec, check_shape
-from relay.codecs.base import Block, CorruptAudioError
+from relay.codecs.base import Block, CorruptAudioError, to_float32
 
 MAGIC = b"fLaC"
 STREAM_INFO_BYTES = 34
@@ -159,7 +159,7 @@ _CRC16_FEW = 96
 def _moves(level: int) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
     """What becomes of the high and the low byte of a checksum when 2**level zero bytes follow."""
     if level == 0:
-        return _CRC16 ^ np.uint16(0), np.arange(256, dtype=np.uint16) << 8
+        return _CRC16, (np.arange(256) << 8).astype(np.uint16)
     high, low = _moves(level - 1)
     return (
         high[high >> 8] ^ low[high & 0xFF],
@@ -188,12 +188,12 @@ class FlacPackets:
         blocks = self.try_decode(frame) if header and crc16(frame, 0) == 0 else None
         self.is_broken = blocks is None
         if blocks is None:
-            return self.silence(header.samples if header else 0)
+            return self.silence(header.samples) if header else []
         return blocks
 
     def silence(self, samples: int) -> list[Block]:
         """In place of a frame that is broken."""
         self.damaged_samples += samples
         self.work = samples
-        dtype = np.int16 if self._info.bits <= 16 else np.float32
-        return [Block(np.zeros(samples, dtype), self._info.sample_rate_hz)] if samples else []
+        silence = np.zeros(samples, np.int16)
+        return [Block(silence if self._info.bits <= 16 else to_float32(silence), self._info.sample_rate_hz)]

@@ -116,7 +116,7 @@ class _Movie:
     def open(self, moov: bytes) -> None:
         """Takes the tables; decodes what was held for want of them."""
         track = read_movie(moov)
-        self._packets = _OPENERS[track.codec](track.config)
+        self._packets = _open(track)
         self.track = track
         self._trim = None
         self._table = track.tables.runs()
@@ -208,8 +208,9 @@ def _trim(track: Track, rate_hz: int) -> Trim:
     return Trim(track.skip * rate_hz // track.timescale, keep or None)
 
 
-_OPENERS = {
-    "aac": lambda config: AacPackets(read_config(config)),
-    "opus": lambda config: OpusPackets(head_of_mp4(config)),
-    "flac": lambda config: FlacPackets(read_stream_info(config)),
-}
+def _open(track: Track) -> Packets:
+    if track.codec == "opus":
+        return OpusPackets(head_of_mp4(track.config))
+    if track.codec == "flac":
+        return FlacPackets(read_stream_info(track.config))
+    return AacPackets(read_config(track.config))

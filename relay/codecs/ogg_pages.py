@@ -62,13 +62,13 @@ def packet_sizes(table: bytes) -> list[tuple[int, bool]]:
     return sizes
 
 
-def is_intact(page: bytes) -> bool:
+def is_intact(page: bytes | bytearray) -> bool:
     """Whether the checksum fits."""
     stated = int.from_bytes(page[_CHECKSUM], "little")
     return checksum(page) == stated
 
 
-def checksum(page: bytes) -> int:
+def checksum(page: bytes | bytearray) -> int:
     """The CRC of a page, whatever stands in its field: polynomial 0x04C11DB7, nothing inverted or reflected.
 
     zlib's has the same polynomial with all bits reflected, and inverts at both ends. Turning the bits of every byte

@@ -20,7 +20,7 @@ from relay.codecs.base import Block, CorruptAudioError, Samples, TruncatedAudioE
 # WORK_MAX (16 ms of CPU, 80 s of silence at 48 kHz), and earns WORK_PER_BYTE more with every byte: speech of 6 kbit/s
 # needs that much. What is denser for longer is made to keep a decoder busy.
 WORK_MAX = 4_000_000
-WORK_PER_BYTE = 256
+WORK_PER_BYTE = 320
 # Any packet costs this, even one that is empty or does not decode.
 PACKET_WORK = 1_000
 
@@ -210,26 +210,27 @@ class PullDecoder:
         raise NotImplementedError
 
     def feed(self, piece: bytes) -> list[Block]:
-        if self._fault is not None:
-            raise self._fault
-        if not piece:
-            return []
-        self._source.give(piece)
-        self._run()
-        if self._fault is not None and not self._out:
-            raise self._fault
+        self._raise_fault()
+        if piece:
+            self._source.give(piece)
+            self._run()
+            if not self._out:
+                self._raise_fault()
         return self._out.take()
 
     def flush(self) -> list[Block]:
         """Raises TruncatedAudioError when the input ended inside something that says how long it is."""
-        if self._fault is None:
-            self._source.end()
-            self._run()
-            if self._fault is None and self._out.packets and not self._out.good_packets:
-                self._fault = self._out.hopeless()
+        self._raise_fault()
+        self._source.end()
+        self._run()
+        if self._out.packets and not self._out.good_packets:
+            self._fault = self._fault or self._out.hopeless()
+        self._raise_fault()
+        return self._out.take()
+
+    def _raise_fault(self) -> None:
         if self._fault is not None:
             raise self._fault
-        return self._out.take()
 
     def _run(self) -> None:
         try:

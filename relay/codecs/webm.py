@@ -1,7 +1,7 @@
 """WebM and Matroska (RFC 9559) with Opus, Vorbis, AAC or FLAC in it -> mono blocks, each at the last byte of its block.
 
-The file is read flat: a segment and a cluster are entered, whatever they say about their size, and what stands in them is
-taken as it comes; so it does not matter whether the sizes are known, and files in a row are one.
+The file is read flat: segments and clusters are entered whatever size they state, and their elements are taken as they
+come. So sizes need not be known, and files in a row are read as one.
 """
 
 from collections.abc import Callable
@@ -59,8 +59,8 @@ class WebmDecoder(PullDecoder):
 
     * Simple blocks are decoded at their last byte. A group is decoded at its end: what it says about padding stands
       behind its block.
-    * What the Opus header calls pre-skip is dropped, for other codecs `CodecDelay`; and `DiscardPadding` from the end of
-      its block.
+    * The pre-skip of the Opus header is dropped at the start, for other codecs `CodecDelay`; and `DiscardPadding` from
+      the end of its block.
     * A broken packet is silence of its length, or nothing for Vorbis, and counted in `damaged_samples`.
     * What is no element is skipped up to the next cluster and counted; so is what stands behind the end.
     * An input that ends inside an element, or before a size that its cluster or segment states, is truncated.
