@@ -27,13 +27,14 @@ _LOST_SAMPLES_MAX = 60 * 48_000
 class OggDecoder(PullDecoder):
     """A decoder of one audio stream, or of several in a row (chained: a whole file for each sentence, say).
 
-    * A packet is decoded at its last byte, before the checksum of its page can be known: a page may hold a second, and
-      wrong checksums are rarer than slow networks. A page that turns out damaged counts in `damaged_samples`. Headers
-      wait for the checksum, and so does the first page of Vorbis audio, whose end says how much to drop at its start.
+    * A packet of Opus or FLAC is decoded at its last byte, before the checksum of its page can be known: a page may
+      hold a second, and wrong checksums are rarer than slow networks. A page that turns out damaged is counted.
+    * Headers and packets of Vorbis wait for the checksum, and are dropped if it is wrong. The first page must end before
+      it is known how much of its start to drop; and of a damaged packet FFmpeg plays what was in its memory.
     * Pre-skip is dropped, and what the position of the last page says is padding. Opus comes at 48 kHz.
     * Of streams multiplexed with each other the first that is played is decoded.
     * Bytes between pages are skipped and counted. A packet of which a part is lost is left out; a broken one is silence
-      of its length for Opus and FLAC, nothing for Vorbis.
+      of its length for Opus and FLAC, nothing for Vorbis. What the positions say is missing counts as damage.
     * An input that ends without a page marked as the last has ended: live encoders are just stopped. One that ends
       inside a page is truncated.
 
@@ -152,14 +153,15 @@ class _Link:
         self._carry = bytearray()
         self._in_packet = False
         self._lost_start = False
-        self._headers: list[bytes] = []
+        self._waiting: list[bytes] = []
+        self._waits = opened.name == "vorbis"
         self._sequence: int | None = None
         self._lost_page = False
         # Where the audio stood at the end of the last page that said so.
         self._position: int | None = None
         self._header: PageHeader | None = None
         self._page_samples = 0
-        self._first_page: list[Block] | None = [] if opened.name == "vorbis" else None
+        self._trims_start = opened.name == "vorbis"
 
     def begin_page(self, header: PageHeader) -> None:
         self.is_at_start = False
@@ -191,43 +193,54 @@ class _Link:
         self._carry.clear()
         if self._lost_start:
             self._lost_start = False
-        elif self._packets is None or self._is_header(packet):
-            self._headers.append(packet)
-        else:
-            self._decode(packet, taken)
+        elif self._waits:
+            self._waiting.append(packet)
+        elif not self._is_header(packet):
+            for block in self._decode(packet, taken):
+                self._hear(block)
 
     def end_page(self, taken: int, *, intact: bool) -> None:
-        headers, self._headers = self._headers, []
+        waiting, self._waiting = self._waiting, []
         if not intact:
             self._carry.clear()
             self._in_packet = False
             self._lost_page = True
             self._out.damaged_samples += self._page_samples
-        else:
-            for packet in headers:
-                if self._packets is None and self._vorbis is not None:
-                    self._packets = self._vorbis.feed(packet)
-        if self._page_samples or (self._first_page and intact):
-            self._end_audio(intact=intact)
+            if self._position is not None:
+                self._position += self._page_samples
+            return
+        blocks = []
+        for packet in waiting:
+            if self._packets is None or self._is_header(packet):
+                self._packets = (self._vorbis.feed(packet) if self._vorbis else None) or self._packets
+            else:
+                blocks += self._decode(packet, taken)
+        if not self._page_samples:
+            return
+        if self._trims_start:
+            self._trims_start = False
+            self._trim.skip_samples = self._excess()
+        for block in blocks:
+            self._hear(block)
+        self._note_position()
 
-    def _end_audio(self, *, intact: bool) -> None:
+    def _excess(self) -> int:
+        """By how much the first page of audio holds more than its position says (Vorbis I, A.2)."""
         header = self._header
-        assert header is not None, "a page was begun"
-        granule = header.granule if intact else None
-        if self._first_page is not None:
-            blocks, self._first_page = self._first_page, None
-            if granule is not None and not header.last:
-                self._trim.skip_samples = max(0, self._page_samples - granule)
-            for block in blocks:
-                self._hear(block)
-        if granule is not None:
-            if self._lost_page and self._position is not None:
-                missing = granule - self._position - self._page_samples
-                self._out.damaged_samples += missing if 0 < missing <= _LOST_SAMPLES_MAX else 0
-            self._position = granule
-            self._lost_page = False
-        elif self._position is not None:
-            self._position += self._page_samples
+        if header is None or header.granule is None or header.last:
+            return 0
+        return max(0, self._page_samples - header.granule)
+
+    def _note_position(self) -> None:
+        granule = self._header.granule if self._header is not None else None
+        if granule is None:
+            self._position = None if self._position is None else self._position + self._page_samples
+            return
+        if self._lost_page and self._position is not None:
+            missing = granule - self._position - self._page_samples
+            self._out.damaged_samples += missing if 0 < missing <= _LOST_SAMPLES_MAX else 0
+        self._position = granule
+        self._lost_page = False
 
     def close(self) -> None:
         """At the end of the input."""
@@ -236,17 +249,12 @@ class _Link:
         if self._packets is None:
             raise TruncatedAudioError("the input ended among the headers of Vorbis")
 
-    def _decode(self, packet: bytes, taken: int) -> None:
-        packets = self._packets
-        assert packets is not None, "headers come first"
-        if not packet:
-            return
-        for block in self._out.decode(packets, packet, taken):
-            self._page_samples += block.samples.size
-            if self._first_page is not None:
-                self._first_page.append(block)
-            else:
-                self._hear(block)
+    def _decode(self, packet: bytes, taken: int) -> list[Block]:
+        if not packet or self._packets is None:
+            return []
+        blocks = self._out.decode(self._packets, packet, taken)
+        self._page_samples += sum(block.samples.size for block in blocks)
+        return blocks
 
     def _hear(self, block: Block) -> None:
         self._out.put(self._trim.feed(block.samples), block.sample_rate_hz)

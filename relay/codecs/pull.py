@@ -16,13 +16,15 @@ import numpy as np
 
 from relay.codecs.base import Block, CorruptAudioError, Samples, TruncatedAudioError
 
-# What decoding costs, in units of about 4 ns, the price of one sample of silence. An input may always run up
-# WORK_MAX (16 ms of CPU, 80 s of silence at 48 kHz), and earns WORK_PER_BYTE more with every byte: speech of 6 kbit/s
-# needs that much. What is denser for longer is made to keep a decoder busy.
+# What decoding costs, in units of about 4 ns, the price of one sample of silence. An input may always run up WORK_MAX
+# (16 ms of CPU, 80 s of silence at 48 kHz), and earns WORK_PER_BYTE more with every byte: speech of 6 kbit/s needs 256,
+# digital silence in FLAC 300. What is denser for longer is made to keep a decoder busy.
 WORK_MAX = 4_000_000
 WORK_PER_BYTE = 320
-# Any packet costs this, even one that is empty or does not decode.
+# Any packet costs this, however little is in it.
 PACKET_WORK = 1_000
+# And a broken one this: FFmpeg may set up half a decoder, 0.5 ms, before it sees that. 30 in a row are too many.
+BROKEN_WORK = 130_000
 
 # So many packets at the start of which none decodes: a second or two of a codec that says it is another.
 HOPELESS_PACKETS = 50
@@ -128,7 +130,7 @@ class Output:
         the bounds above, and when nothing decodes."""
         damaged = packets.damaged_samples
         blocks = packets.decode(packet)
-        self.spend(packets.work, taken)
+        self.spend(packets.work + (BROKEN_WORK if packets.is_broken else 0), taken)
         self.packets += 1
         if packets.is_broken:
             self.damaged_samples += packets.damaged_samples - damaged
@@ -146,7 +148,7 @@ class Output:
         self._work_left = min(WORK_MAX, self._work_left + (taken - self._taken) * WORK_PER_BYTE) - work - PACKET_WORK
         self._taken = taken
         if self._work_left < 0:
-            raise CorruptAudioError("more silence or empty packets in a few bytes than any speech holds")
+            raise CorruptAudioError("more silence, or more broken packets, in a few bytes than speech ever holds")
 
     def put(self, samples: Samples, sample_rate_hz: int) -> None:
         if samples.size:
