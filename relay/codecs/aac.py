@@ -22,7 +22,8 @@ _RATES_HZ = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 1200
 _CHANNELS = (0, 1, 2, 3, 4, 5, 6, 8)
 _EXPLICIT_RATE = 15
 _ESCAPED_TYPE = 31
-_SBR_TYPES = (5, 29)
+# Main, LC, LTP, with SBR, with SBR and parametric stereo; error-resilient LC, LTP, LD and ELD.
+_OBJECT_TYPES = (1, 2, 4, 5, 29, 17, 19, 23, 39)
 
 
 class AacConfig(NamedTuple):
@@ -52,6 +53,8 @@ def read_config(data: bytes) -> AacConfig:
     layout = take(4)
     if len(data) < 2 or layout >= len(_CHANNELS):
         raise CorruptAudioError("AAC whose configuration does not decode")
+    if object_type not in _OBJECT_TYPES:
+        raise CorruptAudioError(f"AAC of object type {object_type}, which has no decoder here")
     channels = _CHANNELS[layout]
     check_shape(rate_hz, channels or 1)
     return AacConfig(data, object_type, rate_hz, channels)

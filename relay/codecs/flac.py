@@ -33,6 +33,9 @@ _FRAMES_LOST_MAX = 64
 # Among so many bytes the end of a good frame is looked for where the next frame does not begin; 5 ms of work.
 _SEARCH_BYTES_MAX = 64 * 1024
 
+# A frame may itself end with some.
+_ZEROS_TRIED = 4
+
 _BLOCK_HEADER_BYTES = 4
 _NEXT = re.compile(rb"\xff[\xf8\xf9]|fLaC")
 
@@ -122,7 +125,7 @@ class _Frames:
     def _begin(self, *, ended: bool) -> bool:
         """The header of the frame at the start of what is held, or the way there through junk."""
         held = self._held
-        if len(held) < HEADER_BYTES_MAX and not ended and self._may_begin(0):
+        if len(held) < HEADER_BYTES_MAX and not ended and _may_begin(held):
             return False
         if held.startswith(MAGIC):
             self.another = True
@@ -131,7 +134,7 @@ class _Frames:
             return False
         header = read_frame_header(held[:HEADER_BYTES_MAX], self._info)
         if header is None:
-            if ended and self._junk_run == 0 and self._is_cut_header():
+            if ended and self._junk_run == 0 and len(held) < HEADER_BYTES_MAX and _may_begin(held):
                 raise TruncatedAudioError("the input ended inside the header of a FLAC frame")
             self._junk(self._next_start(1, len(held), ended=ended))
             return True
@@ -190,9 +193,15 @@ class _Frames:
         """Whether the frame ends at `at`; if so it is decoded."""
         if at <= self._crc_at or at < FRAME_BYTES_MIN:
             return False
-        self._crc = crc16(self._held[self._crc_at : at], self._crc)
+        begun = self._crc_at
+        self._crc = crc16(self._held[begun:at], self._crc)
         self._crc_at = at
-        return self._crc == 0 and self._decode(at)
+        if self._crc:
+            return False
+        # Zeros behind a frame leave its checksum at zero: the end is where they begin, or among the first of them.
+        zeros_from = begun + len(self._held[begun:at].rstrip(b"\0"))
+        ends = range(max(zeros_from, begun + 1, FRAME_BYTES_MIN), at)
+        return any(self._decode(end) for end in (*ends[:_ZEROS_TRIED], at))
 
     def _decode(self, at: int) -> bool:
         blocks = self._packets.try_decode(self._held[:at])
@@ -239,14 +248,6 @@ class _Frames:
     def _spend(self, at: int) -> None:
         self._out.spend(self._packets.work, self._source.taken - len(self._held) + at)
 
-    def _may_begin(self, at: int) -> bool:
-        """Whether what is there of a header, or of another file, is right so far."""
-        four = self._held[at : at + 4]
-        return MAGIC.startswith(four) or (four[:1] == b"\xff" and (len(four) == 1 or four[1] & 0xFE == 0xF8))
-
-    def _is_cut_header(self) -> bool:
-        return len(self._held) < HEADER_BYTES_MAX and self._may_begin(0)
-
     def _next_start(self, at: int, last: int, *, ended: bool) -> int:
         """Where the next frame or file begins, or may begin, at `last` at the latest."""
         held = self._held
@@ -259,7 +260,7 @@ class _Frames:
                 return place
         if ended:
             return last
-        return next(place for place in range(max(at, last - 3), last + 1) if self._may_begin(place))
+        return next(place for place in range(max(at, last - 3), last + 1) if _may_begin(held[place:last]))
 
     def _junk(self, size: int) -> None:
         self._out.junk_bytes += size
@@ -267,3 +268,9 @@ class _Frames:
         self._held = self._held[size:]
         if self._junk_run > JUNK_RUN_BYTES_MAX:
             raise CorruptAudioError(f"more than {JUNK_RUN_BYTES_MAX} bytes in a FLAC file belong to no frame")
+
+
+def _may_begin(data: bytes) -> bool:
+    """Whether what is there of a header, or of another file, is right so far."""
+    four = data[:4]
+    return MAGIC.startswith(four) or (four[:1] == b"\xff" and (len(four) == 1 or four[1] & 0xFE == 0xF8))

@@ -29,8 +29,8 @@ class OggDecoder(PullDecoder):
 
     * A packet of Opus or FLAC is decoded at its last byte, before the checksum of its page can be known: a page may
       hold a second, and wrong checksums are rarer than slow networks. A page that turns out damaged is counted.
-    * Headers and packets of Vorbis wait for the checksum, and are dropped if it is wrong. The first page must end before
-      it is known how much of its start to drop; and of a damaged packet FFmpeg plays what was in its memory.
+    * Headers and packets of Vorbis wait for the checksum, and are dropped if it is wrong. Only when the first page has
+      ended is it known how much of its start to drop; and FFmpeg plays a damaged packet from memory it never wrote.
     * Pre-skip is dropped, and what the position of the last page says is padding. Opus comes at 48 kHz.
     * Of streams multiplexed with each other the first that is played is decoded.
     * Bytes between pages are skipped and counted. A packet of which a part is lost is left out; a broken one is silence
