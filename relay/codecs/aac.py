@@ -115,8 +115,8 @@ class AacDecoder(PullDecoder):
     """A decoder of ADTS; profile, rate and channels may change from frame to frame.
 
     * A frame that does not decode is silence of its length, counted in `damaged_samples`.
-    * Bytes that belong to no frame are skipped and counted. Inside them a header is believed once another like it
-      stands where the frame ends, as for MP3.
+    * Bytes that belong to no frame are skipped and counted. Among them, and where profile, rate or channels change, a
+      header is believed once another like it stands where the frame ends, as for MP3.
     * ADTS does not state the encoder's delay: `encoder_delay_samples` is trimmed, at the rate that is heard.
     * An input that ends inside a frame is truncated.
 
@@ -135,6 +135,8 @@ class AacDecoder(PullDecoder):
             header = read_adts_header(start)
             if header is None and in_step and len(start) < _HEADER_BYTES and _may_begin(start):
                 raise TruncatedAudioError("the input ended inside the header of an ADTS frame")
+            if header is not None and config and header.config != config:
+                in_step = False
             if header is not None and not in_step:
                 # The end of the frame, and as much of the next one as shows that it is one.
                 more = yield from source.upto(header.frame_bytes)

@@ -65,9 +65,11 @@ class OggDecoder(PullDecoder):
             if ours is not None:
                 ours.end_page(source.taken, intact=intact)
             if not intact:
-                out.junk_bytes += 0 if ours is not None else len(page)
-                if (again := page.find(MAGIC, 1)) > 0:
-                    source.unread(bytes(page[again:]))
+                # Whether the table was wrong and there are pages in what was taken for one.
+                again = page.find(MAGIC, 1)
+                end = again if again > 0 else len(page)
+                source.unread(bytes(page[end:]))
+                out.junk_bytes += 0 if ours is not None else end
             elif header.first and not (link is not None and link.is_at_start):
                 opened = _open(first_packet)
                 if isinstance(opened, str):
@@ -236,8 +238,8 @@ class _Link:
         if granule is None:
             self._position = None if self._position is None else self._position + self._page_samples
             return
-        if self._lost_page and self._position is not None:
-            missing = granule - self._position - self._page_samples
+        if self._lost_page:
+            missing = granule - (self._position or 0) - self._page_samples
             self._out.damaged_samples += missing if 0 < missing <= _LOST_SAMPLES_MAX else 0
         self._position = granule
         self._lost_page = False
