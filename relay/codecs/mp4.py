@@ -27,6 +27,8 @@ _EMPTY_BOXES_MAX = 1024
 
 _HEAD_BYTES = 8
 _STARTS = (b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"sidx", b"pnot", b"emsg", b"prft")
+# A box of another type: text behind the audio would be one of 150 MB at least.
+_OTHER_BYTES_MAX = 64 * 1024 * 1024
 
 
 class Mp4Decoder(PullDecoder):
@@ -86,9 +88,14 @@ def _head(source: Source, *, first: bool) -> Reading[tuple[bytes, int, int | Non
         size = int.from_bytes((yield from source.need(8, "the head of an MP4 box")), "big")
     if size == 0:
         return kind, start, None
-    if size < source.taken - start or not all(0x20 <= byte < 0x7F or byte == 0xA9 for byte in kind):
+    if size < source.taken - start or (kind not in _STARTS and size > _OTHER_BYTES_MAX) or not _is_type(kind):
         raise CorruptAudioError("an MP4 file in disorder: something that is no box where one must begin")
     return kind, start, size
+
+
+def _is_type(kind: bytes) -> bool:
+    """Printable ASCII, or the copyright sign of QuickTime."""
+    return all(0x20 <= byte < 0x7F or byte == 0xA9 for byte in kind)
 
 
 def _whole(source: Source, size: int | None, most: int, what: str) -> Reading[bytes]:

@@ -40,6 +40,7 @@ _SKIPPED = frozenset(
     )
 )
 _KNOWN = _SKIPPED | {_EBML, _SEGMENT, _CLUSTER, _TRACKS, _BLOCK_GROUP, _SIMPLE_BLOCK}
+_NAMES = tuple(identifier.to_bytes((identifier.bit_length() + 7) // 8, "big") for identifier in _KNOWN)
 # Where reading goes on after junk: four bytes each.
 _RESUME = (_EBML.to_bytes(4, "big"), _CLUSTER.to_bytes(4, "big"), _SEGMENT.to_bytes(4, "big"))
 _NS = 1_000_000_000
@@ -119,15 +120,14 @@ def _element(source: Source, end: int) -> Reading[tuple[int, int, bytes] | None]
         return 0, 0, head
     head += yield from source.upto(length)  # the rest of the identifier, and the first byte of the size
     identifier = int.from_bytes(head[:length], "big")
-    if len(head) == length + 1 and identifier in _KNOWN and (size_length := length_of(head[length], 8)):
-        head += yield from source.upto(size_length - 1)
-        if len(head) == length + size_length:
-            return identifier, read_size(head, length).value, head
-    if len(head) <= length or identifier in _KNOWN:
-        if identifier in _KNOWN and (len(head) <= length or length_of(head[length], 8)):
-            raise TruncatedAudioError("the input ended inside the head of a WebM element")
+    size_length = length_of(head[length], 8) if len(head) > length else 1
+    if identifier in _KNOWN and size_length:
+        head += yield from source.upto(length + size_length - len(head))
+    if len(head) < length + size_length and any(name.startswith(head[:length]) for name in _NAMES):
+        raise TruncatedAudioError("the input ended inside the head of a WebM element")
+    if identifier not in _KNOWN or not size_length or len(head) < length + size_length:
         return 0, 0, head
-    return identifier, 0, head
+    return identifier, read_size(head, length).value, head
 
 
 def _resume(source: Source, head: bytes) -> Reading[int]:

@@ -77,7 +77,7 @@ def test_samples_are_those_of_the_ffmpeg_that_is_installed(name: str) -> None:
 
 @needs_faad
 def test_samples_are_those_of_faad(tmp_path: Path) -> None:
-    """faad leaves out the first frame, in which there is no sound yet; mono of up to 24 kHz it plays at twice the rate."""
+    """faad leaves out the first frame, which holds no sound yet. Mono of up to 24 kHz it plays at twice the rate."""
     out = tmp_path / "faad.wav"
     subprocess.run(["faad", "-q", "-b", "4", "-o", str(out), str(GOLDEN / "stereo.aac")], check=True)
     assert apart(decode(AacDecoder, AAC["stereo.aac"])[1024:], sndfile(out.read_bytes())) < 0.51
