@@ -9,6 +9,7 @@ import re
 
 from relay.codecs.base import CorruptAudioError, TruncatedAudioError
 from relay.codecs.flac_frames import (
+    CRC16_TABLE,
     FRAME_BYTES_MIN,
     HEADER_BYTES_MAX,
     MAGIC,
@@ -167,9 +168,8 @@ class _Frames:
                 self._give_up(at)
                 return True
         self._searched = max(self._searched, last - HEADER_BYTES_MAX + 1)
-        for at in range(max(self._crc_at + 1, last - HEADER_BYTES_MAX + 1), last + 1):
-            if self._try(at):
-                return True
+        if self._try_last(last):
+            return True
         if last == limit:
             self._give_up(self._next_start(1, limit, ended=False))
             return True
@@ -191,20 +191,34 @@ class _Frames:
 
     def _try(self, at: int) -> bool:
         """Whether the frame ends at `at`; if so it is decoded."""
-        if at <= self._crc_at or at < FRAME_BYTES_MIN:
+        if at <= self._crc_at:
             return False
         begun = self._crc_at
         self._crc = crc16(self._held[begun:at], self._crc)
         self._crc_at = at
-        if self._crc:
-            return False
-        # Zeros behind a frame leave its checksum at zero: the end is where they begin, or among the first of them.
+        return self._crc == 0 and self._decode_some(begun, at)
+
+    def _try_last(self, last: int) -> bool:
+        """Whether the frame ends in one of the last places, where there may be a part of the next header at most."""
+        if self._try(last - HEADER_BYTES_MAX + 1):
+            return True
+        begun, crc = self._crc_at, self._crc
+        for at, byte in enumerate(self._held[begun:last], begun + 1):
+            crc = (crc << 8 & 0xFFFF) ^ CRC16_TABLE[crc >> 8 ^ byte]
+            if crc == 0 and self._decode(at):
+                return True
+        self._crc, self._crc_at = crc, max(begun, last)
+        return False
+
+    def _decode_some(self, begun: int, at: int) -> bool:
+        """The checksum fits at `at`. Zeros behind a frame leave it so: the end is where they begin, or among the first
+        of them."""
         zeros_from = begun + len(self._held[begun:at].rstrip(b"\0"))
-        ends = range(max(zeros_from, begun + 1, FRAME_BYTES_MIN), at)
+        ends = range(max(zeros_from, begun + 1), at)
         return any(self._decode(end) for end in (*ends[:_ZEROS_TRIED], at))
 
     def _decode(self, at: int) -> bool:
-        blocks = self._packets.try_decode(self._held[:at])
+        blocks = self._packets.try_decode(self._held[:at]) if at >= FRAME_BYTES_MIN else None
         if not blocks:
             return False
         self._spend(at)
@@ -220,8 +234,8 @@ class _Frames:
         """Tries every place before `limit` for the end of the frame; 0 if it has none there."""
         crc = 0
         for at, byte in enumerate(self._held[: min(limit, _SEARCH_BYTES_MAX)], 1):
-            crc = crc16(bytes((byte,)), crc)
-            if crc == 0 and at >= FRAME_BYTES_MIN and self._decode(at):
+            crc = (crc << 8 & 0xFFFF) ^ CRC16_TABLE[crc >> 8 ^ byte]
+            if crc == 0 and self._decode(at):
                 return at
         return 0
 

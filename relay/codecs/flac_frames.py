@@ -114,28 +114,22 @@ def _crc8(data: bytes) -> int:
     return crc
 
 
-def crc16(data: bytes | bytearray, crc: int) -> int:
+def crc16(data: bytes, crc: int) -> int:
     """The checksum of a frame, going on from `crc`: polynomial 0x8005, most significant bit first.
 
-    Many bytes at a time, by halves: the checksum of two parts is that of the first, moved along by the length of the
-    second, and that of the second. 10 ns a byte instead of 80.
+    It is linear: every byte adds, by exclusive or, what depends on it and on how many bytes follow. So numpy looks up
+    _CRC16_ROW bytes at a time, 10 ns a byte instead of 80.
     """
-    if len(data) < _CRC16_FEW:
-        for byte in data:
-            crc = (crc << 8 & 0xFFFF) ^ _CRC16_LIST[crc >> 8 ^ byte]
-        return crc
-    levels = (len(data) - 1).bit_length()
-    # Zeros in front change nothing.
-    padded = np.zeros(1 << levels, np.uint8)
-    padded[-len(data) :] = np.frombuffer(data, np.uint8)
-    padded[-len(data)] ^= crc >> 8
-    padded[1 - len(data)] ^= crc & 0xFF
-    parts = _CRC16[padded]
-    for level in range(levels):
-        high, low = _moves(level)
-        left = parts[0::2]
-        parts = high[left >> 8] ^ low[left & 0xFF] ^ parts[1::2]
-    return int(parts[0])
+    if len(data) >= _CRC16_FEW:
+        shares, moves = _crc16_tables()
+        rows = len(data) // _CRC16_ROW
+        table = np.frombuffer(data, np.uint8, rows * _CRC16_ROW).reshape(rows, _CRC16_ROW)
+        for part in np.bitwise_xor.reduce(shares[_CRC16_PLACES, table], axis=1).tolist():
+            crc = moves[0][crc >> 8] ^ moves[1][crc & 0xFF] ^ part
+        data = data[rows * _CRC16_ROW :]
+    for byte in data:
+        crc = (crc << 8 & 0xFFFF) ^ CRC16_TABLE[crc >> 8 ^ byte]
+    return crc
 
 
 def _table(polynomial: int, bits: int) -> list[int]:
@@ -150,21 +144,23 @@ def _table(polynomial: int, bits: int) -> list[int]:
 
 
 _CRC8 = _table(0x07, 8)
-_CRC16_LIST = _table(0x8005, 16)
-_CRC16 = np.array(_CRC16_LIST, np.uint16)
-_CRC16_FEW = 96
+CRC16_TABLE = _table(0x8005, 16)
+_CRC16_ROW = 256
+_CRC16_FEW = 256
+_CRC16_PLACES = np.arange(_CRC16_ROW)
 
 
-@lru_cache(maxsize=32)
-def _moves(level: int) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
-    """What becomes of the high and the low byte of a checksum when 2**level zero bytes follow."""
-    if level == 0:
-        return _CRC16, (np.arange(256) << 8).astype(np.uint16)
-    high, low = _moves(level - 1)
-    return (
-        high[high >> 8] ^ low[high & 0xFF],
-        high[low >> 8] ^ low[low & 0xFF],
-    )
+@lru_cache(maxsize=1)
+def _crc16_tables() -> tuple[NDArray[np.uint16], tuple[list[int], list[int]]]:
+    """What a byte adds by its place in a row; and what becomes of the two bytes of a checksum when a row follows."""
+    one = np.array(CRC16_TABLE, np.uint16)
+    shares = np.empty((_CRC16_ROW, 256), np.uint16)
+    shares[-1] = one
+    for place in range(_CRC16_ROW - 2, -1, -1):
+        after = shares[place + 1]
+        shares[place] = after << 8 ^ one[after >> 8]
+    # A checksum is as if its bytes stood in the place of the row's first two.
+    return shares, (shares[0].tolist(), shares[1].tolist())
 
 
 class FlacPackets:
