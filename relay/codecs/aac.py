@@ -68,7 +68,8 @@ class AacPackets:
 
     def __init__(self, config: AacConfig) -> None:
         self._codec = AvCodec("aac", extradata=config.data)
-        self._usual = (FRAME_SAMPLES, config.sample_rate_hz)
+        self._usual_samples = FRAME_SAMPLES
+        self.rate_hz = config.sample_rate_hz
         self.damaged_samples = 0
         self.work = 0
         self.is_broken = False
@@ -79,13 +80,13 @@ class AacPackets:
         self.is_broken = blocks is None
         self.is_empty = blocks == []
         if blocks:
-            self._usual = blocks[0].samples.size, blocks[0].sample_rate_hz
-        samples, rate_hz = self._usual
+            self._usual_samples, self.rate_hz = blocks[0].samples.size, blocks[0].sample_rate_hz
+        samples = self._usual_samples
         self.work = 2 * samples
         if blocks:
             return blocks
         self.damaged_samples += samples if self.is_broken else 0
-        return [Block(np.zeros(samples, np.int16), rate_hz)]
+        return [Block(np.zeros(samples, np.int16), self.rate_hz)]
 
 
 class AdtsHeader(NamedTuple):
@@ -147,7 +148,7 @@ class AacDecoder(PullDecoder):
                 junk = start.find(b"\xff", 1)
                 junk = len(start) if junk < 0 else junk
                 source.unread(start[junk:])
-                out.junk_bytes += junk
+                out.skip(start[:junk])
                 run += junk
                 if run > JUNK_RUN_BYTES_MAX:
                     raise CorruptAudioError(f"more than {JUNK_RUN_BYTES_MAX} bytes in a row are not AAC")

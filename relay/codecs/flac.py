@@ -140,7 +140,8 @@ class _Frames:
             self._junk(self._next_start(1, len(held), ended=ended))
             return True
         if self._position is not None and header.position > self._position:
-            self._out.damaged_samples += min(header.position - self._position, _FRAMES_LOST_MAX * header.samples)
+            lost = min(header.position - self._position, _FRAMES_LOST_MAX * header.samples)
+            self._out.lose(lost, self._info.sample_rate_hz, played=False)
         self._header = header
         self._junk_run = 0
         self._crc = self._crc_at = 0
@@ -224,6 +225,7 @@ class _Frames:
         self._spend(at)
         self._out.packets += 1
         self._out.good_packets += 1
+        self._out.tail = b""
         for block in blocks:
             self._out.put(block.samples, block.sample_rate_hz)
         self._damaged_run = 0
@@ -248,7 +250,7 @@ class _Frames:
         if self._damaged_run > DAMAGED_FRAMES_MAX:
             raise CorruptAudioError(f"more than {DAMAGED_FRAMES_MAX} FLAC frames in a row are damaged")
         for block in self._packets.silence(self._header.samples):
-            self._out.damaged_samples += block.samples.size
+            self._out.lose(block.samples.size, block.sample_rate_hz, played=True)
             self._spend(limit)
             self._out.put(block.samples, block.sample_rate_hz)
         self._next(limit)
@@ -277,7 +279,7 @@ class _Frames:
         return next(place for place in range(max(at, last - 3), last + 1) if _may_begin(held[place:last]))
 
     def _junk(self, size: int) -> None:
-        self._out.junk_bytes += size
+        self._out.skip(self._held[:size])
         self._junk_run += size
         self._held = self._held[size:]
         if self._junk_run > JUNK_RUN_BYTES_MAX:

@@ -169,6 +169,7 @@ class FlacPackets:
     def __init__(self, info: StreamInfo) -> None:
         self._info = info
         self._codec = AvCodec("flac", extradata=info.data)
+        self.rate_hz = info.sample_rate_hz
         self.damaged_samples = 0
         self.work = 0
         self.is_broken = False

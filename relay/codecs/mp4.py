@@ -12,7 +12,7 @@ from relay.codecs.base import CorruptAudioError, TruncatedAudioError
 from relay.codecs.flac_frames import FlacPackets, read_stream_info
 from relay.codecs.mp4_boxes import Run, Track, read_fragment, read_movie
 from relay.codecs.opus import OpusPackets, head_of_mp4
-from relay.codecs.pull import Output, Packets, PullDecoder, Reading, Source, Trim
+from relay.codecs.pull import TAIL_BYTES_MAX, Output, Packets, PullDecoder, Reading, Source, Trim
 
 # The tables of an hour of AAC take 350 KB, a cover picture as much again.
 MOOV_BYTES_MAX = 4 * 1024 * 1024
@@ -24,6 +24,9 @@ HELD_BYTES_MAX = 256 * 1024
 PACKET_BYTES_MAX = 256 * 1024
 # Boxes at the top, of no bytes: real fragments take several KB each.
 _EMPTY_BOXES_MAX = 1024
+
+# Behind the last box: line ends, padding, a tag of another format.
+_TAG_BYTES_MAX = 512
 
 _HEAD_BYTES = 8
 _STARTS = (b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"sidx", b"pnot", b"emsg", b"prft")
@@ -47,7 +50,7 @@ class Mp4Decoder(PullDecoder):
         movie = _Movie(source, out, 0)
         any_box = False
         empty = 0
-        while (head := (yield from _head(source, first=not any_box))) is not None:
+        while (head := (yield from _head(source, out, first=not any_box))) is not None:
             kind, start, size = head
             any_box = True
             end = None if size is None else start + size
@@ -73,8 +76,9 @@ class Mp4Decoder(PullDecoder):
             movie.close()
 
 
-def _head(source: Source, *, first: bool) -> Reading[tuple[bytes, int, int | None] | None]:
-    """Type, start and size of the next box; no size where it lasts until the end of the input."""
+def _head(source: Source, out: Output, *, first: bool) -> Reading[tuple[bytes, int, int | None] | None]:
+    """Type, start and size of the next box; no size where it lasts until the end of the input. None at the end, or at
+    what is no box and lasts until there."""
     start = source.taken
     head = yield from source.upto(_HEAD_BYTES)
     if not head:
@@ -82,15 +86,30 @@ def _head(source: Source, *, first: bool) -> Reading[tuple[bytes, int, int | Non
     if first and not any(head[4:].startswith(kind[: len(head) - 4]) for kind in _STARTS if len(head) > 4):
         raise CorruptAudioError("not MP4: it begins with no box of MP4")
     if len(head) < _HEAD_BYTES:
-        raise TruncatedAudioError("the input ended inside the head of an MP4 box")
+        if first or head[0] == 0:
+            raise TruncatedAudioError("the input ended inside the head of an MP4 box")
+        out.skip(head)
+        return None
     size, kind = int.from_bytes(head[:4], "big"), head[4:]
     if size == 1:
         size = int.from_bytes((yield from source.need(8, "the head of an MP4 box")), "big")
     if size == 0:
         return kind, start, None
     if size < source.taken - start or (kind not in _STARTS and size > _OTHER_BYTES_MAX) or not _is_type(kind):
-        raise CorruptAudioError("an MP4 file in disorder: something that is no box where one must begin")
+        yield from _skip_tail(source, out, head)
+        return None
     return kind, start, size
+
+
+def _skip_tail(source: Source, out: Output, head: bytes) -> Reading[None]:
+    """Reads over what is no box, until the end. CorruptAudioError if that is more than a tag or a line end."""
+    size = len(head)
+    out.skip(head)
+    while size <= TAIL_BYTES_MAX and (part := (yield from source.some(TAIL_BYTES_MAX + 1 - size))):
+        out.skip(part)
+        size += len(part)
+    if size > _TAG_BYTES_MAX:
+        raise CorruptAudioError("an MP4 file in disorder: something that is no box where one must begin")
 
 
 def _is_type(kind: bytes) -> bool:

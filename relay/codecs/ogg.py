@@ -69,7 +69,8 @@ class OggDecoder(PullDecoder):
                 again = page.find(MAGIC, 1)
                 end = again if again > 0 else len(page)
                 source.unread(bytes(page[end:]))
-                out.junk_bytes += 0 if ours is not None else end
+                if ours is None:
+                    out.skip(bytes(page[:end]))
             elif header.first and not (link is not None and link.is_at_start):
                 opened = _open(first_packet)
                 if isinstance(opened, str):
@@ -93,13 +94,13 @@ def _next_page(source: Source, out: Output) -> Reading[tuple[PageHeader, bytearr
         if ended and data and (MAGIC.startswith(data[: len(MAGIC)])):
             raise TruncatedAudioError("the input ended inside the header of an Ogg page")
         if ended and MAGIC not in data[1:]:
-            out.junk_bytes += len(data)
+            out.skip(data)
             return None
         junk = data.find(MAGIC, 1)
         if junk < 0:
             junk = next(at for at in range(len(data) - 3, len(data) + 1) if MAGIC.startswith(data[at:]))
         run += junk
-        out.junk_bytes += junk
+        out.skip(data[:junk])
         if run > JUNK_RUN_BYTES_MAX:
             raise CorruptAudioError(f"more than {JUNK_RUN_BYTES_MAX} bytes are not Ogg")
         data = data[junk:] + (yield from source.upto(junk))
@@ -207,7 +208,8 @@ class _Link:
             self._carry.clear()
             self._in_packet = False
             self._lost_page = True
-            self._out.damaged_samples += self._page_samples
+            if self._packets is not None:
+                self._out.lose(self._page_samples, self._packets.rate_hz, played=True)
             if self._position is not None:
                 self._position += self._page_samples
             return
@@ -238,9 +240,9 @@ class _Link:
         if granule is None:
             self._position = None if self._position is None else self._position + self._page_samples
             return
-        if self._lost_page:
-            missing = granule - (self._position or 0) - self._page_samples
-            self._out.damaged_samples += missing if 0 < missing <= _LOST_SAMPLES_MAX else 0
+        missing = granule - (self._position or 0) - self._page_samples
+        if self._lost_page and self._packets is not None and 0 < missing <= _LOST_SAMPLES_MAX:
+            self._out.lose(missing, self._packets.rate_hz, played=False)
         self._position = granule
         self._lost_page = False
 

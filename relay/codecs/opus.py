@@ -72,6 +72,7 @@ class OpusPackets:
         # No pre-skip: FFmpeg would trim it too. Mapping family 0: the order of two channels is the same in both.
         extradata = _HEAD.pack(b"OpusHead", 1, head.channels, 0, RATE_HZ, head.gain_q8, 0)
         self._codec = AvCodec("libopus", "opus", extradata=extradata)
+        self.rate_hz = RATE_HZ
         self.damaged_samples = 0
         self.work = 0
         self.is_broken = False

@@ -28,6 +28,8 @@ BROKEN_WORK = 130_000
 
 # So many packets at the start of which none decodes: a second or two of a codec that says it is another.
 HOPELESS_PACKETS = 50
+# Of what follows the audio: any provider's error message.
+TAIL_BYTES_MAX = 4096
 
 T = TypeVar("T")
 # Written as if the bytes were all there; `yield` waits for the next piece.
@@ -37,6 +39,7 @@ Reading: TypeAlias = Generator[None, None, T]
 class Packets(Protocol):
     """A decoder of whole packets. Of the last one: what it cost (`work`), and whether it did not decode."""
 
+    rate_hz: int
     damaged_samples: int
     work: int
     is_broken: bool
@@ -120,8 +123,12 @@ class Output:
         self._parts: list[tuple[Samples, int]] = []
         self._work_left = WORK_MAX
         self._taken = 0
+        self._audio_ms = 0.0
+        self._damaged_ms = 0.0
         self.damaged_samples = 0
         self.junk_bytes = 0
+        # How what follows the last of the audio begins, if that is no audio.
+        self.tail = b""
         self.packets = 0
         self.good_packets = 0
 
@@ -133,12 +140,26 @@ class Output:
         self.spend(packets.work + (BROKEN_WORK if packets.is_broken else 0), taken)
         self.packets += 1
         if packets.is_broken:
-            self.damaged_samples += packets.damaged_samples - damaged
+            self.lose(packets.damaged_samples - damaged, packets.rate_hz, played=bool(blocks))
             if not self.good_packets and self.packets == HOPELESS_PACKETS:
                 raise self.hopeless()
         else:
             self.good_packets += 1
+            self.tail = b""
         return blocks
+
+    def lose(self, samples: int, sample_rate_hz: int, *, played: bool) -> None:
+        """Counts damage: `played` as silence or as it decoded, or left out."""
+        ms = samples * 1000 / sample_rate_hz
+        self.damaged_samples += samples
+        self._damaged_ms += ms
+        self._audio_ms += 0 if played else ms
+
+    def skip(self, junk: bytes) -> None:
+        """Counts bytes that belong to nothing."""
+        self.junk_bytes += len(junk)
+        if len(self.tail) < TAIL_BYTES_MAX:
+            self.tail = (self.tail + junk)[:TAIL_BYTES_MAX]
 
     def hopeless(self) -> CorruptAudioError:
         return CorruptAudioError(f"none of {self.packets} packets decodes")
@@ -153,6 +174,7 @@ class Output:
     def put(self, samples: Samples, sample_rate_hz: int) -> None:
         if samples.size:
             self._parts.append((samples, sample_rate_hz))
+            self._audio_ms += samples.size * 1000 / sample_rate_hz
 
     def __bool__(self) -> bool:
         return bool(self._parts)

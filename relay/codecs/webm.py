@@ -79,9 +79,7 @@ class WebmDecoder(PullDecoder):
             if identifier not in _KNOWN or (size == UNKNOWN_SIZE and identifier not in ends):
                 if first:
                     raise CorruptAudioError("not WebM: it does not begin with an EBML header")
-                junk = yield from _resume(source, header)
-                out.junk_bytes += junk
-                junk_run += junk
+                junk_run += yield from _resume(source, out, header)
                 if junk_run > JUNK_RUN_BYTES_MAX:
                     raise CorruptAudioError(f"more than {JUNK_RUN_BYTES_MAX} bytes are not WebM")
                 continue
@@ -130,24 +128,26 @@ def _element(source: Source, end: int) -> Reading[tuple[int, int, bytes] | None]
     return identifier, read_size(head, length).value, head
 
 
-def _resume(source: Source, head: bytes) -> Reading[int]:
+def _resume(source: Source, out: Output, head: bytes) -> Reading[int]:
     """Reads over `head` and what follows, up to where reading can go on. How many bytes that were."""
+    out.skip(head[:1])
     window = head[1:]
     junk = 1
-    while True:
-        found = [at for mark in _RESUME if (at := window.find(mark)) >= 0]
-        if found:
-            source.unread(window[min(found) :])
-            return junk + min(found)
-        drop = max(0, len(window) - 3)
-        junk += drop
-        window = window[drop:]
-        if junk > JUNK_RUN_BYTES_MAX:
-            return junk
+    while junk <= JUNK_RUN_BYTES_MAX:
+        found = min((at for mark in _RESUME if (at := window.find(mark)) >= 0), default=None)
+        end = max(0, len(window) - 3) if found is None else found
+        out.skip(window[:end])
+        junk += end
+        window = window[end:]
+        if found is not None:
+            break
         part = yield from source.some(JUNK_RUN_BYTES_MAX)
         if not part:
+            out.skip(window)
             return junk + len(window)
         window += part
+    source.unread(window)
+    return junk
 
 
 def _check_size(size: int, most: int, what: str) -> None:
@@ -170,7 +170,7 @@ def _block(source: Source, out: Output, track: _Track, identifier: int, size: in
         discard_ns = int.from_bytes(parts.get(_DISCARD_PADDING, b""), "big", signed=True)
     packets = _packets(data, track.number)
     if packets is None:
-        out.junk_bytes += size
+        out.skip(data)
         return
     blocks = [block for packet in packets for block in out.decode(track.packets, packet, source.taken)]
     total = sum(block.samples.size for block in blocks)

@@ -64,7 +64,7 @@ def test_samples_are_those_of_libsndfile_in_every_cut(name: str) -> None:
     judged = MONO if name == "pipe.flac" else FLAC[name]
     samples, rate_hz = sndfile_channels(judged, "float32" if name == "wide.flac" else "int16")
     mono = samples[:, 0] if samples.shape[1] == 1 else to_mono(samples.reshape(-1))
-    check_decoder(FlacDecoder, FLAC[name], [Block(mono, rate_hz)], trailing=JUNK)
+    check_decoder(FlacDecoder, FLAC[name], [Block(mono, rate_hz)], trailing=JUNK if name == "mono.flac" else ())
 
 
 def test_24_bits_are_exact() -> None:

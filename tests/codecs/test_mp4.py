@@ -15,6 +15,7 @@ from relay.codecs.mp4 import HELD_BYTES_MAX, MOOV_BYTES_MAX, Mp4Decoder
 from relay.codecs.mp4_boxes import boxes, read_movie
 from relay.testing.conformance.codec import check_decoder, runs_of
 from tests.codecs.streams import (
+    JUNK,
     MUTATIONS,
     apart,
     by_ffmpeg,
@@ -248,9 +249,20 @@ def test_fragments_may_end_at_any_fragment() -> None:
     assert len(joined(blocks)) % 1024 == 0
 
 
-def test_what_is_behind_the_last_box_and_is_none_is_an_error() -> None:
+@every_cut
+@pytest.mark.parametrize("name", ["first.m4a", "fragments.mp4", "last.m4a"])
+def test_what_is_behind_the_last_box_and_is_none_is_not_heard(name: str, cut: Cut) -> None:
+    for tail in JUNK:
+        decoder = Mp4Decoder()
+        blocks = run(decoder, cut(MP4[name] + b"." + tail))
+        np.testing.assert_array_equal(joined(blocks), decode(Mp4Decoder, MP4[name]))
+        assert decoder.junk_bytes == 1 + len(tail)
+
+
+@pytest.mark.parametrize("size", [600, 5000])
+def test_a_lot_behind_the_last_box_is_an_error(size: int) -> None:
     decoder = Mp4Decoder()
-    assert decoder.feed(MP4["first.m4a"] + b'{"error": "quota exceeded"}')
+    assert decoder.feed(MP4["first.m4a"] + b"." * size)
     with pytest.raises(CorruptAudioError, match="no box"):
         decoder.flush()
 
@@ -285,7 +297,7 @@ FTYP = MP4["first.m4a"][: places(MP4["first.m4a"], b"moov")[0]]
         pytest.param(FTYP + bytes(4) + b"moov", "takes all bytes", id="moov until the end"),
         pytest.param(FTYP + struct.pack(">I4s", HELD_BYTES_MAX + 9, b"mdat"), "ask for fragmented MP4", id="mdat"),
         pytest.param(FTYP + bytes(4) + b"mdat" + bytes(99), "ask for fragmented MP4", id="mdat until the end"),
-        pytest.param(FTYP + b"\0\0\0\3moov", "no box", id="box shorter than its head"),
+        pytest.param(FTYP + b"\0\0\0\3moov" + bytes(600), "no box", id="box shorter than its head"),
         pytest.param(FTYP + b"\0\0\0\x08free" * 3000, "empty boxes", id="empty boxes"),
         pytest.param(patched("first.m4a", b"esds", -4, b"\xff\xff"), "longer than the one around it", id="child"),
     ],

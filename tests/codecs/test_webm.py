@@ -130,7 +130,13 @@ def simple(packets: list[bytes]) -> bytes:
 @pytest.mark.parametrize("name", NAMES)
 def test_samples_are_those_of_the_reference_decoders_in_every_cut(name: str) -> None:
     samples = np.rint(reference(name)).clip(-32768, 32767).astype(np.int16)
-    check_decoder(WebmDecoder, WEBM[name], [Block(samples, RATES_HZ[name])], trailing=JUNK, within=1)
+    check_decoder(
+        WebmDecoder,
+        WEBM[name],
+        [Block(samples, RATES_HZ[name])],
+        trailing=JUNK if name == "live.webm" else (),
+        within=1,
+    )
 
 
 @needs_ffmpeg
