@@ -39,11 +39,46 @@ def _mp3(source: SourceFormat) -> Decoder:
     return Mp3Decoder(encoder_delay_samples=source.encoder_delay_samples)
 
 
+def _ogg(_: SourceFormat) -> Decoder:
+    from relay.codecs.ogg import OggDecoder
+
+    return OggDecoder()
+
+
+def _flac(_: SourceFormat) -> Decoder:
+    from relay.codecs.flac import FlacDecoder
+
+    return FlacDecoder()
+
+
+def _webm(_: SourceFormat) -> Decoder:
+    from relay.codecs.webm import WebmDecoder
+
+    return WebmDecoder()
+
+
+def _aac(source: SourceFormat) -> Decoder:
+    from relay.codecs.aac import AacDecoder
+
+    return AacDecoder(encoder_delay_samples=source.encoder_delay_samples)
+
+
+def _mp4(_: SourceFormat) -> Decoder:
+    from relay.codecs.mp4 import Mp4Decoder
+
+    return Mp4Decoder()
+
+
 # What makes the decoder of each container, but for RAW, whose shape stands in no header. One line for each; a library
 # is imported by the first decoder that needs it.
 DECODERS: Mapping[Container, Callable[[SourceFormat], Decoder]] = {
     Container.WAV: _wav,
     Container.MP3: _mp3,
+    Container.OGG: _ogg,
+    Container.FLAC: _flac,
+    Container.WEBM: _webm,
+    Container.AAC: _aac,
+    Container.MP4: _mp4,
 }
 _WITH_RAW = frozenset((Container.RAW, *DECODERS))
 # Those that need no PyAV.

@@ -66,7 +66,7 @@ class FlacDecoder(PullDecoder):
                 part = yield from source.some()
                 ended = not part
                 frames.feed(part, ended=ended)
-            frames.close()
+            frames.close(ended=ended)
             start = (yield from source.upto(len(MAGIC))) if frames.another else b""
 
 
@@ -111,13 +111,15 @@ class _Frames:
         while self._held and not self.another and self._step(ended=ended):
             pass
 
-    def close(self) -> None:
-        """At the end of the file, of the input or not."""
+    def close(self, *, ended: bool) -> None:
+        """At the end of the file. What is missing of it is damage, or, where the input `ended`, an error."""
         if self._header is not None:
             raise TruncatedAudioError("the input ended inside a FLAC frame")
-        missing = self._info.total_samples - (self._position or 0)
-        if self._info.total_samples and missing > 0:
+        missing = self._info.total_samples - (self._position or 0) if self._info.total_samples else 0
+        if missing > 0 and ended:
             raise TruncatedAudioError(f"the input ended {missing} samples short of the end of a FLAC file")
+        if 0 < missing <= _FRAMES_LOST_MAX * self._info.block_samples:
+            self._out.lose(missing, self._info.sample_rate_hz, played=False)
 
     def _step(self, *, ended: bool) -> bool:
         """Whether there was something to do."""

@@ -59,7 +59,8 @@ class Mp4Decoder(PullDecoder):
             if empty > _EMPTY_BOXES_MAX:
                 raise CorruptAudioError("MP4 of empty boxes")
             if kind == b"ftyp" and movie.track is not None:
-                movie.close()
+                if not movie.is_complete:
+                    raise CorruptAudioError("an MP4 file that ends before all packets that it names")
                 movie = _Movie(source, out, start)
             if kind == b"moov":
                 movie.open((yield from _whole(source, left, MOOV_BYTES_MAX, "the moov box of an MP4 file")))
@@ -183,11 +184,16 @@ class _Movie:
                 self._decode((yield from source.need(size, "a packet of an MP4 file")))
             self._run = None
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether all packets that the tables name have come."""
+        return self._next_run() is None
+
     def close(self) -> None:
-        """At the end of the file."""
+        """At the end of the input."""
         if self.track is None:
             raise TruncatedAudioError("the input ended before the moov box of an MP4 file")
-        if self._next_run() is not None:
+        if not self.is_complete:
             raise TruncatedAudioError("the input ended before all packets that an MP4 file names")
 
     def _hold(self, end: int | None) -> Reading[None]:

@@ -123,8 +123,9 @@ class Output:
         self._parts: list[tuple[Samples, int]] = []
         self._work_left = WORK_MAX
         self._taken = 0
-        self._audio_ms = 0.0
-        self._damaged_ms = 0.0
+        # All that there should be, damage included; and the damage.
+        self.audio_ms = 0.0
+        self.damaged_ms = 0.0
         self.damaged_samples = 0
         self.junk_bytes = 0
         # How what follows the last of the audio begins, if that is no audio.
@@ -152,8 +153,8 @@ class Output:
         """Counts damage: `played` as silence or as it decoded, or left out."""
         ms = samples * 1000 / sample_rate_hz
         self.damaged_samples += samples
-        self._damaged_ms += ms
-        self._audio_ms += 0 if played else ms
+        self.damaged_ms += ms
+        self.audio_ms += 0 if played else ms
 
     def skip(self, junk: bytes) -> None:
         """Counts bytes that belong to nothing."""
@@ -174,7 +175,7 @@ class Output:
     def put(self, samples: Samples, sample_rate_hz: int) -> None:
         if samples.size:
             self._parts.append((samples, sample_rate_hz))
-            self._audio_ms += samples.size * 1000 / sample_rate_hz
+            self.audio_ms += samples.size * 1000 / sample_rate_hz
 
     def __bool__(self) -> bool:
         return bool(self._parts)
@@ -211,9 +212,12 @@ class Trim:
 class PullDecoder:
     """A decoder that reads: `_read` is run as far as the bytes go.
 
-    `damaged_samples` counts audio that was lost, silenced or played from damaged bytes; `junk_bytes` those that belong
-    to nothing. A fault that follows good samples in one piece is raised by the next call, and after an error every
-    further call raises it again.
+    `damaged_samples` counts audio that was lost, silenced or played from damaged bytes; `damaged_ms` is the same in
+    time, out of the `audio_ms` that there should be. `junk_bytes` counts bytes that belong to nothing. `tail` is what
+    follows the audio and is none, TAIL_BYTES_MAX of it at most. All are true after every call.
+
+    A fault that follows good samples in one piece is raised by the next call, and after an error every further call
+    raises it again.
     """
 
     def __init__(self) -> None:
@@ -225,6 +229,18 @@ class PullDecoder:
     @property
     def damaged_samples(self) -> int:
         return self._out.damaged_samples
+
+    @property
+    def damaged_ms(self) -> float:
+        return self._out.damaged_ms
+
+    @property
+    def audio_ms(self) -> float:
+        return self._out.audio_ms
+
+    @property
+    def tail(self) -> bytes:
+        return self._out.tail
 
     @property
     def junk_bytes(self) -> int:

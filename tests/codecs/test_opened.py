@@ -1,0 +1,66 @@
+"""Every container that has a decoder is decoded whatever was asked for and said, the same in every cut."""
+
+import pytest
+
+from relay.codecs import open_decoder
+from relay.codecs.aac import AacDecoder
+from relay.codecs.base import Decoder, TruncatedAudioError
+from relay.codecs.flac import FlacDecoder
+from relay.codecs.mp4 import Mp4Decoder
+from relay.codecs.ogg import OggDecoder
+from relay.codecs.webm import WebmDecoder
+from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
+from relay.testing.conformance.codec import runs_of
+from tests.codecs.streams import load
+from tests.cuts import CUTS, Cut, run
+
+S16 = AudioFormat(encoding=Encoding.PCM_S16LE, sample_rate_hz=24000)
+ASKED = (
+    SourceFormat(container=Container.MP3),
+    SourceFormat(container=Container.WAV),
+    SourceFormat(container=Container.RAW, pcm=S16),
+)
+SAID = (None, "audio/mpeg", "audio/wav", "application/octet-stream")
+FILES: tuple[tuple[str, Container, type[Decoder]], ...] = (
+    ("mono.flac", Container.FLAC, FlacDecoder),
+    ("pipe.opus", Container.OGG, OggDecoder),
+    ("mono.ogg", Container.OGG, OggDecoder),
+    ("flac.oga", Container.OGG, OggDecoder),
+)
+
+
+@pytest.mark.parametrize(("name", "container", "kind"), FILES)
+@pytest.mark.parametrize("cut", CUTS)
+def test_what_comes_is_decoded_whatever_was_asked_for(
+    name: str, container: Container, kind: type[Decoder], cut: Cut
+) -> None:
+    expected = runs_of(run(kind(), [load(name)]))
+    for asked in ASKED:
+        for said in SAID:
+            decoder = open_decoder(asked, said)
+            assert runs_of(run(decoder, cut(load(name)))) == expected, (asked, said)
+            assert decoder.container is container
+
+
+@pytest.mark.parametrize(
+    ("name", "container", "kind"),
+    [
+        *FILES,
+        ("mono.aac", Container.AAC, AacDecoder),
+        ("live.webm", Container.WEBM, WebmDecoder),
+        ("fragments.mp4", Container.MP4, Mp4Decoder),
+    ],
+)
+def test_what_was_asked_for_and_comes_is_decoded(name: str, container: Container, kind: type[Decoder]) -> None:
+    decoder = open_decoder(SourceFormat(container=container))
+    assert runs_of(run(decoder, [load(name)])) == runs_of(run(kind(), [load(name)]))
+    assert decoder.container is container
+
+
+@pytest.mark.parametrize(("name", "container", "kind"), FILES)
+def test_a_reply_that_is_cut_is_truncated(name: str, container: Container, kind: type[Decoder]) -> None:
+    with pytest.raises(TruncatedAudioError):
+        run(open_decoder(ASKED[0]), [load(name)[:-40]])
+    with pytest.raises(TruncatedAudioError):
+        run(kind(), [load(name)[:-40]])
+    assert container
