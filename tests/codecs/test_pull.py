@@ -103,7 +103,7 @@ def test_the_tail_is_what_follows_the_last_good_packet() -> None:
     assert decoder.tail == b'{"error": 1}'
     ogg = OggDecoder()
     run(ogg, [load("pipe.opus") + b"junk" + load("pipe.opus")])
-    assert (ogg.tail, ogg.damaged_ms, ogg.audio_ms) == (b"", 0, pytest.approx(2400))
+    assert (ogg.tail, ogg.damaged_ms, round(ogg.audio_ms)) == (b"", 0, 2400)
 
 
 @pytest.mark.parametrize(("rate_hz", "channels"), [(1000, 1), (400_000, 1), (24000, 0), (24000, 3)])
