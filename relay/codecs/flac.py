@@ -114,6 +114,7 @@ class _Frames:
     def close(self, *, ended: bool) -> None:
         """At the end of the file. What is missing of it is damage, or, where the input `ended`, an error."""
         if self._header is not None:
+            self._source.cut = self._held
             raise TruncatedAudioError("the input ended inside a FLAC frame")
         missing = self._info.total_samples - (self._position or 0) if self._info.total_samples else 0
         if missing > 0 and ended:

@@ -14,7 +14,17 @@ from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
-from relay.codecs.base import Block, CorruptAudioError, Samples, TruncatedAudioError
+from relay.codecs.base import (
+    HEAD_BYTES_MAX,
+    Block,
+    CorruptAudioError,
+    Damage,
+    NotAudioError,
+    Samples,
+    TruncatedAudioError,
+)
+from relay.codecs.tail import find_text
+from relay.codecs.texts import text_kind
 
 # What decoding costs, in units of about 4 ns, the price of one sample of silence. An input may always run up WORK_MAX
 # (16 ms of CPU, 80 s of silence at 48 kHz), and earns WORK_PER_BYTE more with every byte: speech of 6 kbit/s needs 256,
@@ -29,7 +39,10 @@ BROKEN_WORK = 130_000
 # So many packets at the start of which none decodes: a second or two of a codec that says it is another.
 HOPELESS_PACKETS = 50
 # Of what follows the audio: any provider's error message.
-TAIL_BYTES_MAX = 4096
+TAIL_BYTES_MAX = HEAD_BYTES_MAX
+# Shorter words are no message: line ends, padding.
+_WORDS_BYTES_MIN = 12
+_ID3V1_BYTES = 128
 
 T = TypeVar("T")
 # Written as if the bytes were all there; `yield` waits for the next piece.
@@ -55,6 +68,8 @@ class Source:
         self._at = 0
         self._ended = False
         self.taken = 0
+        # What there was of the unit that the input ended in.
+        self.cut = b""
 
     def give(self, piece: bytes) -> None:
         """Only after everything given before was taken."""
@@ -96,6 +111,7 @@ class Source:
         """`size` bytes; TruncatedAudioError, which names `of`, where the input ends before."""
         data = yield from self.upto(size)
         if len(data) < size:
+            self.cut = data
             raise TruncatedAudioError(f"the input ended {size - len(data)} bytes short of the end of {of}")
         return data
 
@@ -212,9 +228,9 @@ class Trim:
 class PullDecoder:
     """A decoder that reads: `_read` is run as far as the bytes go.
 
-    `damaged_samples` counts audio that was lost, silenced or played from damaged bytes; `damaged_ms` is the same in
-    time, out of the `audio_ms` that there should be. `junk_bytes` counts bytes that belong to nothing. `tail` is what
-    follows the audio and is none, TAIL_BYTES_MAX of it at most. All are true after every call.
+    `damaged_samples` counts audio that was lost, silenced or played from damaged bytes, `damage` the same in time; all
+    of them are true after every call. `junk_bytes` counts bytes that belong to nothing. `tail` is what
+    follows the audio and is none, TAIL_BYTES_MAX of it at most.
 
     A fault that follows good samples in one piece is raised by the next call, and after an error every further call
     raises it again.
@@ -231,12 +247,8 @@ class PullDecoder:
         return self._out.damaged_samples
 
     @property
-    def damaged_ms(self) -> float:
-        return self._out.damaged_ms
-
-    @property
-    def audio_ms(self) -> float:
-        return self._out.audio_ms
+    def damage(self) -> Damage:
+        return Damage(self._out.damaged_ms, self._out.audio_ms)
 
     @property
     def tail(self) -> bytes:
@@ -259,12 +271,14 @@ class PullDecoder:
         return self._out.take()
 
     def flush(self) -> list[Block]:
-        """Raises TruncatedAudioError when the input ended inside something that says how long it is."""
+        """Raises NotAudioError for a text behind the audio or in the middle of it, TruncatedAudioError when the input
+        ended inside something that says how long it is."""
         self._raise_fault()
         self._source.end()
         self._run()
         if self._out.packets and not self._out.good_packets:
             self._fault = self._fault or self._out.hopeless()
+        self._fault = _text_in(self._out.tail or self._source.cut) or self._fault
         self._raise_fault()
         return self._out.take()
 
@@ -279,3 +293,14 @@ class PullDecoder:
             pass
         except (CorruptAudioError, TruncatedAudioError) as fault:
             self._fault = fault
+
+
+def _text_in(tail: bytes) -> NotAudioError | None:
+    """A provider that fails in the middle of a reply may write its error behind the audio."""
+    start = find_text(tail)
+    text = tail[start or 0 :].strip()
+    is_tag = len(tail) == _ID3V1_BYTES and tail.startswith(b"TAG")
+    if start is None and (is_tag or len(text) < _WORDS_BYTES_MIN):
+        return None
+    kind = text_kind(text, any_text=True)
+    return NotAudioError(kind, text, after_audio=True) if kind else None

@@ -4,14 +4,15 @@ import pytest
 
 from relay.codecs import open_decoder
 from relay.codecs.aac import AacDecoder
-from relay.codecs.base import Decoder, TruncatedAudioError
+from relay.codecs.base import Decoder, NotAudioError, TruncatedAudioError
 from relay.codecs.flac import FlacDecoder
 from relay.codecs.mp4 import Mp4Decoder
 from relay.codecs.ogg import OggDecoder
+from relay.codecs.pull import PullDecoder
 from relay.codecs.webm import WebmDecoder
 from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
 from relay.testing.conformance.codec import runs_of
-from tests.codecs.streams import load
+from tests.codecs.streams import load, outcome
 from tests.cuts import CUTS, Cut, run
 
 S16 = AudioFormat(encoding=Encoding.PCM_S16LE, sample_rate_hz=24000)
@@ -64,3 +65,46 @@ def test_a_reply_that_is_cut_is_truncated(name: str, container: Container, kind:
     with pytest.raises(TruncatedAudioError):
         run(kind(), [load(name)[:-40]])
     assert container
+
+
+ERRORS = (
+    b'{"error": {"code": "quota_exceeded", "message": "no credits"}}',
+    b'\n{"detail": "voice not found"}\n',
+    b"<html><body><h1>502 Bad Gateway</h1></body></html>",
+    b"upstream connect error or disconnect",
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("mono.flac", FlacDecoder),
+        ("pipe.opus", OggDecoder),
+        ("mono.ogg", OggDecoder),
+        ("mono.aac", AacDecoder),
+        ("live.webm", WebmDecoder),
+        ("first.m4a", Mp4Decoder),
+        ("fragments.mp4", Mp4Decoder),
+    ],
+)
+@pytest.mark.parametrize("text", ERRORS)
+def test_an_error_written_behind_the_audio_is_one_and_is_not_heard(
+    name: str, kind: type[PullDecoder], text: bytes
+) -> None:
+    data = load(name)
+    whole = runs_of(run(kind(), [data]))
+    for cut in CUTS:
+        blocks, error, _ = outcome(kind, cut(data + text))
+        assert runs_of(blocks) == whole
+        assert isinstance(error, NotAudioError)
+        assert error.head == text.strip()
+        assert error.after_audio
+
+
+def test_an_error_written_inside_a_frame_is_one() -> None:
+    data = load("mono.flac")
+    for cut in CUTS:
+        blocks, error, _ = outcome(FlacDecoder, cut(data[:-1000] + ERRORS[0]))
+        assert blocks
+        assert isinstance(error, NotAudioError)
+        assert error.head == ERRORS[0]
