@@ -1,15 +1,14 @@
 """FLAC as a stream (RFC 9639) -> mono blocks, each frame as soon as its last byte is there.
 
-A frame does not say how many bytes it has, and waiting for the next one would hold back 0.1 to 0.2 s. So at the end of
-every piece the checksum of what has come is compared: where it fits, the frame is decoded. FFmpeg refuses a frame whose
-end is missing, so a checksum that fits by chance does no harm. Within a piece the next frame shows where one ends.
+A frame does not say how many bytes it has, and waiting for the next one would hold back 0.1 to 0.2 s. So the checksum
+is compared at every byte: where it fits, the frame is decoded. FFmpeg refuses a frame whose end is missing, so a
+checksum that fits by chance, once in 65,536 bytes, does no harm.
 """
 
 import re
 
 from relay.codecs.base import CorruptAudioError, TruncatedAudioError
 from relay.codecs.flac_frames import (
-    CRC16_TABLE,
     FRAME_BYTES_MIN,
     HEADER_BYTES_MAX,
     MAGIC,
@@ -17,7 +16,7 @@ from relay.codecs.flac_frames import (
     FlacPackets,
     FrameHeader,
     StreamInfo,
-    crc16,
+    crc16_zeros,
     read_frame_header,
     read_stream_info,
 )
@@ -31,9 +30,6 @@ JUNK_RUN_BYTES_MAX = 16 * 1024
 DAMAGED_FRAMES_MAX = 16
 # A later frame ends a damaged one if it is that near: what was lost between is the damage.
 _FRAMES_LOST_MAX = 64
-# Among so many bytes the end of a good frame is looked for where the next frame does not begin; 5 ms of work.
-_SEARCH_BYTES_MAX = 64 * 1024
-
 # A frame may itself end with some.
 _ZEROS_TRIED = 4
 
@@ -98,9 +94,12 @@ class _Frames:
         self._held = b""
         # Of the frame that `_held` begins with; None while its header is not there, or in junk.
         self._header: FrameHeader | None = None
-        # The checksum of the first bytes; how many. Every place up to there was tried for an end, or is in the middle.
+        # The checksum of the first bytes; how many. Every place up to there was tried for an end.
         self._crc = 0
         self._crc_at = 0
+        # The last place where it was zero, and at how many places in a row before that.
+        self._zero_at = 0
+        self._zeros = 0
         self._searched = 0
         self._position: int | None = None
         self._junk_run = 0
@@ -147,12 +146,13 @@ class _Frames:
             self._out.lose(lost, self._info.sample_rate_hz, played=False)
         self._header = header
         self._junk_run = 0
-        self._crc = self._crc_at = 0
+        self._crc = self._crc_at = self._zero_at = self._zeros = 0
         self._searched = header.size_bytes
         return True
 
     def _end(self, *, ended: bool) -> bool:
-        """The end of the frame, where the next one begins or where the piece does."""
+        """The end of the frame: the first place where its checksum fits and it decodes. Where a later frame begins
+        before that, it is damaged."""
         header, held = self._header, self._held
         assert header is not None, "a frame was begun"
         # What lies beyond is not looked at, so that the same happens however much has come.
@@ -163,63 +163,42 @@ class _Frames:
             if at + HEADER_BYTES_MAX > last and not (ended and last < limit):
                 break
             self._searched = at + 1
-            following = self._following(at)
-            if following is None:
-                continue
-            if self._try(at):
-                return True
-            if following:
-                self._give_up(at)
+            if self._follows(at):
+                if not self._find_end(at):
+                    self._give_up(at)
                 return True
         self._searched = max(self._searched, last - HEADER_BYTES_MAX + 1)
-        if self._try_last(last):
+        if self._find_end(last):
             return True
         if last == limit:
             self._give_up(self._next_start(1, limit, ended=False))
             return True
-        if ended:
-            # A good frame with a tag behind it; otherwise the frame was cut, and `close` says so.
-            end = self._find_end(len(held))
-            return end > 0
         return False
 
-    def _following(self, at: int) -> bool | None:
-        """Whether what stands at `at` ends this frame for sure; None if it is nothing."""
+    def _follows(self, at: int) -> bool:
+        """Whether another frame, or file, begins at `at` for sure."""
         if self._held.startswith(MAGIC, at):
             return True
         found = read_frame_header(self._held[at : at + HEADER_BYTES_MAX], self._info)
         if found is None or self._header is None:
-            return None
+            return False
         ahead = found.position - self._header.position
         return 0 < ahead <= _FRAMES_LOST_MAX * max(found.samples, self._header.samples)
 
-    def _try(self, at: int) -> bool:
-        """Whether the frame ends at `at`; if so it is decoded."""
-        if at <= self._crc_at:
-            return False
+    def _find_end(self, last: int) -> bool:
+        """Tries the places up to `last` that were not tried before."""
         begun = self._crc_at
-        self._crc = crc16(self._held[begun:at], self._crc)
-        self._crc_at = at
-        return self._crc == 0 and self._decode_some(begun, at)
-
-    def _try_last(self, last: int) -> bool:
-        """Whether the frame ends in one of the last places, where there may be a part of the next header at most."""
-        if self._try(last - HEADER_BYTES_MAX + 1):
-            return True
-        begun, crc = self._crc_at, self._crc
-        for at, byte in enumerate(self._held[begun:last], begun + 1):
-            crc = (crc << 8 & 0xFFFF) ^ CRC16_TABLE[crc >> 8 ^ byte]
-            if crc == 0 and self._decode(at):
+        if last <= begun:
+            return False
+        zeros, self._crc = crc16_zeros(self._held[begun:last], self._crc)
+        self._crc_at = last
+        for at in (begun + zero for zero in zeros):
+            # Zeros behind a frame leave its checksum at zero: the end is where they begin, or among the first of them.
+            self._zeros = self._zeros + 1 if at == self._zero_at + 1 else 0
+            self._zero_at = at
+            if self._zeros < _ZEROS_TRIED and self._decode(at):
                 return True
-        self._crc, self._crc_at = crc, max(begun, last)
         return False
-
-    def _decode_some(self, begun: int, at: int) -> bool:
-        """The checksum fits at `at`. Zeros behind a frame leave it so: the end is where they begin, or among the first
-        of them."""
-        zeros_from = begun + len(self._held[begun:at].rstrip(b"\0"))
-        ends = range(max(zeros_from, begun + 1), at)
-        return any(self._decode(end) for end in (*ends[:_ZEROS_TRIED], at))
 
     def _decode(self, at: int) -> bool:
         blocks = self._packets.try_decode(self._held[:at]) if at >= FRAME_BYTES_MIN else None
@@ -235,19 +214,8 @@ class _Frames:
         self._next(at)
         return True
 
-    def _find_end(self, limit: int) -> int:
-        """Tries every place before `limit` for the end of the frame; 0 if it has none there."""
-        crc = 0
-        for at, byte in enumerate(self._held[: min(limit, _SEARCH_BYTES_MAX)], 1):
-            crc = (crc << 8 & 0xFFFF) ^ CRC16_TABLE[crc >> 8 ^ byte]
-            if crc == 0 and self._decode(at):
-                return at
-        return 0
-
     def _give_up(self, limit: int) -> None:
-        """The frame is damaged, or something stands between its end and `limit`."""
-        if self._find_end(limit):
-            return
+        """The frame is damaged, and nothing of it is behind `limit`."""
         assert self._header is not None, "a frame was begun"
         self._damaged_run += 1
         if self._damaged_run > DAMAGED_FRAMES_MAX:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from relay.codecs.base import Block, CorruptAudioError, TruncatedAudioError, to_mono
 from relay.codecs.flac import DAMAGED_FRAMES_MAX, JUNK_RUN_BYTES_MAX, METADATA_BLOCKS_MAX, FlacDecoder
-from relay.codecs.flac_frames import crc16, read_frame_header, read_stream_info
+from relay.codecs.flac_frames import crc16, crc16_zeros, read_frame_header, read_stream_info
 from relay.testing.conformance.codec import check_decoder
 from tests.codecs.streams import (
     JUNK,
@@ -262,11 +262,26 @@ def test_any_bytes(data: bytes, size: int) -> None:
 
 
 @given(st.binary(max_size=3000), st.integers(0, 0xFFFF), st.integers(0, 3000))
-def test_the_checksum_is_the_same_by_halves(data: bytes, start: int, cut: int) -> None:
-    slow = start
-    for byte in data:
-        slow ^= byte << 8
-        for _ in range(8):
-            slow = (slow << 1) ^ (0x18005 if slow & 0x8000 else 0)
-    assert crc16(data, start) == slow
+def test_the_checksum_is_the_same_by_rows_and_in_parts(data: bytes, start: int, cut: int) -> None:
+    slow, zeros = start, []
+    data += frame_checksum(data, start)
+    for at, byte in enumerate(data, 1):
+        slow = step(slow, byte)
+        if slow == 0:
+            zeros.append(at)
+    assert zeros
+    assert crc16_zeros(data, start) == (zeros, slow)
     assert crc16(data[cut:], crc16(data[:cut], start)) == slow
+
+
+def step(crc: int, byte: int) -> int:
+    crc ^= byte << 8
+    for _ in range(8):
+        crc = (crc << 1) ^ (0x18005 if crc & 0x8000 else 0)
+    return crc
+
+
+def frame_checksum(data: bytes, crc: int) -> bytes:
+    for byte in data:
+        crc = step(crc, byte)
+    return crc.to_bytes(2, "big")
