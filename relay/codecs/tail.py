@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable
 
 from relay.codecs.base import HEAD_BYTES_MAX, NotAudioError
-from relay.codecs.texts import WORD_CHARACTERS, WORDS_BYTES, text_kind, words_kind
+from relay.codecs.texts import WORD_CHARACTERS, WORDS_BYTES, text_kind, words_fail_at, words_kind
 
 # No byte of these waits because of one character: 100 ms of the leanest audio there is, mulaw at 8 kHz, and more than
 # a first frame.
@@ -41,6 +41,10 @@ _WAITS = re.compile(rb"""\{["\s]|\[[{"\s]|<[!?A-Za-z]|[\r\n][\r\n{\[<]|da|ev""")
 _WAITS_OF_8_BITS = re.compile(rb"""[{\[<\r\nde]""")
 _WORD_CHARACTER = frozenset(bytes([byte]) for byte in WORD_CHARACTERS)
 _CAPITAL = re.compile(rb"[A-Z][A-Za-z]")
+# Within so much of it nearly everything that begins like a mark and is none can be told.
+_NEAR_BYTES = 64
+# In a run that ends the input the first few places where a text may begin are judged, not every `{` of a thousand.
+_PLACES_MAX = 32
 # No text that ends the input is shorter.
 _SHORTEST = len(b'{"e":1}')
 _MARK_STARTS = re.compile(rb"[{\[<\r\nde]")
@@ -67,7 +71,10 @@ def find_text(data: bytes) -> int | None:
     nowhere."""
     at = len(data.rstrip(TEXT))
     last = len(data) - _SHORTEST + 1
-    while at < last and (found := _MARK_STARTS.search(data, at, last)) is not None:
+    for _ in range(_PLACES_MAX):
+        found = _MARK_STARTS.search(data, at, last) if at < last else None
+        if found is None:
+            break
         at = found.start()
         if mark_kind(data[at:]) is not None:
             return at
@@ -181,7 +188,10 @@ class Tail:
         return out + self._give()
 
     def flush(self) -> bytes:
-        while (found := _POSSIBLE.search(self.run, self._place)) is not None:
+        for _ in range(_PLACES_MAX):
+            found = _POSSIBLE.search(self.run, self._place)
+            if found is None:
+                break
             self._place = found.start()
             kind = self._kind()
             if kind is not None:
@@ -237,7 +247,9 @@ class Tail:
         """The byte at which it is seen that no mark begins at `place`, and where to look on; None if one may."""
         run = self.run
         if not _MARK.match(run, place):
-            return place + _first(lambda size: not _MARK.match(run[place : place + size]), len(run) - place), place + 1
+            near = run[place : place + _NEAR_BYTES]
+            beginning = near if not _MARK.match(near) else run[place:]
+            return place + _first(lambda size: not _MARK.match(beginning[:size]), len(beginning)), place + 1
         failed = _fails_at(run, place)
         return failed, place + 1 if failed is None else max(failed, place + 1)
 
@@ -246,11 +258,9 @@ class Tail:
         words = run[place : place + WORDS_BYTES]
         capital = self._wide and self._run_at + place >= FREE_BYTES and words[:1].isupper()
         hold = place + (1 if capital else _WORD_BYTES - 1)
-        if words_kind(words, ended=False) is None:
-            size = _first(lambda size: words_kind(words[:size], ended=False) is None, len(words))
+        if (size := words_fail_at(words)) is not None:
             self._let_go(min(place + size, hold))
-            # All of it words, but those of no language: so is what begins within it.
-            return place + (WORDS_BYTES if size == WORDS_BYTES - 1 else 1)
+            return place + 1
         if place + len(words) > hold:
             self._hold = hold
         failed = _fails_at(run, place)

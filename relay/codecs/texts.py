@@ -52,6 +52,10 @@ _OPENINGS = tuple(
 )
 
 
+_WHOLE_OPENINGS = frozenset(_OPENINGS)
+_BEGUN_OPENINGS = frozenset(opening[:size] for opening in _OPENINGS for size in range(1, len(opening)))
+_OPENING_BYTES_MAX = max(len(opening) for opening in _OPENINGS)
+
 # What a text may begin with.
 BRACKETS = frozenset(b'{["<\xef' + _WHITE_SPACE)
 FIRST_BYTES = BRACKETS | {
@@ -93,9 +97,31 @@ def words_kind(head: bytes, *, ended: bool) -> str | None:
         return kind
     if not head[:1].isalnum() or not _WORDS.match(head) or _LONG_RUN.search(head):
         return None
-    low = head.lower()
-    begins = low.startswith(_OPENINGS) or (not full and any(opening.startswith(low) for opening in _OPENINGS))
-    return "text" if begins else None
+    fails_at, opened = _opening(head)
+    return "text" if fails_at is None and (opened or not full) else None
+
+
+def words_fail_at(head: bytes) -> int | None:
+    """The byte with which `head` stops being words that begin as failures are told; None if it does not."""
+    fails_at, _ = _opening(head)
+    if fails_at is None:
+        words = len(head) - len(head.lstrip(WORD_CHARACTERS))
+        fails_at = words if words < len(head) else None
+        if long_run := _LONG_RUN.search(head, 0, words):
+            fails_at = long_run.end() - 1
+    return fails_at
+
+
+def _opening(head: bytes) -> tuple[int | None, bool]:
+    """The byte at which `head` turns out to begin like no failure, and whether it has begun like one for sure."""
+    low = head[:_OPENING_BYTES_MAX].lower()
+    for size in range(1, len(low) + 1):
+        begun = low[:size]
+        if begun in _WHOLE_OPENINGS:
+            return None, True
+        if begun not in _BEGUN_OPENINGS:
+            return size - 1, False
+    return None, False
 
 
 def _prefixed_kind(head: bytes, *, full: bool) -> str | None:
