@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable
 
 from relay.codecs.base import HEAD_BYTES_MAX, NotAudioError
-from relay.codecs.texts import WORD_CHARACTERS, WORDS_BYTES, text_kind, words_fail_at, words_kind
+from relay.codecs.texts import OPENINGS, WORD_CHARACTERS, WORDS_BYTES, text_kind, words_fail_at, words_kind
 
 # No byte of these waits because of one character: 100 ms of the leanest audio there is, mulaw at 8 kHz, and more than
 # a first frame.
@@ -26,15 +26,27 @@ SINGLE_TEXT = frozenset(bytes([byte]) for byte in TEXT)
 
 # What JSON, HTML, XML and events begin with, as far as it has come.
 _MARK = re.compile(
-    rb"""[\r\n]*(
+    rb"""[\r\n]{0,8}(
         \Z
-        | (\{ | \[ \s* \{?) \s* (\Z | "(\Z | [A-Za-z_\x80-\xf4]))
+        | (\{ | \[ \s{0,32} \{?) \s{0,32} (\Z | "(\Z | [A-Za-z_\x80-\xf4]))
         | < (\Z | [A-Za-z?] | ! (\Z | [Dd] | -))
         | d(\Z | a(\Z | t(\Z | a(\Z | :)))) | e(\Z | v(\Z | e(\Z | n(\Z | t(\Z | :)))))
     )""",
     re.VERBOSE,
 )
-_POSSIBLE = re.compile(rb"[{\[<\r\nA-Za-z0-9]")
+_POSSIBLE = re.compile(
+    b"[{\\[<\r\nde%b]" % b"".join(sorted({first for text in OPENINGS for first in (text[:1], text[:1].upper())}))
+)
+# A place that is worth a look: a mark, or the first two letters of an opening at the start of a word. What is no more
+# than its first character gives nothing away: see `_let_go`.
+_PLACE = re.compile(
+    rb"(?=[{\[<\r\nde])(?:%b)|(?<![A-Za-z0-9])(?i:%b)"
+    % (
+        _MARK.pattern,
+        b"|".join(sorted({re.escape(opening[:2]) + b"|" + re.escape(opening[:1]) + rb"\Z" for opening in OPENINGS})),
+    ),
+    re.VERBOSE,
+)
 _MARKS = frozenset(b"{[<\r\nde")
 # A mark that waits, with its second character.
 _WAITS = re.compile(rb"""\{["\s]|\[[{"\s]|<[!?A-Za-z]|[\r\n][\r\n{\[<]|da|ev""")
@@ -102,7 +114,7 @@ def _fails_at(data: bytes, at: int) -> int | None:
     end = printable.end()
     if _HALF.match(data, end):
         return None
-    return end + _first(lambda size: not _HALF.match(data[end : end + size]), len(data) - end)
+    return end + _first(lambda size: not _HALF.match(data[end : end + size]), min(4, len(data) - end))
 
 
 def _first(fails: Callable[[int], bool], size: int) -> int:
@@ -190,6 +202,8 @@ class Tail:
     def flush(self) -> bytes:
         for _ in range(_PLACES_MAX):
             found = _POSSIBLE.search(self.run, self._place)
+            while found is not None and not _PLACE.match(self.run, found.start()):
+                found = _POSSIBLE.search(self.run, found.start() + 1)
             if found is None:
                 break
             self._place = found.start()
@@ -218,9 +232,10 @@ class Tail:
     def _watch(self) -> None:
         """Moves on to the first place where a text may begin; it waits, or will when more of it has come."""
         self._hold = None
-        while (found := _POSSIBLE.search(self.run, self._place)) is not None:
+        run = self.run
+        while (found := _POSSIBLE.search(run, self._place)) is not None:
             self._place = found.start()
-            failed = self._failed()
+            failed = self._failed() if _PLACE.match(run, self._place) else self._place + 1
             if failed is None:
                 return
             self._place = failed

@@ -35,7 +35,7 @@ _LETTERS_MAX = 24
 _LONG_RUN = re.compile(rb"[A-Za-z]{%d}" % (_LETTERS_MAX + 1))
 
 # How servers and proxies begin when they say that they fail; no audio waits that begins otherwise.
-_OPENINGS = tuple(
+OPENINGS = tuple(
     opening.encode()
     for opening in (
         *(f"{status} " for status in (*range(400, 432), 451, *range(500, 512), *range(520, 531))),
@@ -52,14 +52,14 @@ _OPENINGS = tuple(
 )
 
 
-_WHOLE_OPENINGS = frozenset(_OPENINGS)
-_BEGUN_OPENINGS = frozenset(opening[:size] for opening in _OPENINGS for size in range(1, len(opening)))
-_OPENING_BYTES_MAX = max(len(opening) for opening in _OPENINGS)
+_WHOLE_OPENINGS = frozenset(OPENINGS)
+_BEGUN_OPENINGS = frozenset(opening[:size] for opening in OPENINGS for size in range(1, len(opening)))
+_OPENING_BYTES_MAX = max(len(opening) for opening in OPENINGS)
 
 # What a text may begin with.
 BRACKETS = frozenset(b'{["<\xef' + _WHITE_SPACE)
 FIRST_BYTES = BRACKETS | {
-    byte for mark in (*_OPENINGS, *_BASE64_STARTS, *_EVENT_STARTS) for byte in (*mark[:1], *mark[:1].upper())
+    byte for mark in (*OPENINGS, *_BASE64_STARTS, *_EVENT_STARTS) for byte in (*mark[:1], *mark[:1].upper())
 }
 
 
