@@ -96,8 +96,15 @@ def open_decoder(
     media = read_media_type(content_type, source.pcm)
     if override is not None:
         media = MediaType(Container.RAW, override, media.text)
-    hints = Hints(source.container, media.container, media.text)
+    at_once_hz = media.pcm.sample_rate_hz if media.pcm is not None and _is_agreed(source, media) else 0
+    hints = Hints(source.container, media.container, media.text, at_once_hz)
     return SniffingDecoder(hints, DECODERS if media.pcm is None else _WITH_RAW, partial(_open, source, media.pcm))
+
+
+def _is_agreed(source: SourceFormat, media: MediaType) -> bool:
+    """Whether 16-bit mono was asked for and is declared."""
+    plain = media.pcm is not None and media.pcm.block_align == 2 and media.pcm.channels == 1
+    return plain and source.container is Container.RAW and media.container is Container.RAW
 
 
 def _open(source: SourceFormat, pcm: AudioFormat | None, container: Container) -> Decoder:

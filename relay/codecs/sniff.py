@@ -15,6 +15,8 @@ frame of a codec. Text (an error message where audio should be) is collected, so
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from relay.codecs import framed
 from relay.codecs.base import (
     HEAD_BYTES_MAX,
@@ -38,6 +40,7 @@ __all__ = ["HEAD_BYTES_MAX", "Hints", "NotAudioError", "SniffingDecoder"]
 # anything to be tried.
 _TELLING_STARTS = frozenset(BY_FIRST_BYTE) | framed.FIRST_BYTES | TEXT_FIRST_BYTES
 
+_ZERO_SAMPLE = bytes(2)
 _ID3_HEADER_BYTES = 10
 _ID3_FOOTER = 0x10
 
@@ -48,6 +51,8 @@ class Hints(NamedTuple):
     asked: Container
     said: Container | None = None
     said_text: bool = False
+    # The rate of 16-bit mono that was asked for and is declared: its first sample, if it is zero, does not wait.
+    at_once_hz: int = 0
 
 
 class _Found(NamedTuple):
@@ -78,6 +83,8 @@ class SniffingDecoder:
         self._head = b""
         self._tag_left = 0
         self._has_tag = False
+        self._fault: CorruptAudioError | None = None
+        self._given_early = False
 
     @property
     def damage(self) -> Damage:
@@ -95,17 +102,26 @@ class SniffingDecoder:
     def feed(self, piece: bytes) -> Sequence[Block]:
         if self._decoder is not None:
             return self._decoder.feed(piece)
+        if self._fault is not None:
+            raise self._fault
         if self._tag_left:
             step = min(self._tag_left, len(piece))
             self._tag_left -= step
             piece = piece[step:]
         self._head += piece
+        if self._head[:2] == _ZERO_SAMPLE and self._hints.at_once_hz:
+            return self._begin_with_silence(ended=False)
         return self._begin(ended=False) if self._head else []
 
     def flush(self) -> Sequence[Block]:
         if self._tag_left:
             raise TruncatedAudioError(f"the input ended {self._tag_left} bytes short of the end of an ID3 tag")
-        begun = self._begin(ended=True) if self._head else []
+        if self._fault is not None:
+            raise self._fault
+        if self._head[:2] == _ZERO_SAMPLE and self._hints.at_once_hz:
+            begun = self._begin_with_silence(ended=True)
+        else:
+            begun = self._begin(ended=True) if self._head else []
         if self._decoder is None:
             if self._has_tag:
                 raise TruncatedAudioError("the input ended after an ID3 tag, before any audio")
@@ -115,6 +131,25 @@ class SniffingDecoder:
         if damage.is_too_much:
             raise CorruptAudioError(f"{damage.ms:.0f} of {damage.audio_ms:.0f} ms of audio could not be decoded")
         return blocks
+
+    def _begin_with_silence(self, *, ended: bool) -> Sequence[Block]:
+        """Digital silence begins like some containers. Its first sample does not wait until they are told apart: one
+        silent sample is given whatever it turns out to be, and for every cut."""
+        early = [] if self._given_early else [Block(np.zeros(1, np.int16), self._hints.at_once_hz)]
+        self._given_early = True
+        try:
+            blocks = self._begin(ended=ended)
+        except CorruptAudioError as fault:
+            if not early or ended:
+                raise
+            self._fault = fault
+            return early
+        if self.container is Container.RAW and blocks:
+            # That sample is the first of these.
+            first, *rest = blocks
+            blocks = [Block(first.samples[1:], first.sample_rate_hz)] if first.samples.size > 1 else []
+            blocks = [*blocks, *rest]
+        return [*early, *blocks]
 
     def _begin(self, *, ended: bool) -> Sequence[Block]:
         """Decodes the head if it is known what it is."""

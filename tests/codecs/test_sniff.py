@@ -381,6 +381,28 @@ def may_be_more(head: bytes) -> bool:
     return head[0] in set(BY_FIRST_BYTE) | set(framed.FIRST_BYTES) | set(texts.FIRST_BYTES)
 
 
+class TestSilence:
+    @pytest.mark.parametrize("cut", CUTS)
+    def test_the_first_sample_of_declared_silence_does_not_wait(self, cut: Cut) -> None:
+        decoder = open_decoder(RAW, "audio/pcm")
+        assert samples_of(list(decoder.feed(b"\0\0"))) == [(24000, 0)]
+        silence = bytes(7) + PCM
+        assert samples_of(run(open_decoder(RAW, "audio/pcm"), cut(silence))) == pcm_samples(silence)
+
+    @pytest.mark.parametrize("cut", CUTS)
+    @pytest.mark.parametrize("more", [b"", bytes(500)])
+    def test_a_container_that_begins_with_zeros_is_told_all_the_same(self, more: bytes, cut: Cut) -> None:
+        decoder, blocks = open_decoder(RAW, "audio/pcm"), list[Block]()
+        if Container.MPEG_PS in DECODERS:
+            return
+        with pytest.raises(CorruptAudioError, match="MPEG-PS"):
+            for piece in [*cut(b"\0\0\1\xba" + more), b"\0"]:
+                blocks += decoder.feed(piece)
+        assert samples_of(blocks) == [(24000, 0)]
+        with pytest.raises(CorruptAudioError, match="MPEG-PS"):
+            run(open_decoder(RAW), cut(b"\0\0\1\xba" + more))
+
+
 class TestEnds:
     def test_no_bytes_give_nothing(self) -> None:
         for asked in ANYTHING_ASKED:
