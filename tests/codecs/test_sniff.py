@@ -386,7 +386,7 @@ class TestSilence:
     def test_the_first_sample_of_declared_silence_does_not_wait(self, cut: Cut) -> None:
         decoder = open_decoder(RAW, "audio/pcm")
         assert samples_of(list(decoder.feed(b"\0\0"))) == [(24000, 0)]
-        silence = bytes(7) + PCM
+        silence = bytes(8) + PCM
         assert samples_of(run(open_decoder(RAW, "audio/pcm"), cut(silence))) == pcm_samples(silence)
 
     @pytest.mark.parametrize("cut", CUTS)
