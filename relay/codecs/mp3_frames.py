@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from relay.codecs.base import HEAD_BYTES_MAX
-from relay.codecs.tail import SINGLE_TEXT, find_text
+from relay.codecs.tail import find_text
 from relay.codecs.texts import WORDS_BYTES, words_kind
 
 # In one run of junk: two seconds of speech at the usual 64 kbit/s. A hiccup is shorter (the longest MP3 frame has
@@ -25,6 +25,9 @@ MAX_JUNK_RUN_BYTES = 16 * 1024
 
 # Fewer bytes of words behind the sound are too little to tell from what else encoders leave there.
 _WORDS_BYTES_MIN = 12
+
+# So many last bytes of a frame are ASCII where a text ends it, and hardly ever else: other frames are not looked at.
+_ASCII_BYTES = 7
 
 # Lyrics3 is text, and no error (id3.org/Lyrics3v2).
 _LYRICS = b"LYRICSBEGIN"
@@ -230,7 +233,7 @@ class FrameSplitter:
                 break
             frame = data[at:end]
             if (
-                frame[-1:] in SINGLE_TEXT
+                frame[-_ASCII_BYTES:].isascii()
                 and (ends_in_text := self._ends_in_text(frame, data, end, final=final)) is not False
             ):
                 break

@@ -161,7 +161,7 @@ class Tail:
             # The run is over, and all of it was given.
             at = self._run_at + len(self.run)
             self._forget()
-        if run_from and not self._may_wait(piece, run_from):
+        if run_from and self._waits.search(piece, run_from) is None and not self._may_be_words(piece, run_from):
             # It waits for nothing, but text may go on from it.
             self._before, self._before_end = piece, at + len(piece)
             return piece
@@ -175,10 +175,8 @@ class Tail:
     def _forget(self) -> None:
         self.run, self._given, self._place, self._floor = b"", 0, 0, 0
 
-    def _may_wait(self, piece: bytes, run_from: int) -> bool:
-        """Whether anything of a run that begins in `piece` may wait."""
-        if self._waits.search(piece, run_from):
-            return True
+    def _may_be_words(self, piece: bytes, run_from: int) -> bool:
+        """Whether words that may wait end a run that begins in `piece`."""
         if piece[-2:-1] in _WORD_CHARACTER and piece[-1:] in _WORD_CHARACTER:
             words_from = len(piece.rstrip(WORD_CHARACTERS))
             if len(piece) - words_from >= _WORD_BYTES or _CAPITAL.search(piece, words_from):
