@@ -19,6 +19,7 @@ from msgspec import Meta, Struct, field
 
 from relay.config_checks import ConfigError as ConfigError
 from relay.config_checks import check_spelling, convert
+from relay.core.formats import Encoding
 
 DEFAULT_FILE = "relay.toml"
 
@@ -143,6 +144,14 @@ class WebSocketConfig(Struct, forbid_unknown_fields=True, frozen=True):
     idle_sockets: int = 32
 
 
+class ProviderAudioConfig(Struct, forbid_unknown_fields=True, frozen=True):
+    """The shape of an instance's headerless audio, for a provider whose headers do not say it, or lie."""
+
+    encoding: Encoding = Encoding.PCM_S16LE
+    sample_rate: Annotated[int, Meta(ge=2000, le=384_000)] = 24000
+    channels: Annotated[int, Meta(ge=1, le=2)] = 1
+
+
 class ProviderConfig(Struct, forbid_unknown_fields=True, frozen=True):
     """One instance: an adapter under a name."""
 
@@ -166,6 +175,8 @@ class ProviderConfig(Struct, forbid_unknown_fields=True, frozen=True):
     # Sockets kept open before a turn needs one, where text goes to the provider over a socket. Not given: one where the
     # provider does not charge for it or count it, else none.
     open_ahead: Annotated[int, Meta(ge=0, le=8)] | None = None
+    # What its headerless audio is, whatever its headers say.
+    audio: ProviderAudioConfig | None = None
 
     def __repr__(self) -> str:
         key = "set" if self.api_key else "not set"

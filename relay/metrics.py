@@ -74,6 +74,12 @@ class Metrics:
 
         self._retries = self._count("relay_provider_retries", "Requests tried again", "provider")
         self._received = self._count("relay_provider_received_bytes", "Bytes of audio received", "provider")
+        self._damaged = self._count(
+            "relay_audio_damaged_seconds", "Seconds of audio that could not be decoded", "provider"
+        )
+        self._implausible = self._count(
+            "relay_audio_implausible", "Replies whose samples would sound like audio in another encoding", "provider"
+        )
         self._failovers = self._count(
             "relay_failovers", "Turns taken over by another provider", "from_provider", "to_provider", "code"
         )
@@ -148,6 +154,8 @@ class Metrics:
         for name, tally in turn.timings.tallies.items():
             self._retries.labels(name).inc(tally.retries)
             self._received.labels(name).inc(tally.received_bytes)
+            self._damaged.labels(name).inc(tally.damaged_ms / 1000)
+            self._implausible.labels(name).inc(tally.implausible_replies)
         for told in turn.failovers:
             self._failovers.labels(told.from_provider, told.to_provider, told.code).inc()
         if not sent.frames and turn.text_chars:

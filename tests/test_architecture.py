@@ -27,7 +27,7 @@ PURE = (*IO, *CLOCKS, "os", "tempfile")
 RULES: dict[str, Rule] = {
     "relay/__init__": Rule((), PURE),
     "relay/errors": Rule((), PURE),
-    "relay/config": Rule((), IO),
+    "relay/config": Rule(("relay.core.formats",), IO),
     "relay/config_checks": Rule((), PURE),
     "relay/log": Rule((), IO),
     "relay/metrics": Rule(("relay.core", "relay.metrics_labels", "relay.metrics_times"), IO),

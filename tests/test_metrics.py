@@ -50,6 +50,7 @@ def turn(
     timings.text_came(0.0)
     request = timings.request(0, "p", 0.0, 0.0)
     request.tally.retries, request.tally.received_bytes = 1, 1800
+    request.tally.damaged_ms, request.tally.implausible_replies = 24.0, 2
     if not heard:
         return record
     for stage in Stage:
@@ -115,6 +116,8 @@ def test_a_turn_that_was_spoken() -> None:
     assert found["relay_audio_sent_bytes_total", ("p",)] == 1920
     assert found["relay_provider_retries_total", ("p",)] == 1
     assert found["relay_provider_received_bytes_total", ("p",)] == 1800
+    assert found["relay_audio_damaged_seconds_total", ("p",)] == pytest.approx(0.024)
+    assert found["relay_audio_implausible_total", ("p",)] == 2
     assert found["relay_failovers_total", ("provider_cut", "q", "p")] == 1
     assert found["relay_turns", ()] == 0
     assert not [name for name, _ in found if "unheard" in name and "total" in name]

@@ -330,7 +330,8 @@ class FlushDone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnDone:
-    """`damaged_ms` is audio that could not be decoded, and was left out or silenced."""
+    """`damaged_ms` is audio that could not be decoded, and was left out or silenced; `warnings` what is odd about the
+    audio, with how many of the turn's replies it is true of."""
 
     turn_id: str
     frames: int
@@ -341,6 +342,7 @@ class TurnDone:
     timings: Mapping[str, object]
     provider_ids: Mapping[str, str]
     damaged_ms: float = 0.0
+    warnings: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

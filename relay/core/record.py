@@ -9,6 +9,9 @@ from relay.core.timings import TurnTimings
 from relay.core.transcript import Transcript
 from relay.errors import RelayError
 
+# The warning of headerless audio that would sound like audio in another encoding, and as it was played does not.
+IMPLAUSIBLE = "implausible_audio"
+
 
 @dataclass(slots=True, kw_only=True)
 class TurnRecord:
@@ -34,7 +37,6 @@ class TurnRecord:
     open_flushes: int = 0
     provider_ids: dict[str, str] = field(default_factory=dict)
     failovers: list[TurnFailedOver] = field(default_factory=list)
-    damaged_ms: float = 0.0
     # How far the listener has heard, as it said.
     samples_played: int | None = None
     timings: TurnTimings = field(init=False)
@@ -63,6 +65,8 @@ class TurnRecord:
 
     def done(self) -> TurnDone:
         duration_ms = self.frame_format.duration_ms(self.sent.samples) if self.frame_format else 0.0
+        tallies = self.timings.tallies.values()
+        implausible = sum(tally.implausible_replies for tally in tallies)
         return TurnDone(
             turn_id=self.turn_id,
             frames=self.sent.frames,
@@ -72,7 +76,8 @@ class TurnRecord:
             text_chars=self.text_chars,
             timings=self.timings.report(),
             provider_ids=self.provider_ids,
-            damaged_ms=round(self.damaged_ms, 3),
+            damaged_ms=round(sum(tally.damaged_ms for tally in tallies), 3),
+            warnings={IMPLAUSIBLE: implausible} if implausible else {},
         )
 
     def cancelled(self) -> TurnCancelled:

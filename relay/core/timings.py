@@ -50,6 +50,10 @@ class Tally:
 
     retries: int = 0
     received_bytes: int = 0
+    # Audio that could not be decoded, and was left out or silenced.
+    damaged_ms: float = 0.0
+    # Replies of headerless audio that would sound like audio in another encoding, and as they were played do not.
+    implausible_replies: int = 0
 
 
 @dataclass(slots=True)

@@ -15,7 +15,7 @@ from relay.codecs.onset import OnsetDetector
 from relay.codecs.resample import Resampler
 from relay.codecs.silence import LeadingSilenceTrimmer
 from relay.codecs.sniff import NotAudioError
-from relay.core.formats import AudioRequest, FrameFormat
+from relay.core.formats import AudioFormat, AudioRequest, FrameFormat
 from relay.core.timings import Timings
 from relay.core.transform import Chain, Transform
 from relay.engine.codec_warmup import decoder_loaded
@@ -114,14 +114,20 @@ class TurnAudio:
 
 
 async def decoded(
-    reply: Reply, provider: str, request: Timings | None = None, *, clock: Callable[[], float] = time.monotonic
+    reply: Reply,
+    provider: str,
+    request: Timings | None = None,
+    *,
+    shape: AudioFormat | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncGenerator[Sequence[Block] | WordTime, None]:
     """A reply's pieces, decoded. Raises ProviderError after the good audio; a reply without audio is one too.
 
-    `request` counts each piece of bytes as it is taken from the reply.
+    `request` counts each piece of bytes as it is taken from the reply, and the audio of it that was damaged. `shape` is
+    that of headerless audio, as the operator knows it.
     """
     await decoder_loaded(reply.facts.source, reply.content_type)
-    decoder = open_decoder(reply.facts.source, reply.content_type)
+    decoder = open_decoder(reply.facts.source, reply.content_type, shape)
     heard = False
     slice_bytes = FIRST_SLICE_BYTES
     try:
@@ -153,6 +159,11 @@ async def decoded(
         raise ProviderError(Code.PROVIDER_CUT, f"{provider}'s audio ended early: {error}", provider=fault) from error
     except CorruptAudioError as error:
         raise _bad_audio(provider, str(error)) from error
+    finally:
+        if request is not None:
+            request.tally.damaged_ms += decoder.damage.ms
+    if request is not None and decoder.likelier_encoding is not None:
+        request.tally.implausible_replies += 1
     if not heard:
         raise _bad_audio(provider, "the reply holds no audio")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from relay.core.events import Progress
+from relay.core.formats import AudioFormat
 from relay.core.record import TurnRecord
 from relay.core.text.chunker import DEFAULT, TextChunker
 from relay.core.timings import Stage, Timings
@@ -26,6 +27,8 @@ class Candidate:
     speech: Speech
     limiter: ConcurrencyLimiter
     ahead: ReadAheadBudget = field(default_factory=ReadAheadBudget)
+    # The shape of its headerless audio, where the operator says it.
+    shape: AudioFormat | None = None
 
 
 class Candidates:

@@ -176,9 +176,6 @@ class ConcurrencyLimiter:
         """
         return Taking(self, urgency, on_wait, deadline_s)
 
-    # The name of before; gone with its last caller.
-    place = slot
-
     def take(self) -> Slot | None:
         """A slot, if there is one for this caller now."""
         if self._waiting or not self._free:

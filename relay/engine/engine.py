@@ -29,6 +29,7 @@ from relay.engine.setup import (
     patience,
     read_ahead_of,
     rewriting_of,
+    shapes_of,
     unusable,
 )
 from relay.engine.ticker import Ticker
@@ -56,6 +57,7 @@ class Engine:
         self.defaults = defaults_of(config, self.providers, self.missing)
         self.limiters = limiters_of(config, self.providers)
         self._read_ahead = read_ahead_of(config)
+        self._shapes = shapes_of(config)
         self._rewriting = rewriting_of(config)
         self.metrics = Metrics(models_of(config, self.providers))
         self.tracing = otlp() if config.tracing.enabled else None
@@ -148,6 +150,7 @@ class Engine:
             speech=self.resolve(name, wanted),
             limiter=self.limiters[name],
             ahead=self._read_ahead,
+            shape=self._shapes.get(name),
         )
 
     def resolve(self, name: str, wanted: SpeechRequest) -> Speech:

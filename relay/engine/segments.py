@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from relay.core.events import Progress
+from relay.core.formats import AudioFormat
 from relay.core.text.chunker import speakable
 from relay.core.text.spoken import SpokenSegment, WordPlaces
 from relay.core.timings import Timings, TurnTimings
@@ -43,6 +44,7 @@ class Segment:
         self.passed = PassedText(self.text)
         self.places: WordPlaces | None = None
         self.reply: Reply | None = None
+        self.shape: AudioFormat | None = None
         self.request = Timings()
         self.left = False
         self._stack = AsyncExitStack()
@@ -93,7 +95,7 @@ class _Opening(Segment):
     ) -> None:
         """Raises RelayError; then nothing is left open."""
         with UNTRACED:
-            self.candidate = candidate
+            self.candidate, self.shape = candidate, candidate.shape
             self._waits = self.left = False
             self.places = WordPlaces(self._respelled) if self._respelled is not None else None
             self.request = timings.request(self.number, candidate.provider.name, self.ready_s, clock())

@@ -7,7 +7,7 @@ import msgspec
 
 from relay.config import Config, ConfigError, ProviderConfig, VoiceConfig, WrongProvider
 from relay.core.events import Pacing, SessionDefaults, SessionLimits
-from relay.core.formats import AudioRequest, Encoding
+from relay.core.formats import AudioFormat, AudioRequest, Encoding
 from relay.core.text.filters import parse_filters
 from relay.core.text.lexicon import Lexicon
 from relay.drivers.http.settings import HttpSettings
@@ -98,6 +98,15 @@ def limiters_of(config: Config, providers: Mapping[str, Provider]) -> dict[str, 
             name, limit, timeout_s=own.queue_timeout_s, longest_closure_s=config.engine.longest_closure_s
         )
     return limiters
+
+
+def shapes_of(config: Config) -> dict[str, AudioFormat]:
+    """The shape of headerless audio, of the instances whose operator says it."""
+    return {
+        name: AudioFormat(encoding=audio.encoding, sample_rate_hz=audio.sample_rate, channels=audio.channels)
+        for name, own in config.providers.items()
+        if (audio := own.audio) is not None
+    }
 
 
 def read_ahead_of(config: Config) -> ReadAheadBudget:

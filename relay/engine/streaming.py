@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from relay.core.formats import AudioFormat
 from relay.core.text.spoken import SpokenSegment, WordPlaces
 from relay.core.timings import Stage, Timings, TurnTimings
 from relay.engine.candidates import Candidate, Candidates
@@ -23,8 +24,9 @@ from relay.providers.base.provider import Reply
 class StreamedReply:
     """A conversation under way: its reply, and the text that was passed on."""
 
-    def __init__(self, reply: Reply, request: Timings, passed: PassedText) -> None:
+    def __init__(self, reply: Reply, shape: AudioFormat | None, request: Timings, passed: PassedText) -> None:
         self.reply = reply
+        self.shape = shape
         self.request = request
         self.passed = passed
         # Of text that is not spoken as it was given.
@@ -87,7 +89,7 @@ class Streaming:
                         reading_ahead(conversation, slot, limiter, candidate.ahead) as reply,
                         asyncio.TaskGroup() as tasks,
                     ):
-                        spoken = StreamedReply(reply, request, passed)
+                        spoken = StreamedReply(reply, candidate.shape, request, passed)
                         passing = tasks.create_task(self._pass_on(conversation, spoken))
                         yield spoken
                         # The provider has ended the turn: it has all the text, or the driver would have raised.

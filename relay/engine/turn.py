@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from relay.core.events import FlushDone, SegmentStarted, Word, WordsTimed
-from relay.core.formats import NATIVE, AudioRequest, FrameFormat
+from relay.core.formats import NATIVE, AudioFormat, AudioRequest, FrameFormat
 from relay.core.record import TurnRecord
 from relay.core.text.spoken import WordPlaces
 from relay.core.timings import Stage, Timings
@@ -52,6 +52,8 @@ class TurnSettings:
 class _Spoken(Protocol):
     """A reply that is open, and the text that it speaks."""
 
+    # Of headerless audio, where the operator says it.
+    shape: AudioFormat | None
     request: Timings
     passed: PassedText
     places: WordPlaces | None
@@ -221,7 +223,8 @@ class Turn:
         words: list[WordTime] = []
         timings = record.timings
         timings.margin.text_came(request.instants_s[Stage.TEXT_READY])
-        async with aclosing(decoded(reply, record.provider, request, clock=self._clock)) as pieces:
+        blocks = decoded(reply, record.provider, request, shape=spoken.shape, clock=self._clock)
+        async with aclosing(blocks) as pieces:
             async for piece in pieces:
                 if isinstance(piece, WordTime):
                     words.append(piece)

@@ -114,6 +114,7 @@ def _fields(event: Event) -> dict[str, Any]:
                 "timings": event.timings,
                 "provider_ids": event.provider_ids,
                 "damaged_ms": event.damaged_ms,
+                **_present(warnings=event.warnings or None),
             }
         case events.TurnCancelled():
             return {

@@ -17,6 +17,7 @@ from relay.config import (
     WrongProvider,
     load,
 )
+from relay.core.formats import AudioFormat, Encoding
 from relay.core.text.filters import TextFilter
 from relay.drivers.http.settings import HttpSettings
 from relay.drivers.ws.settings import WsSettings
@@ -29,6 +30,7 @@ from relay.engine.setup import (
     models_of,
     patience,
     rewriting_of,
+    shapes_of,
 )
 from relay.providers.base.provider import SpeechRequest
 
@@ -52,6 +54,20 @@ def test_an_impossible_patience_is_named(key: str, value: Any) -> None:
     config = Config(websocket=msgspec.structs.replace(WebSocketConfig(), **{key: value}))
     with pytest.raises(ConfigError, match=rf"^websocket\.{key} is "):
         dialogue_patience(config)
+
+
+def test_the_shape_of_an_instances_audio_is_the_operators(tmp_path: Path) -> None:
+    (file := tmp_path / "relay.toml").write_text(
+        "[providers.blue]\nadapter = 'breeze'\napi_key = 'k'\naudio = { encoding = 'pcm_s16be', channels = 2 }\n"
+        "[providers.green]\nadapter = 'breeze'\napi_key = 'k'\naudio = { encoding = 'pcm' }\n"
+    )
+    config = load(str(file), environ={})
+    expected = AudioFormat(encoding=Encoding.PCM_S16BE, sample_rate_hz=24000, channels=2)
+    assert shapes_of(config) == {"blue": expected}
+    wrong = config.providers["green"]
+    assert isinstance(wrong, WrongProvider)
+    assert "providers.green" in wrong.reason
+    assert "audio.encoding" in wrong.reason
 
 
 # Instances of providers.

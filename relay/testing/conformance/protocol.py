@@ -48,6 +48,7 @@ _VALUES: Mapping[Any, tuple[Any, ...]] = {
         {},
     ),
     Mapping[str, str]: ({"request_id": "r"}, {}),
+    Mapping[str, int]: ({"implausible_audio": 1}, {}),
     RelayError: (
         ClientError(Code.INVALID_CONFIG, "audio.channels is 3"),
         LimitError(Code.RATE_LIMITED, "too many", retry_after_s=2.5),
