@@ -26,8 +26,9 @@ from relay.providers.base.provider import Reply
 # A provider's chunk is decoded in slices, with the loop's other work in between, so that 64 KiB of MP3 at once (16 s of
 # speech) neither holds the loop for milliseconds nor overfills the outbox. The first slices of a reply are small, so
 # that the first frame does not wait for the second half of its chunk; then each is twice the one before, until one is
-# SLICE_MS of audio or the most bytes: for MP3 of 64 kbit/s that is 4 KiB, for PCM of 24 kHz 16 KiB.
-FIRST_SLICE_BYTES, MOST_SLICE_BYTES = 1024, 16 * 1024
+# SLICE_MS of audio or the most bytes: for MP3 of 64 kbit/s that is 4 KiB, for PCM of 24 kHz the most: of that the worst
+# input there is, headerless audio made of brackets, holds the loop for half of what may.
+FIRST_SLICE_BYTES, MOST_SLICE_BYTES = 1024, 8 * 1024
 SLICE_MS = 400
 
 

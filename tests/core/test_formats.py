@@ -28,6 +28,12 @@ WIDTHS = {
     Encoding.PCM_U8: 1,
     Encoding.PCM_S24LE: 3,
     Encoding.PCM_S32LE: 4,
+    Encoding.PCM_S8: 1,
+    Encoding.PCM_S24BE: 3,
+    Encoding.PCM_S32BE: 4,
+    Encoding.PCM_F32BE: 4,
+    Encoding.PCM_F64LE: 8,
+    Encoding.PCM_F64BE: 8,
 }
 
 
