@@ -205,7 +205,8 @@ class Timings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnDone:
     """All of the text was spoken and all of its audio sent. `samples` counts speech, `padding_samples` does not;
-    `damaged_ms` is audio that could not be decoded and was left out or silenced."""
+    `damaged_ms` is audio that could not be decoded and was left out or silenced. `warnings` counts replies that were
+    played although something is odd about them, by name: see `turn.done` in the protocol."""
 
     turn_id: str
     frames: int
@@ -216,12 +217,13 @@ class TurnDone:
     timings: Timings
     provider_ids: Mapping[str, str]
     damaged_ms: float = 0.0
+    warnings: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnCancelled:
-    """The turn was stopped. `text_sent` is the text whose audio had begun to be sent, `text_played` that whose audio
-    had begun by `samples_played`, where that was told."""
+    """The turn was stopped. `text_sent` is the text whose audio the relay had begun to send. `text_played` is the text
+    whose audio had begun to play by `samples_played`; it is None if the client did not report a position."""
 
     turn_id: str
     frames: int

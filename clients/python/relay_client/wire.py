@@ -140,6 +140,9 @@ class _Fields:
     def inner(self, name: str) -> "_Fields":
         return _Fields(f"{self._where}.{name}", self.mapping(name))
 
+    def mapping_or_empty(self, name: str) -> dict[str, Any]:
+        return {} if self._body.get(name) is None else self.mapping(name)
+
     def mapping(self, name: str) -> dict[str, Any]:
         return _checked(self._where, name, self._body.get(name), dict)
 
@@ -283,6 +286,7 @@ def _turn_done(fields: _Fields) -> TurnDone:
         timings=_timings(fields.inner("timings")),
         provider_ids=fields.mapping("provider_ids"),
         damaged_ms=fields.number_or_none("damaged_ms") or 0.0,
+        warnings=fields.mapping_or_empty("warnings"),
     )
 
 

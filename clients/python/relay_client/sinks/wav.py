@@ -84,7 +84,7 @@ class WavSink(Sink):
         return self._part.open("xb", buffering=0)
 
     def _failed(self, error: OSError) -> SinkError:
-        """The file cannot be written: completes what is there, and closes."""
+        """After a failed write: makes the file whole with the frames that were written, and closes it."""
         self._closed = True
         kept = ""
         if self._part is not None and self._wav is not None and self._wav.size_bytes:
