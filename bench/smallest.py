@@ -16,7 +16,7 @@ import aiohttp
 import uvloop
 from aiohttp import WSMsgType, web
 
-from relay.core.playout import LATE_BY_S
+from relay.core.sent import LATE_BY_S
 from relay.server.socket import ws_message
 
 FRAME_BYTES, FRAME_S, LEAD_S, BURST_S, TICK_S = 960, 0.02, 0.2, 0.1, 0.005

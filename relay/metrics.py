@@ -12,8 +12,9 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from relay.core.playout import LATE_BY_S, Playout, SentAudio
+from relay.core.playout import Playout
 from relay.core.record import TurnRecord
+from relay.core.sent import LATE_BY_S, SentAudio
 from relay.metrics_labels import LabelSets
 from relay.metrics_times import TurnTimes
 

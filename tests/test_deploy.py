@@ -9,7 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy import check
 from relay.core.events import TurnFailedOver
-from relay.core.playout import LATE_BY_S, Playout
+from relay.core.playout import Playout
+from relay.core.sent import LATE_BY_S
 from relay.errors import Code
 from relay.metrics import Metrics
 from tests.test_metrics import Levels, turn

@@ -16,14 +16,16 @@ is held as blocks, and cut into frames as it leaves. Events stand between sample
 This file does not know a socket, a wire protocol or a provider.
 """
 
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from relay.core.events import Pacing
 from relay.core.formats import FrameFormat
+from relay.core.held import HeldAudio
+from relay.core.listener_clock import ListenerClock
+from relay.core.sent import SentAudio
 from relay.errors import RelayError
 
 # Audio held for a listener, all turns together: above the first the feeding turn waits, and with it the provider's
@@ -33,13 +35,6 @@ HIGH_WATER_MS, LOW_WATER_MS = 1000, 500
 
 # Urgent answers that may wait. A client that reads leaves a handful unread; at the bound it is cut off.
 MAX_URGENT = 1024
-
-# How long after its playout instant a frame may leave before its listener counts as having run dry, so that the clock
-# starts anew. Listeners hide about this much jitter; below it, catching up at once is right.
-RAN_DRY_S = 0.1
-
-# Upper bounds of the lateness buckets: seconds after the instant at which the listener needed the frame.
-LATE_BY_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 
 NEVER_S = float("inf")
 AT_ONCE_S = float("-inf")
@@ -84,59 +79,21 @@ class Ended:
 
 
 @dataclass(slots=True)
-class SentAudio:
-    """What of one turn has left. Counts are per channel; instants are those given to `due`."""
-
-    frames: int = 0
-    samples: int = 0
-    padding_samples: int = 0
-    first_frame_s: float | None = None
-    last_frame_s: float | None = None
-    # When a listener that plays at once hears the first frame: after the turns before it.
-    playing_from_s: float | None = None
-    # Until when the client's own wishes held the first frame: the turn before it, pacing, credit.
-    held_until_s: float | None = None
-    # Paced frames that were there in time, by how late they left: up to each of LATE_BY_S, then beyond the last.
-    lateness: list[int] = field(default_factory=lambda: [0] * (len(LATE_BY_S) + 1))
-    ran_dry: int = 0
-    ran_dry_s: float = 0.0
-
-
-@dataclass(slots=True)
 class _Turn:
     turn_id: str
     sent: SentAudio
+    held: HeldAudio
     # None: not paced.
     lead_s: float | None
     low_s: float
     credit_ms: int | None
     fade_ms: float
-    format: FrameFormat | None = None
-    # Of the format: looked up for every group of frames.
-    rate_hz: int = 0
-    align_bytes: int = 0
-    frame_s: float = 0.0
     credit_samples: int | None = None
-    blocks: deque[bytes] = field(default_factory=deque)
-    # Bytes of the first block that have left.
-    taken_bytes: int = 0
-    fed_samples: int = 0
-    # Samples that have left: whole frames until the last one.
-    cut_samples: int = 0
-    # (sample, event) in order: those that leave before the frame with that sample, and those after all before it.
-    ahead: deque[tuple[int, Any]] = field(default_factory=deque)
-    behind: deque[tuple[int, Any]] = field(default_factory=deque)
-    # No audio is on its way: what stands behind the samples of an unfilled frame need not wait for it.
-    idle: bool = False
     ended: Ended | None = None
     # Frames leave as they come until the lead is full; then when it has fallen to `low_s`.
     filling: bool = True
     # A frame is held though there is one: how late it leaves is the caller's doing.
     waited: bool = False
-
-    @property
-    def held_samples(self) -> int:
-        return max(0, self.fed_samples - self.cut_samples)
 
 
 class Playout:
@@ -152,9 +109,7 @@ class Playout:
         self._turns: dict[str, _Turn] = {}
         self._urgent: deque[Any] = deque()
         self._full = False
-        # Until when the listener has something to play of the paced audio; and whose it is, oldest first.
-        self._playing_until_s = AT_ONCE_S
-        self._unheard: deque[tuple[str, float]] = deque()
+        self._clock = ListenerClock()
         self.next_due_s = NEVER_S
         self.peak_ms = 0.0
 
@@ -167,15 +122,13 @@ class Playout:
         lead_s = pacing.lead_ms / 1000 if pacing.mode == "realtime" else None
         low_s = 0.0 if lead_s is None else lead_s - pacing.group_ms / 1000
         sent = SentAudio()
-        self._turns[turn_id] = _Turn(turn_id, sent, lead_s, low_s, window_ms, fade_ms)
+        self._turns[turn_id] = _Turn(turn_id, sent, HeldAudio(), lead_s, low_s, window_ms, fade_ms)
         return sent
 
     def set_format(self, turn_id: str, frame_format: FrameFormat) -> None:
         """Says what the turn's frames are. To be called once, before its first `feed`."""
         if turn := self._turns.get(turn_id):
-            turn.format = frame_format
-            turn.rate_hz, turn.align_bytes = frame_format.audio.sample_rate_hz, frame_format.audio.block_align
-            turn.frame_s = frame_format.frame_samples / turn.rate_hz
+            turn.held.set_format(frame_format)
             if turn.credit_ms is not None:
                 turn.credit_samples = frame_format.samples_in(turn.credit_ms)
 
@@ -184,12 +137,8 @@ class Playout:
         turn = self._turns.get(turn_id)
         if turn is None or not pcm:
             return
-        assert turn.format is not None and turn.ended is None, "audio has a format, and comes before the end"
-        samples, cut = divmod(len(pcm), turn.align_bytes)
-        assert not cut, "audio is cut between samples"
-        turn.blocks.append(pcm)
-        turn.fed_samples += samples
-        turn.idle = False
+        assert turn.ended is None, "an end is last"
+        turn.held.feed(pcm)
         held_ms = self.held_ms
         self.peak_ms = max(self.peak_ms, held_ms)
         self._full = self._full or held_ms > HIGH_WATER_MS
@@ -199,13 +148,14 @@ class Playout:
         next; `behind`: once all that was fed before it has left."""
         if turn := self._turns.get(turn_id):
             assert turn.ended is None, "an end is last"
-            (turn.behind if behind else turn.ahead).append((turn.fed_samples, event))
+            held = turn.held
+            (held.behind if behind else held.ahead).append((held.fed_samples, event))
 
     def idle(self, turn_id: str) -> None:
         """No audio is on its way before the client says more: events that stand behind samples of an unfilled frame
         leave without it. Until the next `feed`."""
         if turn := self._turns.get(turn_id):
-            turn.idle = True
+            turn.held.idle = True
 
     def end(self, turn_id: str, error: RelayError | None = None) -> None:
         """All was fed. The last frame is padded or short, as its format says, and the end stands behind it."""
@@ -240,8 +190,8 @@ class Playout:
         if turn is None or turn.credit_ms is None:
             return
         turn.credit_ms += ms
-        if turn.format is not None:
-            turn.credit_samples = turn.format.samples_in(turn.credit_ms)
+        if turn.held.format is not None:
+            turn.credit_samples = turn.held.format.samples_in(turn.credit_ms)
 
     def cancel(self, turn_ids: Iterable[str], now_s: float, *, forget: bool = True) -> dict[str, float]:
         """From here on nothing of these turns leaves. Atomic. `forget`: the listener has dropped what it held of them.
@@ -259,9 +209,9 @@ class Playout:
             if turn := self._turns.pop(turn_id, None):
                 if turn.fade_ms and forget:
                     self._fade(turn, now_s)
-                dropped_ms[turn_id] = _ms(turn)
+                dropped_ms[turn_id] = turn.held.ms
         if forget:
-            self._forget(named, now_s)
+            self._clock.forget(named, now_s)
         if head in named:
             self._next_becomes_head(now_s)
         self._reopen()
@@ -269,8 +219,7 @@ class Playout:
 
     def forget_heard(self) -> None:
         """The listener has dropped all that it held, of whatever turn."""
-        self._unheard.clear()
-        self._playing_until_s = AT_ONCE_S
+        self._clock.forget_all()
 
     def drop_all(self) -> None:
         """Forgets everything: nothing leaves any more."""
@@ -295,8 +244,7 @@ class Playout:
         self.next_due_s = NEVER_S
         while self._turns:
             turn = next(iter(self._turns.values()))
-            _take_behind(turn, out)
-            _take_ahead(turn, out)
+            turn.held.take_events(out)
             if used_bytes >= room_bytes and out:
                 self.next_due_s = AT_ONCE_S
                 break
@@ -307,13 +255,11 @@ class Playout:
                 if self.next_due_s == NEVER_S:
                     continue
                 # The lead is full: only events that stand here leave too.
-                _take_behind(turn, out)
-                _take_ahead(turn, out)
+                turn.held.take_events(out)
                 break
-            if turn.ended is None or turn.held_samples:
+            if turn.ended is None or turn.held.samples:
                 break
-            out.extend(event for _, event in turn.ahead)
-            out.extend(event for _, event in turn.behind)
+            turn.held.take_rest(out)
             out.append(turn.ended)
             del self._turns[turn.turn_id]
             self._next_becomes_head(now_s)
@@ -323,38 +269,31 @@ class Playout:
 
     def heard(self, now_s: float) -> float:
         """Seconds of paced audio that were sent and that the listener has still to hear."""
-        return max(0.0, self._playing_until_s - now_s)
+        return self._clock.heard(now_s)
 
     def hearing(self, now_s: float) -> str | None:
         """The turn whose paced audio a listener that plays without gaps hears now."""
-        for turn_id, end_s in self._unheard:
-            if end_s > now_s:
-                return turn_id
-        return None
+        return self._clock.hearing(now_s)
 
     @property
     def held_ms(self) -> float:
         """Milliseconds of audio that wait to leave, of all turns."""
-        held_ms = 0.0
-        for turn in self._turns.values():
-            if turn.fed_samples > turn.cut_samples:
-                held_ms += (turn.fed_samples - turn.cut_samples) * 1000 / turn.rate_hz
-        return held_ms
+        return sum(turn.held.ms for turn in self._turns.values())
 
     @property
     def waiting(self) -> bool:
         """Whether anything waits to leave, an answer or audio."""
-        return bool(self._urgent) or any(turn.held_samples or turn.ended for turn in self._turns.values())
+        return bool(self._urgent) or any(turn.held.samples or turn.ended for turn in self._turns.values())
 
     # Inside.
 
     def _run(self, turn: _Turn, now_s: float, room_bytes: int) -> Run | None:
         """The frames of the turn that leave now."""
-        form = turn.format
+        held, form = turn.held, turn.held.format
         if form is None:
             return None
         step = form.frame_samples
-        frames, rest = divmod(turn.fed_samples - turn.cut_samples, step)
+        frames, rest = divmod(held.fed_samples - held.cut_samples, step)
         # The last one may be unfilled.
         if rest > 0 and turn.ended is not None:
             frames += 1
@@ -370,15 +309,10 @@ class Playout:
             frames = allowed
         if frames * form.frame_bytes > room_bytes:
             frames = max(1, room_bytes // form.frame_bytes)
-        # No frame overtakes an event.
-        if turn.ahead:
-            frames = min(frames, (turn.ahead[0][0] - turn.cut_samples) // step)
-        if turn.behind:
-            frames = min(frames, -((turn.cut_samples - turn.behind[0][0]) // step))
-        run = self._cut(turn, form, frames, now_s)
+        run = self._cut(turn, form, held.frames_before_event(frames, step), now_s)
         # As nearly always: the lead is full. Where credit bounds it, or the lead is still low, `_allowed` looks again.
         paced_only = turn.lead_s is not None and turn.credit_samples is None
-        if frames == allowed < there and paced_only and self._playing_until_s - now_s > turn.low_s + _SAME_S:
+        if run.frames == allowed < there and paced_only and self._clock.heard(now_s) > turn.low_s + _SAME_S:
             self._hold(turn, turn.low_s)
         return run
 
@@ -386,18 +320,15 @@ class Playout:
         """How many frames pacing and credit let leave now; if none, sets `next_due_s`."""
         allowed = _ANY
         if turn.credit_samples is not None:
-            assert turn.format is not None
-            allowed = (turn.credit_samples - turn.cut_samples) // turn.format.frame_samples
+            assert turn.held.format is not None
+            allowed = (turn.credit_samples - turn.held.cut_samples) // turn.held.format.frame_samples
             if allowed <= 0:
                 turn.waited = False
                 return 0
         if turn.lead_s is None:
             return allowed
-        # How far the listener is behind what was sent to it; below 0 where the turn's next frame is late.
-        lead_s = self._playing_until_s - now_s
-        if lead_s < 0 and (lead_s < -RAN_DRY_S or turn.sent.first_frame_s is None):
-            lead_s = 0.0
-        fit = int((turn.lead_s - lead_s + _SAME_S) / turn.frame_s)
+        lead_s = self._clock.lead_s(now_s, first=turn.sent.first_frame_s is None)
+        fit = int((turn.lead_s - lead_s + _SAME_S) / turn.held.frame_s)
         if turn.filling and fit > 0:
             return min(allowed, fit)
         # The first frame of a turn waits for the lead, never for a group.
@@ -412,96 +343,47 @@ class Playout:
         """The turn has frames, and the lead is full: they leave when it has fallen to `low_s`."""
         turn.filling = False
         turn.waited = True
-        self.next_due_s = self._playing_until_s - low_s
+        self.next_due_s = self._clock.playing_until_s - low_s
 
     def _cut(self, turn: _Turn, form: FrameFormat, frames: int, now_s: float) -> Run:
-        step, first, sent = form.frame_samples, turn.cut_samples, turn.sent
-        samples = min(frames * step, turn.fed_samples - first)
-        payload = _take_bytes(turn, samples * turn.align_bytes)
-        padding = 0
-        if samples < frames * step and form.tail == "pad":
-            padding = frames * step - samples
-            payload += form.audio.encoding.silence * (padding * form.audio.channels)
-        turn.cut_samples = first + samples
-        last = turn.ended is not None and turn.cut_samples == turn.fed_samples
+        held, sent = turn.held, turn.sent
         if sent.first_frame_s is None:
             sent.first_frame_s = now_s
-            sent.playing_from_s = max(now_s, self._playing_until_s)
-        sent.last_frame_s = now_s
-        sent.frames += frames
-        sent.samples += samples
-        sent.padding_samples += padding
+            sent.playing_from_s = max(now_s, self._clock.playing_until_s)
+        samples = min(frames * form.frame_samples, held.fed_samples - held.cut_samples)
+        run = _take_run(turn, form, frames, samples, pads=form.tail == "pad", now_s=now_s)
         if turn.lead_s is not None:
-            self._play(turn, frames, (samples + padding) / turn.rate_hz, now_s)
+            self._play(turn, frames, (samples + run.padding) / held.rate_hz, now_s)
             # A frame that stays was there as well.
-            turn.waited = turn.waited and turn.held_samples >= step
-        return Run(turn.turn_id, form, first, frames, samples, padding, last, payload)
+            turn.waited = turn.waited and held.samples >= form.frame_samples
+        return run
 
     def _fade(self, turn: _Turn, now_s: float) -> None:
         """The last frames of a turn that is being heard: beyond pacing and credit, for it is silent after them."""
-        form, sent = turn.format, turn.sent
-        samples = 0 if form is None else min(form.samples_in(turn.fade_ms), turn.held_samples)
-        if form is None or not sent.frames or not samples:
+        form = turn.held.format
+        samples = 0 if form is None else min(form.samples_in(turn.fade_ms), turn.held.samples)
+        if form is None or not turn.sent.frames or not samples:
             return
-        frames = -(-samples // form.frame_samples)
-        padding = frames * form.frame_samples - samples
-        payload = _take_bytes(turn, samples * turn.align_bytes)
-        payload += form.audio.encoding.silence * (padding * form.audio.channels)
-        first, turn.cut_samples = turn.cut_samples, turn.cut_samples + samples
-        sent.last_frame_s = now_s
-        sent.frames += frames
-        sent.samples += samples
-        sent.padding_samples += padding
-        self._urgent.append(Run(turn.turn_id, form, first, frames, samples, padding, True, payload, True))
+        run = _take_run(turn, form, -(-samples // form.frame_samples), samples, pads=True, now_s=now_s)
+        self._urgent.append(run._replace(last=True, fades=True))
 
     def _play(self, turn: _Turn, frames: int, duration_s: float, now_s: float) -> None:
         """The listener gets so many paced frames now."""
-        sent, needed_s = turn.sent, self._playing_until_s
-        late_s = now_s - needed_s
+        sent = turn.sent
         if turn.waited:
-            for index in range(frames):
-                if late_s - index * turn.frame_s <= LATE_BY_S[0]:
-                    sent.lateness[0] += frames - index
-                    break
-                sent.lateness[bisect_left(LATE_BY_S, late_s - index * turn.frame_s)] += 1
-        first = sent.frames == frames
-        if late_s > RAN_DRY_S or (first and late_s > 0):
-            if not first and needed_s != AT_ONCE_S:
-                sent.ran_dry += 1
-                sent.ran_dry_s += late_s
-            needed_s = now_s
-        self._playing_until_s = needed_s + duration_s
-        unheard = self._unheard
-        while unheard and unheard[0][1] <= now_s:
-            unheard.popleft()
-        if unheard and unheard[-1][0] == turn.turn_id:
-            unheard.pop()
-        unheard.append((turn.turn_id, self._playing_until_s))
-
-    def _forget(self, turn_ids: set[str], now_s: float) -> None:
-        """The listener drops what it holds of these turns; what it holds of others moves up."""
-        kept: deque[tuple[str, float]] = deque()
-        begin_s = until_s = now_s
-        dropped = False
-        for turn_id, end_s in self._unheard:
-            if end_s > now_s:
-                if turn_id in turn_ids:
-                    dropped = True
-                else:
-                    until_s += end_s - max(begin_s, now_s)
-                    kept.append((turn_id, until_s))
-            begin_s = end_s
-        # Otherwise the clock stays, even where it is late: a turn that goes on catches up.
-        if dropped:
-            self._unheard = kept
-            self._playing_until_s = until_s if kept else AT_ONCE_S
+            sent.count_lateness(frames, now_s - self._clock.playing_until_s, turn.held.frame_s)
+        ran_dry_s = self._clock.play(turn.turn_id, duration_s, now_s, first=sent.frames == frames)
+        if ran_dry_s:
+            sent.ran_dry += 1
+            sent.ran_dry_s += ran_dry_s
 
     def _next_becomes_head(self, now_s: float) -> None:
         """The turn that now is first may have had its first frame for a while."""
         turn = next(iter(self._turns.values()), None)
-        if turn is None or turn.format is None or not turn.fed_samples:
+        held = turn.held if turn is not None else None
+        if turn is None or held is None or held.format is None or not held.fed_samples:
             return
-        if turn.fed_samples >= turn.format.frame_samples or turn.ended is not None:
+        if held.fed_samples >= held.format.frame_samples or turn.ended is not None:
             turn.sent.held_until_s = now_s
 
     def _reopen(self) -> None:
@@ -509,61 +391,23 @@ class Playout:
         if not self._full:
             return
         held_ms = self.held_ms
-        if held_ms > LOW_WATER_MS and any(turn.frame_s * 1000 > LOW_WATER_MS for turn in self._turns.values()):
+        if held_ms > LOW_WATER_MS and any(turn.held.frame_s * 1000 > LOW_WATER_MS for turn in self._turns.values()):
             held_ms = sum(map(_leavable_ms, self._turns.values()))
         self._full = held_ms > LOW_WATER_MS
 
 
-def _ms(turn: _Turn) -> float:
-    """Audio that is held, in ms."""
-    return max(0, turn.fed_samples - turn.cut_samples) * 1000 / turn.rate_hz if turn.rate_hz else 0.0
-
-
 def _leavable_ms(turn: _Turn) -> float:
-    """The same without an unfilled frame, unless that is the last."""
-    if turn.format is None or turn.ended is not None:
-        return _ms(turn)
-    held = turn.fed_samples - turn.cut_samples
-    return (held - held % turn.format.frame_samples) * 1000 / turn.rate_hz
+    """Audio that is held, without an unfilled frame unless that is the last."""
+    return turn.held.whole_frames_ms if turn.ended is None else turn.held.ms
 
 
-def _take_ahead(turn: _Turn, out: list[Any]) -> None:
-    """Events that leave before the next frame."""
-    ahead = turn.ahead
-    if ahead:
-        step = turn.format.frame_samples if turn.format else 1
-        while ahead and ahead[0][0] < turn.cut_samples + step:
-            out.append(ahead.popleft()[1])
-
-
-def _take_behind(turn: _Turn, out: list[Any]) -> None:
-    """Events all of whose samples have left."""
-    behind = turn.behind
-    if behind:
-        left = turn.cut_samples
-        if turn.idle and turn.format and turn.held_samples < turn.format.frame_samples:
-            left = turn.fed_samples
-        while behind and behind[0][0] <= left:
-            out.append(behind.popleft()[1])
-
-
-def _take_bytes(turn: _Turn, size: int) -> bytes:
-    """The next bytes of the turn's audio: one slice of a block, where they are in one."""
-    blocks, begin = turn.blocks, turn.taken_bytes
-    end = begin + size
-    first = blocks[0]
-    if end < len(first):
-        turn.taken_bytes = end
-        return first[begin:end]
-    pieces = []
-    while blocks and size >= len(blocks[0]) - begin:
-        block = blocks.popleft()
-        piece = block[begin:] if begin else block
-        pieces.append(piece)
-        size -= len(piece)
-        begin = 0
-    if size:
-        pieces.append(blocks[0][begin : begin + size])
-        begin += size
-    turn.taken_bytes = begin
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+def _take_run(turn: _Turn, form: FrameFormat, frames: int, samples: int, *, pads: bool, now_s: float) -> Run:
+    """So many samples of the turn, as so many frames; with `pads` the last one is filled with silence."""
+    held, first = turn.held, turn.held.cut_samples
+    payload = held.take(samples)
+    padding = frames * form.frame_samples - samples if pads else 0
+    if padding:
+        payload += form.audio.encoding.silence * (padding * form.audio.channels)
+    turn.sent.add(frames, samples, padding, now_s)
+    last = turn.ended is not None and held.cut_samples == held.fed_samples
+    return Run(turn.turn_id, form, first, frames, samples, padding, last, payload)

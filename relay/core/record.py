@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from relay.core.events import AudioStarted, Event, TurnCancelled, TurnDone, TurnFailedOver, TurnStarted
 from relay.core.formats import FrameFormat
-from relay.core.playout import SentAudio
+from relay.core.sent import SentAudio
 from relay.core.timings import TurnTimings
 from relay.core.transcript import Transcript
 from relay.errors import RelayError

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from relay.core.margin import Margin
-from relay.core.playout import SentAudio
+from relay.core.sent import SentAudio
 
 # Segments whose own timings a turn keeps and reports, the first ones: some minutes of speech in 20 KB.
 MAX_SEGMENTS = 32

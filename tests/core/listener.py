@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from relay.core.playout import RAN_DRY_S
+from relay.core.listener_clock import RAN_DRY_S
 
 # Two instants that differ by less are the same: far above what floats lose, far below what anybody hears.
 TINY_S = 1e-5

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from relay.core.events import Pacing
 from relay.core.formats import AudioFormat, AudioRequest, Encoding, FrameFormat, Tail
+from relay.core.listener_clock import RAN_DRY_S
 from relay.core.playout import (
     AT_ONCE_S,
     HIGH_WATER_MS,
     LOW_WATER_MS,
     MAX_URGENT,
     NEVER_S,
-    RAN_DRY_S,
     Ended,
     Playout,
     Run,

@@ -83,9 +83,9 @@ class OneClockATurn(Playout):
 
     def _run(self, turn: Any, now_s: float, room_bytes: int) -> Run | None:
         clocks = self.__dict__.setdefault("clocks", {})
-        self._playing_until_s = clocks.get(turn.turn_id, AT_ONCE_S)
+        self._clock.playing_until_s = clocks.get(turn.turn_id, AT_ONCE_S)
         run = super()._run(turn, now_s, room_bytes)
-        clocks[turn.turn_id] = self._playing_until_s
+        clocks[turn.turn_id] = self._clock.playing_until_s
         return run
 
 
@@ -95,7 +95,7 @@ class CountsFastTurns(Playout):
     def _cut(self, turn: Any, form: Any, frames: int, now_s: float) -> Run:
         run = super()._cut(turn, form, frames, now_s)
         if turn.lead_s is None:
-            self._play(turn, frames, frames * turn.frame_s, now_s)
+            self._play(turn, frames, frames * turn.held.frame_s, now_s)
         return run
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from relay.core.playout import RAN_DRY_S
+from relay.core.listener_clock import RAN_DRY_S
 from relay.engine.ticker import TICK_S, TIMER_STEP_S
 from relay.testing.clock import run, virtual_loop
 from tests.engine.fakes import FakeDriver, FakeProvider, FakeReply
