@@ -11,7 +11,8 @@ from relay.codecs.base import Decoder, Encoder, SampleEncoder
 from relay.codecs.media_type import MediaType, read_media_type
 from relay.codecs.raw import RawDecoder, sample_decoder
 from relay.codecs.sniff import Hints, NotAudioError, SniffingDecoder
-from relay.codecs.wav import WavDecoder, wav_header
+from relay.codecs.wav import WavDecoder
+from relay.codecs.wav_format import wav_header
 from relay.core.formats import AudioFormat, Container, SourceFormat
 
 __all__ = [

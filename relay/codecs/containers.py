@@ -6,7 +6,7 @@ A container encoder has the shape of every transform, `feed` and `flush`, and kn
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from relay.codecs.wav import wav_header
+from relay.codecs.wav_format import wav_header
 from relay.core.formats import AudioFormat, Encoding
 
 

@@ -1,4 +1,4 @@
-"""WAV: read at any byte cut, and written with a length that may be unknown.
+"""WAV: read at any byte cut. What its header says of the samples is in `wav_format`.
 
 RIFF is `name, size, payload` again and again, a payload of odd size followed by a zero (Multimedia Programming
 Interface and Data Specifications 1.0, IBM and Microsoft, 1991). The size of the outermost RIFF is never looked at:
@@ -8,14 +8,15 @@ streams lie there. RF64 and BW64 are the same, with the size of the samples in 6
 
 import re
 import struct
-from collections.abc import Callable, Generator
-from typing import Literal, NamedTuple, TypeAlias, TypeVar
+from collections.abc import Callable
+from typing import NamedTuple
 
 from relay.codecs.base import Block, CorruptAudioError, Damage, Decoder, TruncatedAudioError
+from relay.codecs.pull import Reading, Source
 from relay.codecs.tail import SINGLE_TEXT, Tail
-from relay.core.formats import AudioFormat, Encoding
+from relay.codecs.wav_format import CHUNK, FORMAT, UNKNOWN_SIZE, WavFormat, read_format
+from relay.core.formats import AudioFormat
 
-UNKNOWN_SIZE = 0xFFFFFFFF
 # Who cannot know the size when the header leaves writes 0, 0xFFFFFFFF (ffmpeg, OpenAI), 0x7FFFFFFF (ElevenLabs),
 # 0x7FFFF000 (sox) or 2,000,000,000 (pocket-tts). A true size from here on would be six hours at 24 kHz.
 _UNKNOWN_SIZE_FROM = 1 << 30
@@ -53,44 +54,6 @@ _RIFF_BYTES = 12  # "RIFF", size, "WAVE"
 _RIFF_NAMES = (b"RIFF", b"RF64", b"BW64")
 _DS64 = struct.Struct("<QQ")  # sizes of the file and of the samples
 _DS64_BYTES_MAX = 64 * 1024
-_CHUNK = struct.Struct("<4sI")
-_FORMAT = struct.Struct("<HHIIHH")  # tag, channels, sample rate, bytes per second, block align, bits per sample
-
-_LINEAR, _FLOAT, _ALAW, _MULAW, _EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
-_MP3 = 0x55
-# Formats that have no decoder here, by the names that mmreg.h gives them.
-_OTHER_FORMATS = {
-    0x02: "ADPCM",
-    0x11: "IMA ADPCM",
-    0x31: "GSM 6.10",
-    0x45: "G.726",
-    0x50: "MPEG audio of layer I or II",
-    0x64: "G.726",
-    0x65: "G.722",
-    0xFF: "AAC",
-    0x161: "WMA",
-    0x162: "WMA",
-    0x2000: "AC-3",
-    0x674F: "Vorbis",
-}
-_ENCODINGS = {
-    (_LINEAR, 8): Encoding.PCM_U8,
-    (_LINEAR, 16): Encoding.PCM_S16LE,
-    (_LINEAR, 24): Encoding.PCM_S24LE,
-    (_LINEAR, 32): Encoding.PCM_S32LE,
-    (_FLOAT, 32): Encoding.PCM_F32LE,
-    (_FLOAT, 64): Encoding.PCM_F64LE,
-    (_ALAW, 8): Encoding.ALAW,
-    (_MULAW, 8): Encoding.MULAW,
-}
-_TAGS = {encoding: tag for (tag, _), encoding in _ENCODINGS.items()}
-# A sub-format is a tag and these 14 bytes (KSDATAFORMAT_SUBTYPE_*, ksmedia.h), 24 bytes into `fmt `.
-_SUB_FORMAT = slice(24, 40)
-_SUB_FORMAT_TAIL = bytes.fromhex("000000001000800000aa00389b71")
-
-_T = TypeVar("_T")
-# Written as if the bytes were all there; `yield` waits for the next piece.
-_Reading: TypeAlias = Generator[None, None, _T]
 
 
 class WavDecoder:
@@ -109,7 +72,7 @@ class WavDecoder:
     def __init__(
         self, payload_decoder: Callable[[AudioFormat], Decoder], mp3_decoder: Callable[[], Decoder] | None = None
     ) -> None:
-        self._source = _Source()
+        self._source = Source()
         self._blocks: list[Block] = []
         self._fault: CorruptAudioError | None = None
         self._payload_decoder = payload_decoder
@@ -149,7 +112,7 @@ class WavDecoder:
         self._blocks.clear()
         return blocks
 
-    def _wavs(self) -> "_Reading[None]":
+    def _wavs(self) -> Reading[None]:
         source = self._source
         start = yield from source.upto(_RIFF_BYTES)
         while start:
@@ -164,7 +127,7 @@ class WavDecoder:
             tail = None if header.form == "mp3" else Tail(header.form.encoding.sample_width)
             start = yield from _samples(source, header, _Sink(payload, tail, self._blocks))
 
-    def _open(self, form: "_Format") -> Decoder:
+    def _open(self, form: WavFormat) -> Decoder:
         if form != "mp3":
             return self._payload_decoder(form)
         if self._mp3_decoder is None:
@@ -177,68 +140,11 @@ def _added(past: Damage, payloads: list[Decoder]) -> Damage:
     return Damage(past.ms + sum(one.ms for one in counted), past.audio_ms + sum(one.audio_ms for one in counted))
 
 
-class _Source:
-    """The piece being read, and how far."""
-
-    def __init__(self) -> None:
-        self._piece = b""
-        self._at = 0
-        self._ended = False
-
-    def give(self, piece: bytes) -> None:
-        self._piece, self._at = piece, 0
-
-    def end(self) -> None:
-        self._ended = True
-
-    def wait(self) -> _Reading[bool]:
-        """True when there is a byte to read, False at the end of the input."""
-        while self._at == len(self._piece):
-            if self._ended:
-                return False
-            yield
-        return True
-
-    def some(self, most: int | None = None) -> _Reading[bytes]:
-        """What there is, at most `most` bytes; none at the end of the input only."""
-        yield from self.wait()
-        start, end = self._at, len(self._piece)
-        self._at = end if most is None else min(end, start + most)
-        return self._piece[start : self._at]  # a whole piece is not copied
-
-    def unread(self, data: bytes) -> None:
-        """Puts back what was read last."""
-        self._piece = data + self._piece[self._at :]
-        self._at = 0
-
-    def upto(self, size: int) -> _Reading[bytes]:
-        """`size` bytes, fewer only where the input ends."""
-        held = b""
-        while len(held) < size and (part := (yield from self.some(size - len(held)))):
-            held += part
-        return held
-
-    def skip(self, size: int) -> _Reading[int]:
-        """Reads over `size` bytes and keeps none of them. How many the input lacks."""
-        while size and (part := (yield from self.some(size))):
-            size -= len(part)
-        return size
-
-    def skip_pad(self, size: int) -> _Reading[None]:
-        """The zero after a payload of odd `size`. Some writers forget it; no name begins with a zero."""
-        if size % 2 and (yield from self.wait()) and self._piece[self._at] == 0:
-            self._at += 1
-
-
-# What `fmt ` names.
-_Format: TypeAlias = AudioFormat | Literal["mp3"]
-
-
 class _Header(NamedTuple):
     """What stands before the samples; `size` None is all that come. `is_empty`: the size says that there are none, or
     that it is unknown."""
 
-    form: _Format
+    form: WavFormat
     size: int | None
     is_empty: bool
 
@@ -282,13 +188,13 @@ class _Sink:
         self._blocks += self._payload.flush()
 
 
-def _header(source: _Source) -> _Reading[_Header]:
+def _header(source: Source) -> Reading[_Header]:
     """Everything before the samples."""
-    form: _Format | None = None
+    form: WavFormat | None = None
     long_size: int | None = None
     names: list[str] = []
-    while len(chunk := (yield from source.upto(_CHUNK.size))) == _CHUNK.size:
-        name, size = _CHUNK.unpack(chunk)
+    while len(chunk := (yield from source.upto(CHUNK.size))) == CHUNK.size:
+        name, size = CHUNK.unpack(chunk)
         names.append(repr(name))
         if not _is_name(name) or len(names) > _CHUNKS_MAX:
             raise CorruptAudioError(f"a WAV in disorder: {_end_of(names)} before any samples")
@@ -299,11 +205,11 @@ def _header(source: _Source) -> _Reading[_Header]:
                 return _Header(form, long_size or None, is_empty=long_size == 0)
             return _Header(form, None if size == 0 or size >= _UNKNOWN_SIZE_FROM else size, is_empty=size == 0)
         if name == b"fmt ":
-            if not _FORMAT.size <= size <= _FORMAT_BYTES_MAX:
+            if not FORMAT.size <= size <= _FORMAT_BYTES_MAX:
                 raise CorruptAudioError(f"a WAV whose format takes {size} bytes")
             payload = yield from source.upto(size)
             missing = size - len(payload)
-            form = _format(payload) if not missing else None
+            form = read_format(payload) if not missing else None
         elif name == b"ds64" and _DS64.size <= size <= _DS64_BYTES_MAX:
             payload = yield from source.upto(size)
             missing = size - len(payload)
@@ -313,10 +219,16 @@ def _header(source: _Source) -> _Reading[_Header]:
             missing = yield from source.skip(size)
         if missing:
             raise TruncatedAudioError(f"the input ended {missing} bytes short of the chunk {name!r} of a WAV")
-        yield from source.skip_pad(size)
+        yield from _skip_pad(source, size)
     if chunk:
         raise TruncatedAudioError(f"the input ended inside the header of a WAV, after {_end_of(names)}")
     raise CorruptAudioError(f"a WAV without samples: it holds {_end_of(names)}")
+
+
+def _skip_pad(source: Source, size: int) -> Reading[None]:
+    """The zero after a payload of odd `size`. Some writers forget it; no name begins with a zero."""
+    if size % 2 and (pad := (yield from source.some(1))) not in (b"", b"\0"):
+        source.unread(pad)
 
 
 def _long_size(payload: bytes) -> int:
@@ -325,25 +237,7 @@ def _long_size(payload: bytes) -> int:
     return size if size < 1 << 62 and size != UNKNOWN_SIZE else 0
 
 
-def _format(payload: bytes) -> _Format:
-    """Reads `fmt `. Block align and bytes per second follow from the rest and are not looked at: many a hand-made
-    header has them wrong."""
-    tag, channels, sample_rate_hz, _, _, bits = _FORMAT.unpack_from(payload)
-    if tag == _EXTENSIBLE:
-        sub_format = payload[_SUB_FORMAT]
-        if sub_format[2:] != _SUB_FORMAT_TAIL:
-            raise CorruptAudioError(f"a WAV of the unknown sub-format {sub_format.hex()}")
-        tag = int.from_bytes(sub_format[:2], "little")
-    if tag == _MP3:
-        return "mp3"
-    encoding = _ENCODINGS.get((tag, bits))
-    if encoding is None:
-        name = f" ({_OTHER_FORMATS[tag]})" if tag in _OTHER_FORMATS else ""
-        raise CorruptAudioError(f"a WAV of {bits} bits in format {tag:#06x}{name}, which has no decoder here")
-    return AudioFormat(encoding=encoding, sample_rate_hz=sample_rate_hz, channels=channels)
-
-
-def _samples(source: _Source, header: _Header, sink: _Sink) -> _Reading[bytes]:
+def _samples(source: Source, header: _Header, sink: _Sink) -> Reading[bytes]:
     """All samples of a WAV. Returns the start of another, none at the end of the input."""
     size: int | None = header.size
     # An empty `data` may be followed by other chunks, and so may one whose writer did not know its size.
@@ -365,7 +259,7 @@ def _samples(source: _Source, header: _Header, sink: _Sink) -> _Reading[bytes]:
             sink.input_ended()
             raise TruncatedAudioError(f"the input ended {left} bytes short of the {size} bytes of samples of a WAV")
         sink.more_follows()
-        yield from source.skip_pad(size)
+        yield from _skip_pad(source, size)
         follows = yield from _next(source)
     sink.input_ended()
     sink.close()
@@ -384,13 +278,13 @@ class _Next(NamedTuple):
 _END = _Next(b"")
 
 
-def _next(source: _Source) -> _Reading[_Next]:
+def _next(source: Source) -> Reading[_Next]:
     """Reads over chunks that are no samples."""
     for _ in range(_CHUNKS_MAX):
-        chunk = yield from source.upto(_CHUNK.size)
-        if len(chunk) < _CHUNK.size:
+        chunk = yield from source.upto(CHUNK.size)
+        if len(chunk) < CHUNK.size:
             return _rest(source, chunk)
-        name, size = _CHUNK.unpack(chunk)
+        name, size = CHUNK.unpack(chunk)
         if name in _RIFF_NAMES:
             form = yield from source.upto(4)
             if b"WAVE".startswith(form):
@@ -408,13 +302,13 @@ def _next(source: _Source) -> _Reading[_Next]:
             source.unread(chunk)
             return _Next(b"data")
         yield from source.skip(size)
-        yield from source.skip_pad(size)
+        yield from _skip_pad(source, size)
     while (yield from source.some()):
         pass  # no writer of WAVs puts so many chunks there
     return _END
 
 
-def _rest(source: _Source, few: bytes) -> _Next:
+def _rest(source: Source, few: bytes) -> _Next:
     """Of fewer bytes than a chunk's name and size: another WAV that was begun, padding, a name; or samples."""
     if few and b"RIFF".startswith(few[:4]):
         return _Next(b"RIFF", start=few) if few.startswith(b"RIFF") else _END
@@ -424,7 +318,7 @@ def _rest(source: _Source, few: bytes) -> _Next:
     return _Next(b"data")
 
 
-def _padding(source: _Source, zeros: bytes) -> _Reading[_Next]:
+def _padding(source: Source, zeros: bytes) -> Reading[_Next]:
     while len(zeros) <= _PADDING_BYTES_MAX:
         part = yield from source.some(_PADDING_BYTES_MAX)
         if not part:
@@ -436,7 +330,7 @@ def _padding(source: _Source, zeros: bytes) -> _Reading[_Next]:
     return _Next(b"data")
 
 
-def _open_ended(source: _Source, sink: _Sink) -> _Reading[_Next]:
+def _open_ended(source: Source, sink: _Sink) -> Reading[_Next]:
     """Samples until the end of the input, or a seam."""
     held = b""
     while part := (yield from source.some()):
@@ -465,24 +359,3 @@ def _is_name(name: bytes) -> bool:
 
 def _end_of(names: list[str]) -> str:
     return ", ".join(names[-4:]) or "nothing"
-
-
-def wav_header(form: AudioFormat, data_bytes: int | None) -> bytes:
-    """What stands before `data_bytes` of samples; None, or more than the field can hold: "until the end".
-
-    Odd `data_bytes` must be followed by one zero byte, as RIFF wants it; that byte is counted here.
-    """
-    tag, bits = _TAGS[form.encoding], form.encoding.sample_width * 8
-    byte_rate = form.sample_rate_hz * form.block_align
-    payload = _FORMAT.pack(tag, form.channels, form.sample_rate_hz, byte_rate, form.block_align, bits)
-    if tag == _LINEAR:
-        chunks = _CHUNK.pack(b"fmt ", len(payload)) + payload
-    else:
-        # Anything but linear PCM has an extension, here of no bytes, and counts its samples (WAVEFORMATEX, mmreg.h).
-        samples = UNKNOWN_SIZE if data_bytes is None else data_bytes // form.block_align
-        chunks = _CHUNK.pack(b"fmt ", len(payload) + 2) + payload + bytes(2)
-        chunks += _CHUNK.pack(b"fact", 4) + min(samples, UNKNOWN_SIZE).to_bytes(4, "little")
-    size = 4 + len(chunks) + _CHUNK.size + (data_bytes or 0) + (data_bytes or 0) % 2
-    if data_bytes is None or size > UNKNOWN_SIZE:
-        size = data_bytes = UNKNOWN_SIZE
-    return _CHUNK.pack(b"RIFF", size) + b"WAVE" + chunks + _CHUNK.pack(b"data", data_bytes)

@@ -10,7 +10,7 @@ import soundfile
 
 from relay.codecs import encoder_for
 from relay.codecs.base import Block
-from relay.codecs.wav import wav_header
+from relay.codecs.wav_format import wav_header
 from relay.core.formats import OUTPUT_CHANNELS, OUTPUT_ENCODINGS, AudioFormat, Encoding
 
 SAMPLES = np.random.default_rng(1).integers(-(2**15), 2**15, 1001).astype(np.int16)

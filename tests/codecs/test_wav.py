@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from relay.codecs import sample_decoder
 from relay.codecs.base import Block, CorruptAudioError, NotAudioError, Samples, TruncatedAudioError
 from relay.codecs.mp3 import Mp3Decoder
-from relay.codecs.wav import UNKNOWN_SIZE, WavDecoder, wav_header
+from relay.codecs.wav import WavDecoder
+from relay.codecs.wav_format import UNKNOWN_SIZE, wav_header
 from relay.core.formats import OUTPUT_ENCODINGS, AudioFormat, Encoding
 from tests.cuts import CUTS, Cut, byte_by_byte, cuts_of, run
 

@@ -14,7 +14,8 @@ from relay.codecs import encoder_for, open_decoder, sample_decoder
 from relay.codecs.base import Block, Samples, to_float32
 from relay.codecs.mp3 import Mp3Decoder
 from relay.codecs.resample import Resampler
-from relay.codecs.wav import UNKNOWN_SIZE, WavDecoder
+from relay.codecs.wav import WavDecoder
+from relay.codecs.wav_format import UNKNOWN_SIZE
 from relay.core.formats import OUTPUT_ENCODINGS, AudioFormat, AudioRequest, Container, Encoding, SourceFormat
 from relay.core.transform import Chain
 from relay.testing.audio import noise, riff_chunk, speech_like, wav
