@@ -9,6 +9,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from relay.testing.fake_provider import FakeProvider
+from relay.testing.scenarios import PCM_CLIP
+from relay.testing.script import Send, Stall, Status
+
 READY = re.compile(r"Listening on http://127\.0\.0\.1:(\d+)")
 PATIENCE_S = 60.0  # several processes start, on a machine that may be busy
 
@@ -93,3 +97,16 @@ async def run_relay(*arguments: str, stdin: bytes | None = None, **settings: str
         out, err = await process.communicate(stdin)
     assert process.returncode is not None
     return process.returncode, out, err.decode()
+
+
+@asynccontextmanager
+async def half_a_clip() -> AsyncIterator[tuple[FakeProvider, dict[str, str]]]:
+    """A provider that waits in the middle of its audio, and what makes it one of a relay."""
+    script = (
+        Status(200, {"content-type": "audio/pcm"}),
+        Send(PCM_CLIP.data[:1000]),
+        Stall(),
+        Send(PCM_CLIP.data[1000:]),
+    )
+    async with FakeProvider(script) as fake:
+        yield fake, {"BREEZE_API_KEY": "brz_test", "BREEZE_BASE_URL": fake.url, "BREEZE_VOICE": "voc_1"}

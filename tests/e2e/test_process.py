@@ -10,10 +10,8 @@ import relay_client
 from websockets.asyncio.client import connect as ws_connect
 from websockets.exceptions import InvalidStatus
 
-from relay.testing.fake_provider import FakeProvider
 from relay.testing.scenarios import PCM_CLIP
-from relay.testing.script import Send, Stall, Status
-from tests.e2e.process import relay_process, run_relay
+from tests.e2e.process import half_a_clip, relay_process, run_relay
 
 
 async def test_serve_speak_and_stop(tmp_path: Path) -> None:
@@ -37,14 +35,7 @@ async def test_serve_speak_and_stop(tmp_path: Path) -> None:
 
 
 async def test_sigterm_while_speaking_lets_the_turn_finish_and_refuses_new_sessions() -> None:
-    script = (
-        Status(200, {"content-type": "audio/pcm"}),
-        Send(PCM_CLIP.data[:1000]),
-        Stall(),
-        Send(PCM_CLIP.data[1000:]),
-    )
-    async with FakeProvider(script) as fake:
-        settings = {"BREEZE_API_KEY": "brz_test", "BREEZE_BASE_URL": fake.url, "BREEZE_VOICE": "voc_1"}
+    async with half_a_clip() as (fake, settings):
         async with relay_process(**settings) as relay, relay_client.connect(relay.url) as session:
             turn = await session.speak("Hello.", provider="breeze")
             frames = [await anext(turn)]
@@ -67,9 +58,7 @@ async def test_sigterm_while_speaking_lets_the_turn_finish_and_refuses_new_sessi
 
 
 async def test_a_turn_that_takes_longer_than_the_drain_ends_with_an_error_and_in_the_status() -> None:
-    script = (Status(200, {"content-type": "audio/pcm"}), Send(PCM_CLIP.data[:1000]), Stall())
-    async with FakeProvider(script) as fake:
-        settings = {"BREEZE_API_KEY": "brz_test", "BREEZE_BASE_URL": fake.url, "BREEZE_VOICE": "voc_1"}
+    async with half_a_clip() as (_, settings):
         async with relay_process(RELAY_SERVER_DRAIN_TIMEOUT_S="0.2", **settings) as relay:
             async with relay_client.connect(relay.url) as session:
                 turn = await session.speak("Hello.", provider="breeze")
@@ -96,14 +85,7 @@ async def test_a_hangup_ends_no_relay() -> None:
 
 async def test_a_signal_that_comes_twice_at_once_is_one_drain() -> None:
     """A terminal signals the whole process group, and a wrapper that is in it passes its own signal on."""
-    script = (
-        Status(200, {"content-type": "audio/pcm"}),
-        Send(PCM_CLIP.data[:1000]),
-        Stall(),
-        Send(PCM_CLIP.data[1000:]),
-    )
-    async with FakeProvider(script) as fake:
-        settings = {"BREEZE_API_KEY": "brz_test", "BREEZE_BASE_URL": fake.url, "BREEZE_VOICE": "voc_1"}
+    async with half_a_clip() as (fake, settings):
         async with relay_process(**settings) as relay, relay_client.connect(relay.url) as session:
             turn = await session.speak("Hello.", provider="breeze")
             await anext(turn)

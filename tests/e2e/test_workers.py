@@ -4,18 +4,13 @@ import asyncio
 import os
 import re
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
 import relay_client
 
-from relay.testing.fake_provider import FakeProvider
-from relay.testing.scenarios import PCM_CLIP
-from relay.testing.script import Send, Stall, Status
-from tests.e2e.process import Process, relay_process, run_relay
+from tests.e2e.process import Process, half_a_clip, relay_process, run_relay
 
 
 async def spoken_frames(url: str) -> int:
@@ -124,19 +119,6 @@ async def test_a_second_relay_cannot_join_the_port() -> None:
         for more in ((), ("--workers", "2")):
             status, _, said = await run_relay("serve", "--port", str(relay.port), *more)
             assert (status, "is another relay running" in said) == (1, True), said
-
-
-@asynccontextmanager
-async def half_a_clip() -> AsyncIterator[tuple[FakeProvider, dict[str, str]]]:
-    """A provider that waits in the middle of its audio, and what makes it one of a relay."""
-    script = (
-        Status(200, {"content-type": "audio/pcm"}),
-        Send(PCM_CLIP.data[:1000]),
-        Stall(),
-        Send(PCM_CLIP.data[1000:]),
-    )
-    async with FakeProvider(script) as fake:
-        yield fake, {"BREEZE_API_KEY": "brz_test", "BREEZE_BASE_URL": fake.url, "BREEZE_VOICE": "voc_1"}
 
 
 async def test_workers_that_cannot_start_are_one_clear_failure() -> None:

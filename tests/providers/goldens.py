@@ -16,7 +16,7 @@ A file is `{origin, valid, invalid}`; `invalid` replaces keys of `valid`, says i
 
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,7 +29,7 @@ from relay.drivers.poll.driver import PollDriver
 from relay.errors import ClientError, Code, ProviderError, ProviderFault
 from relay.providers.base.http import HttpRequest, ReplyFacts
 from relay.providers.base.poll import PollRequest
-from relay.providers.base.provider import Provider, SpeechRequest
+from relay.providers.base.provider import Provider, SpeechRequest, Voice
 from relay.testing.fake_provider import FakeProvider, FakeRequest
 from relay.testing.script import Script, Send, Status
 
@@ -66,6 +66,29 @@ def check_refused(build: Build, case: Golden) -> None:
     assert caught.value.code is Code.INVALID_CONFIG
     for said in case["refused"]:
         assert said in caught.value.message, caught.value.message
+
+
+async def play_twin(build: Build, both: Golden, *, secrets: tuple[str, ...]) -> None:
+    """The invalid case, which is refused here or at the provider."""
+    case = twin(both)
+    if "refused" in case:
+        check_refused(build, case)
+    else:
+        await play(build, case, secrets=secrets)
+
+
+def told(voices: Iterable[Voice]) -> list[Golden]:
+    """A list of voices as the golden files hold it."""
+    return [
+        {
+            "id": voice.id,
+            "name": voice.name,
+            "languages": list(voice.languages),
+            "gender": voice.gender,
+            "description": voice.description,
+        }
+        for voice in voices
+    ]
 
 
 async def play(build: Build, case: Golden, *, secrets: tuple[str, ...]) -> None:

@@ -45,11 +45,7 @@ async def test_golden_exchange(name: str) -> None:
 
 @pytest.mark.parametrize("name", EXCHANGES)
 async def test_invalid_twin(name: str) -> None:
-    case = goldens.twin(goldens.load("playai", name))
-    if "refused" in case:
-        goldens.check_refused(playai, case)
-    else:
-        await goldens.play(playai, case, secrets=(KEY, USER))
+    await goldens.play_twin(playai, goldens.load("playai", name), secrets=(KEY, USER))
 
 
 # Requests
