@@ -408,10 +408,7 @@ async def test_late_audio_of_a_cancelled_turn_never_reaches_the_next() -> None:
     stale = b"\x11\x22" * 2000
 
     async def scene(link: Link) -> None:
-        await link.heard("hello")
-        await link.say(type="ready")
-        await link.heard("begin")
-        await link.say(type="begun")
+        await a_beginning(link)
         await link.audio(stale)
         await link.heard("cancel")
         await link.audio(stale)
@@ -429,10 +426,7 @@ async def test_late_audio_of_a_cancelled_turn_never_reaches_the_next() -> None:
 @pytest.mark.parametrize("fault", ["silence", "more audio", "error", "cut"])
 async def test_a_cancel_that_is_not_confirmed_closes_the_socket(fault: str) -> None:
     async def scene(link: Link) -> None:
-        await link.heard("hello")
-        await link.say(type="ready")
-        await link.heard("begin")
-        await link.say(type="begun")
+        await a_beginning(link)
         await link.audio(CLIP)
         await link.heard("cancel")
         match fault:
@@ -502,11 +496,15 @@ async def failure(driver: WsDriver, wanted: DialogueRequest, *texts: str) -> tup
     return bytes(audio), error
 
 
-async def a_start(link: Link) -> None:
+async def a_beginning(link: Link) -> None:
     await link.heard("hello")
     await link.say(type="ready")
     await link.heard("begin")
     await link.say(type="begun")
+
+
+async def a_start(link: Link) -> None:
+    await a_beginning(link)
     await link.heard("end")
     await link.audio(CLIP)
 
@@ -563,10 +561,7 @@ async def test_after_an_error_nothing_is_reused_even_if_the_provider_would() -> 
 
 async def test_text_for_a_socket_that_is_gone_is_no_error_before_the_good_audio() -> None:
     async def scene(link: Link) -> None:
-        await link.heard("hello")
-        await link.say(type="ready")
-        await link.heard("begin")
-        await link.say(type="begun")
+        await a_beginning(link)
         await link.audio(CLIP)
         link._connection.transport.close()
 
@@ -658,10 +653,7 @@ async def test_while_text_may_come_the_provider_may_be_silent_and_hears_that_we_
     """The open text outlasts every timeout, and the provider's own idle close twice over."""
 
     async def scene(link: Link) -> None:
-        await link.heard("hello")
-        await link.say(type="ready")
-        await link.heard("begin")
-        await link.say(type="begun")
+        await a_beginning(link)
         await link.heard("flush")
         await link.audio(CLIP)
         for _ in range(4):
@@ -685,10 +677,7 @@ async def test_while_text_may_come_the_provider_may_be_silent_and_hears_that_we_
 
 async def test_a_listener_that_holds_us_back_is_no_stall_and_stops_the_provider() -> None:
     async def scene(link: Link) -> None:
-        await link.heard("hello")
-        await link.say(type="ready")
-        await link.heard("begin")
-        await link.say(type="begun")
+        await a_beginning(link)
         for _ in range(400):
             await link.audio(CLIP)
         await link.heard("end")
