@@ -7,19 +7,18 @@ leaves the live ones leaves them once, and with it goes exactly one of `TurnDone
 This file does not know what a socket, a provider or a second is. The engine carries the effects out, in order.
 """
 
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from relay.core.command_checks import an_id, not_negative, opening, positive, underruns
 from relay.core.effects import (
     CutOff,
     Effect,
     EndText,
     Flush,
     GiveText,
-    NoteUnderruns,
     OpenTurn,
     StopTurns,
 )
@@ -33,7 +32,6 @@ from relay.core.events import (
     Failed,
     FlushText,
     GrantFlow,
-    Pacing,
     Ping,
     Pong,
     ReportPlayback,
@@ -59,12 +57,6 @@ REMEMBERED_TURNS = 1024
 
 # Flushes of one turn that may wait for their audio: a sentence each, more than is ever typed ahead.
 MAX_OPEN_FLUSHES = 256
-
-TURN_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-
-
-# An hour between two reports: more is a mistake, and would spoil a sum for good.
-MOST_UNDERRUN_MS = 3_600_000
 
 
 @dataclass(slots=True)
@@ -236,7 +228,7 @@ class Session:
                 return self._unreadable(command, now_s)
             case CancelTurn(turn_id=turn_id, played_samples=played):
                 if played is not None:
-                    _not_negative("turn.cancel played_samples", played)
+                    not_negative("turn.cancel played_samples", played)
                 return self._cancel(turn_id, played, now_s)
         return self._on_turn(command, now_s)
 
@@ -245,7 +237,7 @@ class Session:
         after = TURN_TABLE[state].get(type(command))
         if after is None:
             raise self._illegal(turn_id, state, command)
-        gaps = _gaps(command) if isinstance(command, ReportPlayback) else []
+        gaps = underruns(command) if isinstance(command, ReportPlayback) else []
         turn = self._live.get(turn_id)
         if turn is None:
             return gaps
@@ -253,11 +245,8 @@ class Session:
             case AppendText(text=text):
                 return self._give(turn_id, turn, text, now_s)
             case FlushText(flush_id=flush_id):
-                if flush_id is not None and not TURN_ID.fullmatch(flush_id):
-                    raise ClientError(
-                        Code.INVALID_MESSAGE,
-                        f"flush_id has {len(flush_id)} characters; it must match {TURN_ID.pattern}",
-                    )
+                if flush_id is not None:
+                    an_id("flush_id", flush_id, Code.INVALID_MESSAGE)
                 if turn.record.open_flushes >= MAX_OPEN_FLUSHES:
                     reason = f"{MAX_OPEN_FLUSHES} flushes of the turn wait for their audio; wait for flush.done"
                     raise LimitError(Code.RATE_LIMITED, reason)
@@ -266,10 +255,10 @@ class Session:
             case EndTurn():
                 return self._end_text(turn_id, turn)
             case GrantFlow(ms=ms):
-                self.playout.grant(turn_id, _positive("flow.grant ms", ms))
+                self.playout.grant(turn_id, positive("flow.grant ms", ms))
                 return []
             case ReportPlayback(samples=samples):
-                turn.record.played(_not_negative("playback.report samples", samples))
+                turn.record.played(not_negative("playback.report samples", samples))
                 return gaps
         raise AssertionError(f"no rule for {type(command).__name__}")
 
@@ -284,11 +273,7 @@ class Session:
 
     def _open(self, request: TurnRequest) -> OpenTurn:
         self._last = None
-        turn_id = request.turn_id if request.turn_id is not None else self._make_id()
-        if not TURN_ID.fullmatch(turn_id):
-            raise ClientError(
-                Code.INVALID_CONFIG, f"turn_id has {len(turn_id)} characters; it must match {TURN_ID.pattern}"
-            )
+        turn_id = self._make_id() if request.turn_id is None else an_id("turn_id", request.turn_id, Code.INVALID_CONFIG)
         if turn_id in self._states:
             raise ClientError(Code.INVALID_CONFIG, f"turn_id {turn_id!r} was used before in this session")
         if self.state is SessionState.DRAINING:
@@ -301,7 +286,8 @@ class Session:
                 Code.RATE_LIMITED,
                 f"{live} turns are open, limits.max_open_turns is {self._limits.max_open_turns}; wait for one to end",
             )
-        opened = self._settings(turn_id, request)
+        opened = opening(self._defaults, turn_id, self._opened, request)
+        opened = replace(opened, checked=self._check(opened))
         opened.record.sent = opened.record.timings.sent = self.playout.open(
             turn_id, opened.pacing, request.window_ms, fade_ms=opened.audio.fade_ms
         )
@@ -311,25 +297,6 @@ class Session:
         self._opened += 1
         self._forget()
         return opened
-
-    def _settings(self, turn_id: str, request: TurnRequest) -> OpenTurn:
-        audio = replace(self._defaults.audio, **request.audio)
-        pacing = _pacing(self._defaults.pacing, request)
-        if request.window_ms is not None and request.window_ms < audio.frame_ms:
-            raise ClientError(
-                Code.INVALID_CONFIG,
-                f"flow.window_ms is {request.window_ms}; it must be at least audio.frame_ms, which is {audio.frame_ms}",
-            )
-        opened = OpenTurn(
-            turn_id=turn_id,
-            turn_index=self._opened,
-            provider=_first_provider(request) or self._defaults.provider,
-            request=request,
-            audio=audio,
-            pacing=pacing,
-            record=TurnRecord(turn_id=turn_id, index=self._opened, traceparent=request.traceparent),
-        )
-        return replace(opened, checked=self._check(opened))
 
     def _speak(self, request: TurnRequest, text: str, now_s: float) -> list[Effect]:
         self._last = None
@@ -512,38 +479,3 @@ class Session:
         if surplus > 0:
             for turn_id in [key for key in self._states if key not in self._live][:surplus]:
                 del self._states[turn_id]
-
-
-def _pacing(defaults: Pacing, request: TurnRequest) -> Pacing:
-    """A lead of the client's own has a group of its own: the configured one may not fit into it."""
-    given = request.pacing
-    if "lead_ms" in given and "burst_ms" not in given:
-        return replace(defaults, burst_ms=None, **given)
-    return replace(defaults, **given)
-
-
-def _first_provider(request: TurnRequest) -> str | None:
-    if request.provider is not None and request.providers:
-        raise ClientError(Code.INVALID_CONFIG, "provider and providers are both given; name one provider, or several")
-    return request.providers[0].provider if request.providers else request.provider
-
-
-def _positive(name: str, value: int) -> int:
-    if value <= 0:
-        raise ClientError(Code.INVALID_MESSAGE, f"{name} is {value}; it must be more than 0")
-    return value
-
-
-def _gaps(report: ReportPlayback) -> list[Effect]:
-    """Underruns reported by the client; accepted after the turn ended, since playback outlasts sending."""
-    for name, value in (("underruns", report.underruns), ("underrun_ms", report.underrun_ms)):
-        if not 0 <= value <= MOST_UNDERRUN_MS:
-            reason = f"playback.report {name} is {value:g}; it must be 0 to {MOST_UNDERRUN_MS}"
-            raise ClientError(Code.INVALID_MESSAGE, reason)
-    return [NoteUnderruns(report.underruns, report.underrun_ms)] if report.underruns or report.underrun_ms else []
-
-
-def _not_negative(name: str, value: int) -> int:
-    if value < 0:
-        raise ClientError(Code.INVALID_MESSAGE, f"{name} is {value}; it must be 0 or more")
-    return value
