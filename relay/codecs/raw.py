@@ -42,7 +42,7 @@ class RawDecoder(SampleDecoder):
 
     @property
     def likelier_encoding(self) -> Encoding | None:
-        """Costs a millisecond: to be asked once, at the end."""
+        """To be asked once, at the end."""
         return self._watch.likelier()
 
     def feed(self, piece: bytes) -> list[Block]:

@@ -95,7 +95,7 @@ class SniffingDecoder:
     @property
     def likelier_encoding(self) -> Encoding | None:
         """For headerless audio: the encoding in which it would sound like audio, if as it was played it does not. A
-        warning; see `plausible`. Costs a millisecond, once, at the end."""
+        warning; see `plausible`. To be asked once, at the end."""
         likelier: Encoding | None = getattr(self._decoder, "likelier_encoding", None)
         return likelier
 
