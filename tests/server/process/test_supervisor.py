@@ -63,11 +63,22 @@ class Running:
                 await asyncio.sleep(0.005)
 
     async def answers(self) -> int:
-        """The worker that answers a connection."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        """The worker that answers a connection. Where all of them were killed, none listens until one is ready."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                with suppress(ConnectionRefusedError):
+                    reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                    break
+                await asyncio.sleep(0.005)
         answer = await reader.read()
         writer.close()
         return int(answer)
+
+    async def until_answers(self, worker: int) -> None:
+        """Waits until this worker, among others, serves."""
+        async with asyncio.timeout(PATIENCE_S):
+            while await self.answers() != worker:
+                pass
 
     async def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -121,7 +132,8 @@ async def test_whatever_is_signalled_there_are_exactly_so_many_workers_and_each_
             what = chance.choice(["kill", "kill", "hangup", "hangup", "both", "group", "look"])
             victims = sorted(relay.workers)
             if what in ("kill", "both") and victims:
-                os.kill(chance.choice(victims), signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it may have drained since
+                    os.kill(chance.choice(victims), signal.SIGKILL)
             if what in ("hangup", "both"):
                 relay.hangup()
             if what == "group":
@@ -175,15 +187,14 @@ async def test_a_crash_loop_is_backed_off_and_refuses_no_caller(tmp_path: Path) 
         os.kill(victim, signal.SIGKILL)
         await relay.until(COUNT, without={victim})
         [second] = relay.workers - {other}
+        await relay.until_answers(second)
         assert {await relay.answers() for _ in range(50)} == {second, other}
         os.kill(second, signal.SIGKILL)
         await relay.line("replacing it in 1 s, after 2 in a row")
         assert {await relay.answers() for _ in range(50)} == {other}
         await relay.until(COUNT, without={second})
         [third] = relay.workers - {other}
-        async with asyncio.timeout(PATIENCE_S):
-            while await relay.answers() != third:
-                pass
+        await relay.until_answers(third)
         assert await relay.stop() == 0
 
 
