@@ -32,8 +32,10 @@ log = logging.getLogger(__name__)
 # How often sessions are looked at for being idle or slow, and a drain for being done.
 SWEEP_S = 1.0
 DRAIN_POLL_S = 0.05
-# What a session gets, after its turns were ended by force, to say so and close.
+# How long clients have to take the end of turns that are ended by force, and to close: after a drain, and when the
+# relay is to stop at once. Then their connections are cut.
 FAREWELL_S = 3.0
+FAREWELL_AT_ONCE_S = 1.0
 # Between a connection's being accepted and its request's having been read.
 HANDSHAKE_S = 0.5
 
@@ -54,6 +56,7 @@ class Server:
         self._config = config
         self._listener = listener
         self._site: web.SockSite | None = None
+        self._server: web.Server | None = None
         auth = Auth(config.server.keys, config.server.allowed_origins)
         if not auth.required and not is_loopback(config.server.host):
             raise ConfigError(
@@ -110,12 +113,28 @@ class Server:
             session.drain()
         if await _until(self._empty, self._config.server.drain_timeout_s):
             return True
-        log.warning("drain time is over, ending what is left", extra={"count": len(routes.sessions)})
+        left = len(routes.sessions) + len(routes.requests)
+        log.warning("drain time is over, ending what is left", extra={"count": left})
+        await self.stop(FAREWELL_S)
+        return False
+
+    async def stop(self, farewell_s: float = FAREWELL_AT_ONCE_S) -> None:
+        """Ends every turn with `shutting_down`, and every session with close code 1001; a connection whose client has
+        not taken that within `farewell_s` is cut. No-op where nothing is left."""
+        self.engine.draining = True
+        routes = self._routes
         error = LimitError(Code.SHUTTING_DOWN, "the relay shut down before the turn was spoken")
         for session in list(routes.sessions):
             session.stop(error)
-        await _until(self._empty, FAREWELL_S)
-        return False
+        routes.requests.stop(error)
+        if not await _until(self._empty, farewell_s):
+            for session in list(routes.sessions):
+                session.abort()
+            routes.requests.abort()
+        if self._server is not None:
+            # A client that is still sending the body of a refused request would be waited for.
+            for connection in self._server.connections:
+                connection.force_close()
 
     async def _start(self) -> web.AppRunner:
         app = web.Application(
@@ -133,6 +152,7 @@ class Server:
             shutdown_timeout=FAREWELL_S,
         )
         await runner.setup()
+        self._server = runner.server
         listener = self._listener or bind(self._config.server.host, self.port)
         self.port = listener.getsockname()[1]
         self._site = web.SockSite(runner, listener, backlog=BACKLOG)
@@ -163,7 +183,7 @@ async def serve(
     listener: socket.socket | None = None,
     lifeline_fd: int | None = None,
 ) -> int:
-    """Serves until SIGTERM or SIGINT, then drains. A second signal stops at once. SIGHUP is ignored.
+    """Serves until SIGTERM or SIGINT, then drains. A second signal ends what is left at once. SIGHUP is ignored.
 
     The exit status is 0 when every turn was finished, 1 when turns were ended by force or the drain failed.
 
@@ -185,7 +205,9 @@ async def serve(
                 # Who was accepted a moment ago has not been heard yet, and is not to be refused.
                 await asyncio.sleep(HANDSHAKE_S)
             log.info("draining; a second signal stops at once")
-            return await drained(server.drain(), orders.at_once)
+            status = await drained(server.drain(), orders.at_once)
+            await server.stop()
+            return status
 
 
 async def _until(condition: Callable[[], bool], timeout_s: float) -> bool:

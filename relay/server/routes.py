@@ -18,6 +18,7 @@ from relay.protocols.table import OWN, SPEECHES, STREAMS, error_fields
 from relay.server.access.authenticator import Authenticator, Caller
 from relay.server.access.minting import mint
 from relay.server.access.tokens import Tokens
+from relay.server.open_requests import OpenRequests
 from relay.server.speech import speak
 from relay.server.web.body import read_body
 from relay.server.websocket import WebSocketSession
@@ -32,14 +33,14 @@ DRAINING_RETRY_AFTER_S = 5
 
 
 class Routes:
-    """Handlers over one engine. `sessions` are those now open, for draining and for the sweep."""
+    """Handlers over one engine. `sessions` and `requests` are those now open, for draining and for the sweep."""
 
     def __init__(self, engine: Engine, authenticator: Authenticator, tokens: Tokens) -> None:
         self._engine = engine
         self._authenticator = authenticator
         self._tokens = tokens
         self.sessions: set[WebSocketSession] = set()
-        self.requests = 0
+        self.requests = OpenRequests()
         # Whose form a refusal has, by route.
         self._protocols: dict[str, HttpProtocol] = {
             **{path: each for each in STREAMS for path in each.stream_paths},
@@ -116,18 +117,17 @@ class Routes:
     async def speech(self, protocol: SpeechProtocol, request: web.Request) -> web.StreamResponse:
         handshake = handshake_of(request)
         caller = self._admit(request, protocol, handshake, speaks=True)
-        self.requests += 1
-        try:
+        async with self.requests.entered(request):
             # Before a place is taken: a body that does not come must not hold one.
             call = protocol.parse(handshake, await self._body(request))
             async with self._entered(caller):
                 return await speak(self._engine, protocol, handshake, call, request, caller.scope)
-        finally:
-            self.requests -= 1
 
     async def tokens(self, request: web.Request) -> web.Response:
         caller = self._admit(request, OWN, handshake_of(request))
-        token = await mint(self._engine, self._authenticator, self._tokens, caller, await self._body(request))
+        async with self.requests.entered(request):
+            body = await self._body(request)
+            token = await mint(self._engine, self._authenticator, self._tokens, caller, body)
         return _json(token, status=201, headers={"Cache-Control": "no-store"})
 
     async def providers(self, request: web.Request) -> web.Response:
@@ -142,7 +142,8 @@ class Routes:
 
     async def voices(self, request: web.Request) -> web.Response:
         self._admit(request, OWN, handshake_of(request))
-        found, failed = await self._engine.voices(request.query.get("provider"), request.query.get("language"))
+        async with self.requests.entered(request):
+            found, failed = await self._engine.voices(request.query.get("provider"), request.query.get("language"))
         listed = [{"provider": name, **asdict(voice)} for name, voices in found.items() for voice in voices]
         return _json({"voices": listed, "failed": [error_fields(error) for error in failed]})
 
@@ -164,6 +165,8 @@ class Routes:
         self._engine.places.take(caller.client)
         try:
             await self._authenticator.enter(caller)
+            if self._engine.draining:  # since it was admitted
+                raise _draining()
             yield
         finally:
             self._engine.places.give_back(caller.client)

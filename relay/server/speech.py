@@ -14,6 +14,7 @@ from relay.engine.one_shot import OneShot
 from relay.errors import Code, LimitError, RelayError
 from relay.protocols.base import Handshake, SpeechCall, SpeechProtocol
 from relay.server.access.scope import TokenScope
+from relay.server.open_requests import cut
 
 
 async def speak(
@@ -52,10 +53,9 @@ async def speak(
                     data = reply.audio(container.feed(item.payload)) if isinstance(item, Run) else reply.event(item)
                     await _write(engine, response, data)
                 await _write(engine, response, reply.audio(container.flush()))
-            except RelayError:
+            except (RelayError, asyncio.CancelledError):
                 # The status was sent: only a cut connection can still say that this is not the end.
-                if request.transport is not None:
-                    request.transport.abort()
+                cut(request)
                 raise
         await response.write_eof()
         return response

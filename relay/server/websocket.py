@@ -58,10 +58,11 @@ class WebSocketSession:
         )
         self._heard_s = self._busy_s = self._opened_s = time.monotonic()
         self._dropping: asyncio.Task[None] | None = None
+        self._transport: asyncio.Transport | None = None
 
     async def run(self, request: web.Request) -> web.WebSocketResponse:
         writer = await self._socket.prepare(request)
-        transport = request.transport
+        transport = self._transport = request.transport
         assert writer is not None and transport is not None, "they were there to answer the handshake"
         self._outlet.open(writer, transport)
         sending: asyncio.Task[None] | None = None
@@ -99,6 +100,11 @@ class WebSocketSession:
     def stop(self, error: RelayError) -> None:
         """End every turn with `error` at once and close."""
         self._live.close(error)
+
+    def abort(self) -> None:
+        """Drop the connection, whatever the client has taken."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def check(self, now_s: float) -> None:
         """Called about once a second: ends a session that is idle, has outlived its token, or whose client has stopped

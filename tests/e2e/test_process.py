@@ -12,6 +12,7 @@ from websockets.exceptions import InvalidStatus
 
 from relay.testing.scenarios import PCM_CLIP
 from tests.e2e.process import half_a_clip, relay_process, run_relay
+from tests.server.harness import Client
 
 
 async def test_serve_speak_and_stop(tmp_path: Path) -> None:
@@ -95,6 +96,42 @@ async def test_a_signal_that_comes_twice_at_once_is_one_drain() -> None:
             fake.release()
             assert [frame async for frame in turn]
             assert await relay.exit_status() == 0, "".join(relay.said)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_second_signal_ends_what_is_left_with_its_reason(workers: str) -> None:
+    async with half_a_clip() as (_, settings):
+        async with (
+            relay_process("--workers", workers, **settings) as relay,
+            ws_connect(relay.url) as websocket,
+            ws_connect(relay.url) as deaf,
+            Client(websocket) as caller,
+        ):
+            for turn_id in "ab":
+                await caller.send(type="speak", turn_id=turn_id, text="Hello.", provider="breeze")
+            while not isinstance(await caller.receive(), bytes):
+                pass
+            # It has nothing to be waited for; but it answers no close frame.
+            deaf.transport.pause_reading()
+            relay.terminate()
+            await relay.line("a second signal stops at once")
+
+            async def hurry() -> None:
+                while True:  # those that come within a second of the first one are the same request
+                    relay.terminate()
+                    await asyncio.sleep(0.1)
+
+            hurrying = asyncio.create_task(hurry())
+            heard = await caller.turn("b")
+            hurrying.cancel()
+            ends = [(event["turn_id"], event["code"]) for event in heard.of("error")]
+            assert ends == [("a", "shutting_down"), ("b", "shutting_down")]
+            assert (await caller.event())["type"] == "session.closing"
+            assert await caller.close_code() == (1001, "shutting_down")
+            assert await relay.exit_status() == 1
+            deaf.transport.abort()
+    assert "stopped at once, before the drain was done" in "".join(relay.said)
+    assert "Traceback" not in "".join(relay.said)
 
 
 async def test_the_whole_turn_leaves_no_process_behind() -> None:

@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 # A worker imports, binds nothing and warms up: a second on a slow machine, many on one that swaps.
 READY_TIMEOUT_S = 30.0
-# After the drain a worker has this long to end.
+# After the drain, or when it was told to stop at once, a worker has this long to end.
 GONE_TIMEOUT_S = 10.0
 # The first crash of a worker that has served for a while is repaired at once. After that each wait is twice the one
 # before: a relay that cannot run must not spend its machine on starting.
@@ -236,15 +236,16 @@ class Roster:
             return []
         return [*self._stop(now_s, None), *self._over_if_empty()]
 
-    def stop_at_once(self) -> list[Effect]:
+    def stop_at_once(self, now_s: float) -> list[Effect]:
         """Those that drain are to end now."""
         if self._phase is not Phase.STOPPING:
             return []
-        return [
-            Tell(worker=number, order=Order.STOP_AT_ONCE)
-            for number, worker in self._workers.items()
-            if worker.state is State.LEAVING
-        ]
+        effects: list[Effect] = []
+        for number, worker in self._workers.items():
+            if worker.state is State.LEAVING:
+                worker.deadline_s = min(worker.deadline_s, now_s + GONE_TIMEOUT_S)
+                effects.append(Tell(worker=number, order=Order.STOP_AT_ONCE))
+        return effects
 
     def due(self, now_s: float) -> list[Effect]:
         """What was to be done by now."""

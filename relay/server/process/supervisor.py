@@ -99,7 +99,7 @@ class Supervisor:
         def on_stop() -> None:
             now_s = self._loop.time()
             if stops.at_once(now_s):
-                self._apply(self._roster.stop_at_once())
+                self._apply(self._roster.stop_at_once(now_s))
                 return
             if effects := self._roster.stop(now_s):
                 log.info("draining all workers; a second signal stops at once")

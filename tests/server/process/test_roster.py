@@ -155,7 +155,7 @@ def play(world: World, events: list[tuple[str, int, float]], *, stops: bool) -> 
         elif what == "stop" and stops:
             world.stop()
         elif what == "hurry" and stops:
-            world.apply(world.roster.stop_at_once())
+            world.apply(world.roster.stop_at_once(world.now_s))
 
 
 @given(st.integers(1, 4), EVENTS)
@@ -368,5 +368,8 @@ def test_a_second_stop_changes_nothing_and_at_once_reaches_those_that_drain() ->
     world.stop()
     world.stop()
     assert world.told == {0: [Order.DRAIN], 1: [Order.DRAIN]}
-    world.apply(world.roster.stop_at_once())
+    world.apply(world.roster.stop_at_once(world.now_s))
     assert world.told == {0: [Order.DRAIN, Order.STOP_AT_ONCE], 1: [Order.DRAIN, Order.STOP_AT_ONCE]}
+    world.end(0, 1)
+    world.wait(GONE_TIMEOUT_S)
+    assert world.told[1][-1] is Order.KILL, "it is not waited for as long as a drain may take"
