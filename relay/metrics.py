@@ -23,8 +23,8 @@ from relay.metrics_times import TurnTimes
 TIMED_ENDS = frozenset({"done", "cancelled"})
 
 
-class Places(Protocol):
-    """The places at one provider."""
+class ProviderSlots(Protocol):
+    """The slots at one provider."""
 
     provider: str
     limit: int | None
@@ -84,8 +84,8 @@ class Metrics:
         self._failovers = self._count(
             "relay_failovers", "Turns taken over by another provider", "from_provider", "to_provider", "code"
         )
-        self._places = self._level("relay_provider_places", "Requests under way at a provider", "provider")
-        self._places_limit = self._level("relay_provider_places_limit", "Requests that may be", "provider")
+        self._slots = self._level("relay_provider_places", "Requests under way at a provider", "provider")
+        self._slots_limit = self._level("relay_provider_places_limit", "Concurrency limit at the provider", "provider")
         self._queue = self._level("relay_provider_queue", "Requests waiting for a place", "provider")
         self._queue_peak = self._peak("relay_provider_queue_peak", "Most that ever waited", "provider")
 
@@ -164,7 +164,7 @@ class Metrics:
         if end in TIMED_ENDS:
             self._times.observe(self._labels.of(provider, turn.model, frame_format), turn.timings)
 
-    def sample_gauges(self, *, sessions_limit: int, places: Iterable[Places]) -> None:
+    def sample_gauges(self, *, sessions_limit: int, slots: Iterable[ProviderSlots]) -> None:
         """Sets the levels to what they are now. Called about once a second."""
         playouts = {id(playout): playout for _, playout in self._live.values()}.values()
         pending = [turn.pending_chars for turn, _ in self._live.values()]
@@ -174,10 +174,10 @@ class Metrics:
         self._pending.set(sum(pending))
         self._pending_peak_chars = max(self._pending_peak_chars, *pending, 0)
         self._pending_peak.set(self._pending_peak_chars)
-        for each in places:
-            self._places.labels(each.provider).set(each.in_use)
+        for each in slots:
+            self._slots.labels(each.provider).set(each.in_use)
             if each.limit is not None:
-                self._places_limit.labels(each.provider).set(each.limit)
+                self._slots_limit.labels(each.provider).set(each.limit)
             self._queue.labels(each.provider).set(each.waiting)
             self._queue_peak.labels(each.provider).set(each.peak_waiting)
 

@@ -16,7 +16,7 @@ OTHER, DEFAULT = "other", "default"
 
 
 class TurnLabels(NamedTuple):
-    """Who spoke a turn, with which model, and in what form it was sent, such as `pcm_s16le_24000`."""
+    """Who spoke a turn, with which model, and in what format it was sent, such as `pcm_s16le_24000`."""
 
     provider: str
     model: str
@@ -35,8 +35,8 @@ class LabelSets:
             return DEFAULT
         return model if model in self._models.get(provider, ()) else OTHER
 
-    def of(self, provider: str, model: str | None, form: FrameFormat | None) -> TurnLabels:
-        labels = TurnLabels(provider, self.model(provider, model), _format(form))
+    def of(self, provider: str, model: str | None, frame_format: FrameFormat | None) -> TurnLabels:
+        labels = TurnLabels(provider, self.model(provider, model), _format(frame_format))
         if labels not in self._given:
             if len(self._given) >= MAX_LABEL_SETS:
                 return TurnLabels(provider, OTHER, OTHER)
@@ -44,7 +44,7 @@ class LabelSets:
         return labels
 
 
-def _format(form: FrameFormat | None) -> str:
-    if form is None or form.audio.sample_rate_hz not in OUTPUT_RATES_HZ:
+def _format(frame_format: FrameFormat | None) -> str:
+    if frame_format is None or frame_format.audio.sample_rate_hz not in OUTPUT_RATES_HZ:
         return OTHER
-    return f"{form.audio.encoding}_{form.audio.sample_rate_hz}"
+    return f"{frame_format.audio.encoding}_{frame_format.audio.sample_rate_hz}"

@@ -126,8 +126,8 @@ def otlp() -> Tracing:
     return Tracing(provider)
 
 
-def _format(form: FrameFormat | None) -> str | None:
-    return None if form is None else f"{form.audio.encoding}_{form.audio.sample_rate_hz}"
+def _format(frame_format: FrameFormat | None) -> str | None:
+    return None if frame_format is None else f"{frame_format.audio.encoding}_{frame_format.audio.sample_rate_hz}"
 
 
 def _context(traceparent: str | None) -> "Context | None":

@@ -51,7 +51,7 @@ def series() -> dict[str, set[str]]:
     for each, end in ((spoken, "done"), (turn(heard=False), "cancelled")):
         metrics.turn_opened(each, Playout())
         metrics.turn_ended(each, end)
-    metrics.sample_gauges(sessions_limit=1, places=[Levels("p", 3, 2, 1, 9)])
+    metrics.sample_gauges(sessions_limit=1, slots=[Levels("p", 3, 2, 1, 9)])
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(metrics.render().decode()):
         for sample in family.samples:

@@ -160,7 +160,7 @@ def test_levels_and_peaks() -> None:
     for each, playout in zip(turns, (shared, shared, other), strict=True):
         metrics.turn_opened(each, playout)
     shared.due(0.0, 400 * 48)
-    metrics.sample_gauges(sessions_limit=7, places=[Levels("p", 3, 2, 1, 9), Levels("q", None, 5, 0, 0)])
+    metrics.sample_gauges(sessions_limit=7, slots=[Levels("p", 3, 2, 1, 9), Levels("q", None, 5, 0, 0)])
     found = samples(metrics)
     assert found["relay_outbox_held_ms", ()] == 320, "turns of one session share a schedule"
     assert found["relay_outbox_peak_ms", ()] == 700
@@ -171,7 +171,7 @@ def test_levels_and_peaks() -> None:
     assert ("relay_provider_places_limit", ("q",)) not in found, "no limit is not zero"
     for each in turns:
         metrics.turn_ended(each, "done")
-    metrics.sample_gauges(sessions_limit=7, places=[])
+    metrics.sample_gauges(sessions_limit=7, slots=[])
     found = samples(metrics)
     assert found["relay_outbox_held_ms", ()] == found["relay_text_pending_characters", ()] == 0
     assert (found["relay_outbox_peak_ms", ()], found["relay_text_pending_peak_characters", ()]) == (700, 40)

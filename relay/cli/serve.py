@@ -75,9 +75,9 @@ def serve(
     import_aiohttp()
     from relay.server import app
 
-    listener = socket.socket(fileno=listen_fd) if listen_fd is not None else None
+    listen_socket = socket.socket(fileno=listen_fd) if listen_fd is not None else None
     lifeline_fd = None if ready_fd is None else sys.stdin.fileno()
-    sys.exit(run(app.serve(config, on_ready=on_ready, listener=listener, lifeline_fd=lifeline_fd)))
+    sys.exit(run(app.serve(config, on_ready=on_ready, listen_socket=listen_socket, lifeline_fd=lifeline_fd)))
 
 
 async def _several(

@@ -227,7 +227,7 @@ class TurnStarted:
     provider: str
     voice: str
     model: str | None
-    form: FrameFormat
+    frame_format: FrameFormat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -289,10 +289,10 @@ class Playout:
 
     def _run(self, turn: _Turn, now_s: float, room_bytes: int) -> Run | None:
         """The frames of the turn that leave now."""
-        held, form = turn.held, turn.held.format
-        if form is None:
+        held, frame_format = turn.held, turn.held.format
+        if frame_format is None:
             return None
-        step = form.frame_samples
+        step = frame_format.frame_samples
         frames, rest = divmod(held.fed_samples - held.cut_samples, step)
         # The last one may be unfilled.
         if rest > 0 and turn.ended is not None:
@@ -307,9 +307,9 @@ class Playout:
         there = frames
         if frames > allowed:
             frames = allowed
-        if frames * form.frame_bytes > room_bytes:
-            frames = max(1, room_bytes // form.frame_bytes)
-        run = self._cut(turn, form, held.frames_before_event(frames, step), now_s)
+        if frames * frame_format.frame_bytes > room_bytes:
+            frames = max(1, room_bytes // frame_format.frame_bytes)
+        run = self._cut(turn, frame_format, held.frames_before_event(frames, step), now_s)
         # As nearly always: the lead is full. Where credit bounds it, or the lead is still low, `_allowed` looks again.
         paced_only = turn.lead_s is not None and turn.credit_samples is None
         if run.frames == allowed < there and paced_only and self._clock.heard(now_s) > turn.low_s + _SAME_S:
@@ -345,26 +345,26 @@ class Playout:
         turn.waited = True
         self.next_due_s = self._clock.playing_until_s - low_s
 
-    def _cut(self, turn: _Turn, form: FrameFormat, frames: int, now_s: float) -> Run:
+    def _cut(self, turn: _Turn, frame_format: FrameFormat, frames: int, now_s: float) -> Run:
         held, sent = turn.held, turn.sent
         if sent.first_frame_s is None:
             sent.first_frame_s = now_s
             sent.playing_from_s = max(now_s, self._clock.playing_until_s)
-        samples = min(frames * form.frame_samples, held.fed_samples - held.cut_samples)
-        run = _take_run(turn, form, frames, samples, pads=form.tail == "pad", now_s=now_s)
+        samples = min(frames * frame_format.frame_samples, held.fed_samples - held.cut_samples)
+        run = _take_run(turn, frame_format, frames, samples, pads=frame_format.tail == "pad", now_s=now_s)
         if turn.lead_s is not None:
             self._play(turn, frames, (samples + run.padding) / held.rate_hz, now_s)
             # A frame that stays was there as well.
-            turn.waited = turn.waited and held.samples >= form.frame_samples
+            turn.waited = turn.waited and held.samples >= frame_format.frame_samples
         return run
 
     def _fade(self, turn: _Turn, now_s: float) -> None:
         """The last frames of a turn that is being heard: beyond pacing and credit, for it is silent after them."""
-        form = turn.held.format
-        samples = 0 if form is None else min(form.samples_in(turn.fade_ms), turn.held.samples)
-        if form is None or not turn.sent.frames or not samples:
+        frame_format = turn.held.format
+        samples = 0 if frame_format is None else min(frame_format.samples_in(turn.fade_ms), turn.held.samples)
+        if frame_format is None or not turn.sent.frames or not samples:
             return
-        run = _take_run(turn, form, -(-samples // form.frame_samples), samples, pads=True, now_s=now_s)
+        run = _take_run(turn, frame_format, -(-samples // frame_format.frame_samples), samples, pads=True, now_s=now_s)
         self._urgent.append(run._replace(last=True, fades=True))
 
     def _play(self, turn: _Turn, frames: int, duration_s: float, now_s: float) -> None:
@@ -401,13 +401,13 @@ def _leavable_ms(turn: _Turn) -> float:
     return turn.held.whole_frames_ms if turn.ended is None else turn.held.ms
 
 
-def _take_run(turn: _Turn, form: FrameFormat, frames: int, samples: int, *, pads: bool, now_s: float) -> Run:
+def _take_run(turn: _Turn, frame_format: FrameFormat, frames: int, samples: int, *, pads: bool, now_s: float) -> Run:
     """So many samples of the turn, as so many frames; with `pads` the last one is filled with silence."""
     held, first = turn.held, turn.held.cut_samples
     payload = held.take(samples)
-    padding = frames * form.frame_samples - samples if pads else 0
+    padding = frames * frame_format.frame_samples - samples if pads else 0
     if padding:
-        payload += form.audio.encoding.silence * (padding * form.audio.channels)
+        payload += frame_format.audio.encoding.silence * (padding * frame_format.audio.channels)
     turn.sent.add(frames, samples, padding, now_s)
     last = turn.ended is not None and held.cut_samples == held.fed_samples
-    return Run(turn.turn_id, form, first, frames, samples, padding, last, payload)
+    return Run(turn.turn_id, frame_format, first, frames, samples, padding, last, payload)

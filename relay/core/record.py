@@ -57,7 +57,7 @@ class TurnRecord:
             provider=self.provider,
             voice=self.voice,
             model=self.model,
-            form=self.frame_format,
+            frame_format=self.frame_format,
         )
 
     def audio_started(self) -> AudioStarted:

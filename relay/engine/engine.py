@@ -52,7 +52,7 @@ class Engine:
         self.draining = False
         self.ticker = Ticker()
         self.limits = limits_of(config)
-        self.places = SessionLimiter(self.limits)
+        self.session_limiter = SessionLimiter(self.limits)
         self.providers, self.missing = build_providers(config)
         self.defaults = defaults_of(config, self.providers, self.missing)
         self.limiters = limiters_of(config, self.providers)
@@ -175,7 +175,7 @@ class Engine:
 
     def sample_gauges(self) -> None:
         """Tells the metrics how full everything is."""
-        self.metrics.sample_gauges(sessions_limit=self.limits.max_sessions, places=self.limiters.values())
+        self.metrics.sample_gauges(sessions_limit=self.limits.max_sessions, slots=self.limiters.values())
 
     def turn_opened(self, record: TurnRecord, playout: Playout) -> None:
         self.metrics.turn_opened(record, playout)

@@ -28,14 +28,14 @@ TRY_AGAIN_AFTER_S = 60.0
 async def learn_limits(drivers: Drivers, providers: list[Provider], limiters: Mapping[str, ConcurrencyLimiter]) -> None:
     """Asks providers how many requests the operator's plan lets run at a time, where nothing else has said so."""
     for provider in providers:
-        budget = limiters[provider.name]
-        if budget.limit is not None or not isinstance(provider, KnowsItsLimits):
+        limiter = limiters[provider.name]
+        if limiter.limit is not None or not isinstance(provider, KnowsItsLimits):
             continue
         query = provider.limits()
         if query is None:
             continue
         try:
-            budget.limit = query.parse(await drivers.http.fetch(query.request))
+            limiter.limit = query.parse(await drivers.http.fetch(query.request))
         except ProviderError as error:
             # Not known is not zero: the provider's own 429 still counts.
             log.info("no limits known: %s", error.message, extra={"provider": provider.name, "code": error.code})

@@ -254,7 +254,7 @@ class NativeSession:
                 return [Frames(item.payload, item.frame_format.frame_bytes)]
             return self._with_headers(item)
         assert not isinstance(item, Run)
-        if isinstance(item, events.TurnStarted) and item.form.header:
+        if isinstance(item, events.TurnStarted) and item.frame_format.header:
             self._headed[item.turn_id] = item.turn_index
         elif isinstance(item, events.TurnDone | events.TurnCancelled | events.Failed) and item.turn_id is not None:
             self._headed.pop(item.turn_id, None)

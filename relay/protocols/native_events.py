@@ -52,7 +52,7 @@ def _fields(event: Event) -> dict[str, Any]:
                 "provider": event.provider,
                 "voice": event.voice,
                 **_present(model=event.model),
-                "audio": _resolved_audio(event.form),
+                "audio": _resolved_audio(event.frame_format),
             }
         case events.TurnWaiting():
             return {"type": "turn.waiting", "turn_id": event.turn_id, "provider": event.provider}
@@ -172,16 +172,16 @@ def _wanted_audio(audio: AudioRequest) -> dict[str, Any]:
     }
 
 
-def _resolved_audio(form: FrameFormat) -> dict[str, Any]:
+def _resolved_audio(frame_format: FrameFormat) -> dict[str, Any]:
     return {
-        "encoding": form.audio.encoding,
-        "sample_rate": form.audio.sample_rate_hz,
-        "channels": form.audio.channels,
-        "frame_ms": form.frame_ms,
-        "frame_samples": form.frame_samples,
-        "frame_bytes": form.frame_bytes,
-        "tail": form.tail,
-        "header": form.header,
+        "encoding": frame_format.audio.encoding,
+        "sample_rate": frame_format.audio.sample_rate_hz,
+        "channels": frame_format.audio.channels,
+        "frame_ms": frame_format.frame_ms,
+        "frame_samples": frame_format.frame_samples,
+        "frame_bytes": frame_format.frame_bytes,
+        "tail": frame_format.tail,
+        "header": frame_format.header,
     }
 
 

@@ -18,8 +18,7 @@ from relay.server.access.authenticator import Authenticator
 from relay.server.access.keys import Auth
 from relay.server.access.tokens import Tokens
 from relay.server.bad_http import server_log
-from relay.server.process import gc
-from relay.server.process import worker_dir as shared
+from relay.server.process import gc, worker_dir
 from relay.server.process.listen_socket import BACKLOG, bind, is_loopback
 from relay.server.process.orders import Orders, drained
 from relay.server.routes import Routes
@@ -43,18 +42,18 @@ HANDSHAKE_S = 0.5
 class Server:
     """One listening process. `serving` is the whole life; `drain` ends it gently.
 
-    `listener` is a socket that is bound already; without one the configured address is bound.
+    `listen_socket` is one that is bound already; without one the configured address is bound.
     """
 
     def __init__(
         self,
         config: Config,
-        listener: socket.socket | None = None,
+        listen_socket: socket.socket | None = None,
         *,
         wall_clock_s: Callable[[], float] = time.time,
     ) -> None:
         self._config = config
-        self._listener = listener
+        self._listen_socket = listen_socket
         self._site: web.SockSite | None = None
         self._server: web.Server | None = None
         auth = Auth(config.server.keys, config.server.allowed_origins)
@@ -64,8 +63,8 @@ class Server:
                 "machine could use it; set RELAY_SERVER_KEYS, or bind to 127.0.0.1"
             )
         self.engine = Engine(config)
-        self._spent = spent_tokens_of(config, shared.store())
-        secret = config.tokens.secret or shared.secret()
+        self._spent = spent_tokens_of(config, worker_dir.store())
+        secret = config.tokens.secret or worker_dir.secret()
         self._tokens = Tokens(secret, self._spent, self.engine.metrics, now_s=wall_clock_s)
         self._routes = Routes(self.engine, Authenticator(auth, self._tokens, config.tokens), self._tokens)
         self._cors = Cors(auth)
@@ -153,9 +152,9 @@ class Server:
         )
         await runner.setup()
         self._server = runner.server
-        listener = self._listener or bind(self._config.server.host, self.port)
-        self.port = listener.getsockname()[1]
-        self._site = web.SockSite(runner, listener, backlog=BACKLOG)
+        listen_socket = self._listen_socket or bind(self._config.server.host, self.port)
+        self.port = listen_socket.getsockname()[1]
+        self._site = web.SockSite(runner, listen_socket, backlog=BACKLOG)
         await self._site.start()
         return runner
 
@@ -180,7 +179,7 @@ async def serve(
     config: Config,
     *,
     on_ready: Callable[[int], None],
-    listener: socket.socket | None = None,
+    listen_socket: socket.socket | None = None,
     lifeline_fd: int | None = None,
 ) -> int:
     """Serves until SIGTERM or SIGINT, then drains. A second signal ends what is left at once. SIGHUP is ignored.
@@ -192,10 +191,10 @@ async def serve(
     process has taken over the listening socket: no more is accepted, the rest is as above. So does the end of the pipe
     say that the supervisor is gone: as SIGTERM.
     """
-    server = Server(config, listener)
+    server = Server(config, listen_socket)
     orders = Orders(asyncio.get_running_loop(), lifeline_fd)
     orders.handle()
-    with shared.used():
+    with worker_dir.used():
         async with server.serving():
             gc.seldom()
             on_ready(server.port)

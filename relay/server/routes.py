@@ -162,14 +162,14 @@ class Routes:
     @asynccontextmanager
     async def _entered(self, caller: Caller) -> AsyncIterator[None]:
         """A place, taken before a token is spent: who is told to come again can."""
-        self._engine.places.take(caller.client)
+        self._engine.session_limiter.take(caller.client)
         try:
             await self._authenticator.enter(caller)
             if self._engine.draining:  # since it was admitted
                 raise _draining()
             yield
         finally:
-            self._engine.places.give_back(caller.client)
+            self._engine.session_limiter.give_back(caller.client)
 
     async def _body(self, request: web.Request) -> bytes:
         limits = self._engine.config.limits

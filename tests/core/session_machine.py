@@ -697,7 +697,7 @@ class SessionMachine(RuleBasedStateMachine):
         assert getattr(event, "turn_id", None) == turn_id
         turn = self.turns.get(turn_id or "")
         match event:
-            case TurnStarted(form=form):
+            case TurnStarted(frame_format=form):
                 assert turn is not None
                 assert not turn.started
                 assert form is turn.form

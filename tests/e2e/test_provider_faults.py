@@ -155,7 +155,7 @@ async def test_every_fault_has_its_end_and_leaves_nothing(place: Place, caplog: 
                     await fake.idle()
                     fake.drop_connections()
                     await fake.connected(0)
-            assert not house.server.engine.places.taken
+            assert not house.server.engine.session_limiter.taken
             assert not any(budget.in_use or budget.waiting for budget in house.server.engine.limiters.values())
             metrics = await metrics_of(house)
     assert ends == {name: str(end) for name, end in expected.items()}

@@ -95,7 +95,7 @@ async def test_native_turns_are_announced_with_the_rate_that_the_audio_has() -> 
     of = make(driver, sample_rate="native")
     heard = await spoken(of, SENTENCES[0])
     assert isinstance(heard.contents[0], TurnStarted)
-    assert heard.contents[0].form.audio.sample_rate_hz == 24000
+    assert heard.contents[0].frame_format.audio.sample_rate_hz == 24000
 
 
 async def test_a_listener_that_does_not_read_stops_the_provider() -> None:

@@ -38,10 +38,10 @@ EVENTS: list[events.Event] = [
         provider="breeze",
         voice="v",
         model="m",
-        form=AudioRequest(encoding=Encoding.MULAW, sample_rate=8000, tail="short", header=True).resolve(8000),
+        frame_format=AudioRequest(encoding=Encoding.MULAW, sample_rate=8000, tail="short", header=True).resolve(8000),
     ),
     events.TurnStarted(
-        turn_id="a", turn_index=0, provider="espeak", voice="v", model=None, form=AudioRequest().resolve(24000)
+        turn_id="a", turn_index=0, provider="espeak", voice="v", model=None, frame_format=AudioRequest().resolve(24000)
     ),
     events.TurnWaiting(turn_id="a", provider="breeze"),
     events.TurnProgressed(turn_id="a", provider="sauti", state=events.Progress.RUNNING, waited_ms=4100),
@@ -191,7 +191,9 @@ def test_a_binary_message_ends_the_session() -> None:
 def test_each_frame_has_its_own_header(cut: list[int], padded: bool, padding: int) -> None:
     frame_format = AudioRequest(header=True).resolve(24000)
     session, at = NativeSession(), 0
-    session.send(events.TurnStarted(turn_id="a", turn_index=7, provider="p", voice="v", model=None, form=frame_format))
+    session.send(
+        events.TurnStarted(turn_id="a", turn_index=7, provider="p", voice="v", model=None, frame_format=frame_format)
+    )
     headers = []
     for number, frames in enumerate(cut):
         last = number == len(cut) - 1

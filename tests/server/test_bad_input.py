@@ -143,12 +143,12 @@ async def say_until_cut_off(server: Server, caller: Client, say: Callable[[], Aw
     """Reads nothing, and says it again and again; what is not taken at once only shows that somebody is busy."""
     caller.websocket.transport.pause_reading()
     with suppress(ConnectionClosed):
-        while server.engine.places.taken:
+        while server.engine.session_limiter.taken:
             with suppress(TimeoutError):
                 async with asyncio.timeout(0.1):
                     await say()
                     await asyncio.sleep(0)  # the relay lives in this loop too
-    while server.engine.places.taken:
+    while server.engine.session_limiter.taken:
         await asyncio.sleep(0.01)
     caller.websocket.transport.abort()
 

@@ -212,7 +212,7 @@ async def test_a_turn_that_was_cut_leaves_nothing_to_the_garbage_collector() -> 
         with left_in_cycles() as left:
             assert await over_two_providers(server, text) == "error"
             async with asyncio.timeout(5):
-                while server.engine.places.taken:
+                while server.engine.session_limiter.taken:
                     await asyncio.sleep(0)
     assert not left
 

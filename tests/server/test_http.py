@@ -234,7 +234,7 @@ async def test_sessions_are_bounded_and_a_place_comes_back() -> None:
                     pass
             assert refused.value.response.status_code == 429
             assert refused.value.response.headers["Retry-After"]
-        while server.engine.places.taken:
+        while server.engine.session_limiter.taken:
             await asyncio.sleep(0.01)
         async with client(server) as caller:
             assert (await caller.speak()).end["type"] == "turn.done"
@@ -254,4 +254,4 @@ async def test_bodies_that_do_not_come_hold_no_place(http: aiohttp.ClientSession
             writer.close()
             assert answer.startswith(b"HTTP/1.1 408"), answer[:40]
             assert b'"code":"slow_client"' in answer
-        assert server.engine.places.taken == 0
+        assert server.engine.session_limiter.taken == 0

@@ -68,7 +68,7 @@ async def unharmed(
             # Connections that wait for the next request are meant to stay; these are not counted.
             fake.drop_connections()
             await fake.connected(0)
-        assert not server.engine.places.taken
+        assert not server.engine.session_limiter.taken
         await neighbour(server)
 
 

@@ -16,7 +16,7 @@ import aiohttp
 from yarl import URL
 
 from relay.core.timings import Stage, Timings
-from relay.drivers.http.errors import ErrorBorder, Meaning, is_stale_connection
+from relay.drivers.http.errors import Meaning, Peer, is_stale_connection, map_errors
 from relay.drivers.http.outgoing import OutgoingRequest
 from relay.drivers.http.reply import REFUSAL_BYTES, HttpReply, arrived, check_end, link_that_ends_it
 from relay.drivers.http.settings import HttpSettings
@@ -54,7 +54,7 @@ class Attempt:
             "_allowed_s",
             "_answered",
             "_begun_s",
-            "_border",
+            "_peer",
             "_deadline_s",
             "_loop",
             "_patience",
@@ -70,7 +70,7 @@ class Attempt:
         self._timings = timings
         self._settings = settings
         self._deadline_s = deadline_s
-        self._url, self._border = _address(request.provider, request.url)
+        self._url, self._peer = _address(request.provider, request.url)
         self._loop = asyncio.get_running_loop()
         self._begun_s = self._loop.time()
         self._phase = _Phase.CONNECTION
@@ -90,7 +90,7 @@ class Attempt:
         self._allowed_s = self._allowed(self._settings.connect_timeout_s, now_s)
         try:
             with Patience(now_s + self._allowed_s) as self._patience:
-                with self._border:
+                with map_errors(self._peer):
                     try:
                         response = await session.request(
                             request.method,
@@ -113,7 +113,7 @@ class Attempt:
                     raise
         except TimeoutError:
             code = Code.PROVIDER_UNAVAILABLE if self._phase is _Phase.CONNECTION else Code.PROVIDER_TIMEOUT
-            raise self._border.error(Meaning(code, f"{self._phase} {round(self._allowed_s, 2):g} s")) from None
+            raise self._peer.error(Meaning(code, f"{self._phase} {round(self._allowed_s, 2):g} s")) from None
 
     async def _send_off(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -148,7 +148,7 @@ class Attempt:
             *(self._request, response),
             headers=headers,
             facts=facts,
-            border=self._border,
+            peer=self._peer,
             timings=self._timings,
             clock=monotonic,
         )
@@ -165,7 +165,7 @@ class Attempt:
                     await reply.pull()
             if not reply.has_piece:
                 # Not retried: most often the text had nothing in it to be spoken, and the next reply is as empty.
-                raise self._border.error(Meaning(Code.BAD_AUDIO, "sent no audio", retryable=False))
+                raise self._peer.error(Meaning(Code.BAD_AUDIO, "sent no audio", retryable=False))
         except BaseException:
             reply.close()
             raise
@@ -181,13 +181,13 @@ class Attempt:
             self._check_plain(headers)
             _acknowledge(response)
             link = link_that_ends_it(response, headers)
-            with self._border:
+            with map_errors(self._peer):
                 while piece := await response.content.readany():
                     first_byte_s = first_byte_s or monotonic()
                     body += piece
                     if len(body) > ANSWER_BYTES:
                         too_long = f"answered with more than {ANSWER_BYTES} bytes"
-                        raise self._border.error(Meaning(Code.BAD_AUDIO, too_long, retryable=False))
+                        raise self._peer.error(Meaning(Code.BAD_AUDIO, too_long, retryable=False))
                     self._wait_for(_Phase.REST, self._settings.stall_timeout_s)
                 check_end(link)
         else:
@@ -199,7 +199,7 @@ class Attempt:
 
     def _check_plain(self, headers: Mapping[str, str]) -> None:
         if headers.get("content-encoding", "identity").lower() != "identity":
-            raise self._border.error(Meaning(Code.BAD_AUDIO, "compressed its reply, which was asked not to", False))
+            raise self._peer.error(Meaning(Code.BAD_AUDIO, "compressed its reply, which was asked not to", False))
 
     def _mark(self, headers_s: float, first_byte_s: float) -> None:
         self._timings.mark(Stage.RESPONSE_HEADERS, headers_s)
@@ -223,10 +223,10 @@ Take: TypeAlias = Callable[[Attempt, aiohttp.ClientResponse], Coroutine[Any, Any
 
 
 @lru_cache(maxsize=64)
-def _address(provider: str, url: str) -> tuple[URL, ErrorBorder]:
+def _address(provider: str, url: str) -> tuple[URL, Peer]:
     """What all requests to one URL share."""
     parsed = URL(url, encoded=True)
-    return parsed, border_of(provider, parsed)
+    return parsed, peer_of(provider, parsed)
 
 
 def signature(sign: Sign | None) -> Mapping[str, str]:
@@ -234,10 +234,10 @@ def signature(sign: Sign | None) -> Mapping[str, str]:
     return sign(AttemptFacts(now_s=time(), nonce=secrets.token_hex(16))) if sign is not None else {}
 
 
-def border_of(provider: str, url: URL) -> ErrorBorder:
-    """The border of one exchange, which names the host (and its port if it is unusual) and nothing else of the URL."""
+def peer_of(provider: str, url: URL) -> Peer:
+    """The other side of one exchange: names the host (and its port if it is unusual) and nothing else of the URL."""
     host = url.host or "no host"
-    return ErrorBorder(provider, host if url.is_default_port() else f"{host}:{url.port}")
+    return Peer(provider, host if url.is_default_port() else f"{host}:{url.port}")
 
 
 def _headers(response: aiohttp.ClientResponse) -> Mapping[str, str]:

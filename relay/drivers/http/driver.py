@@ -22,8 +22,8 @@ from yarl import URL
 
 from relay import __version__
 from relay.core.timings import Timings
-from relay.drivers.http.attempt import Attempt, border_of
-from relay.drivers.http.errors import Meaning
+from relay.drivers.http.attempt import Attempt, peer_of
+from relay.drivers.http.errors import Meaning, map_errors
 from relay.drivers.http.outgoing import OutgoingRequest, note_use
 from relay.drivers.http.reply import READ_BYTES, REFUSAL_BYTES, HttpReply
 from relay.drivers.http.settings import HttpSettings
@@ -163,7 +163,7 @@ class HttpDriver:
                     too_long = Meaning(
                         Code.PROVIDER_UNAVAILABLE, f"sent more than {FETCH_BYTES} bytes", retryable=False
                     )
-                    raise border_of(request.provider, URL(request.url)).error(too_long)
+                    raise peer_of(request.provider, URL(request.url)).error(too_long)
         return bytes(body)
 
     async def _attempted(
@@ -202,7 +202,7 @@ class HttpDriver:
         return asked_s + self._draw() * settings.backoff_s * (1 << retries)
 
     async def _connect(self, provider: str, origin: URL) -> None:
-        session, border = self._running_session, border_of(provider, origin)
+        session, peer = self._running_session, peer_of(provider, origin)
         timeout_s = self._settings.connect_timeout_s
 
         async def connect_only(
@@ -217,13 +217,13 @@ class HttpDriver:
 
         try:
             async with asyncio.timeout(timeout_s):
-                with border:
+                with map_errors(peer):
                     await session.get(origin, middlewares=(connect_only,))
         except _ConnectedError:
             return
         except TimeoutError:
             late = Meaning(Code.PROVIDER_UNAVAILABLE, f"did not take a connection within {timeout_s:g} s")
-            raise border.error(late) from None
+            raise peer.error(late) from None
 
     @property
     def _running_session(self) -> aiohttp.ClientSession:

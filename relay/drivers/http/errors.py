@@ -1,4 +1,4 @@
-"""The border where aiohttp's errors stop: behind it there are ProviderErrors only.
+"""aiohttp's errors -> ProviderErrors: nothing else leaves the drivers.
 
 Messages name the provider and its host. They never hold a URL (its query may carry a key), a header, or the text of a
 foreign exception (which may hold either).
@@ -6,8 +6,9 @@ foreign exception (which may hold either).
 
 import os
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 
 import aiohttp
 from aiohttp import client_exceptions as http_faults
@@ -82,41 +83,44 @@ if upload_aborted := getattr(http_faults, "UploadAbortedError", None):
     MEANINGS[upload_aborted] = _DISCONNECTED
 
 
-class ErrorBorder:
-    """`with border:` turns foreign errors into ProviderErrors. Stateless: one serves a whole exchange.
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other side of an exchange, as messages name it."""
 
-    Cancellation, ProviderErrors and what no network does (a bug) pass unchanged. The cause is chained, except where it
-    holds the whole request, headers and all.
-    """
-
-    __slots__ = ("_host", "_provider")
-
-    def __init__(self, provider: str, host: str) -> None:
-        self._provider = provider
-        self._host = host
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            return
-        for ancestor in type(error).__mro__:
-            if meaning := MEANINGS.get(ancestor):
-                cause = None if isinstance(error, aiohttp.ClientResponseError) else error
-                raise self.error(meaning, _system_words(error)) from cause
+    provider: str
+    host: str
 
     def error(self, meaning: Meaning, detail: str | None = None) -> ProviderError:
         """A ProviderError of this provider; `detail` is ours or the operating system's words, never a stranger's."""
-        sentence = f"{self._provider} ({self._host}) {meaning.sentence}"
+        sentence = f"{self.provider} ({self.host}) {meaning.sentence}"
         return ProviderError(
             meaning.code,
             f"{sentence}: {detail}" if detail else sentence,
             retryable=meaning.retryable,
-            provider=ProviderFault(name=self._provider),
+            provider=ProviderFault(name=self.provider),
         )
+
+
+@contextmanager
+def map_errors(peer: Peer) -> Iterator[None]:
+    """Turns foreign errors into ProviderErrors of `peer`. See `raise_mapped`."""
+    try:
+        yield
+    except BaseException as error:
+        raise_mapped(error, peer)
+        raise
+
+
+def raise_mapped(error: BaseException, peer: Peer) -> None:
+    """Raises the ProviderError that a foreign error stands for.
+
+    Does nothing for cancellation, ProviderErrors and what no network does (a bug). The cause is chained, except where
+    it holds the whole request, headers and all.
+    """
+    for ancestor in type(error).__mro__:
+        if meaning := MEANINGS.get(ancestor):
+            cause = None if isinstance(error, aiohttp.ClientResponseError) else error
+            raise peer.error(meaning, _system_words(error)) from cause
 
 
 def _system_words(error: BaseException) -> str | None:

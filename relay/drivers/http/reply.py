@@ -13,7 +13,7 @@ from aiohttp.client_proto import ResponseHandler
 
 from relay.core.timings import Stage, Timings
 from relay.core.transform import Transform
-from relay.drivers.http.errors import ErrorBorder, Meaning
+from relay.drivers.http.errors import Meaning, Peer, raise_mapped
 from relay.errors import Code, ProviderError
 from relay.providers.base.http import HttpRequest, Piece, Refusal, ReplyFacts
 
@@ -41,7 +41,7 @@ class HttpReply:
         *,
         headers: Mapping[str, str],
         facts: ReplyFacts,
-        border: ErrorBorder,
+        peer: Peer,
         timings: Timings,
         clock: Callable[[], float],
     ) -> None:
@@ -53,7 +53,7 @@ class HttpReply:
         self._request = request
         self._response = response
         self._headers = headers
-        self._border = border
+        self._peer = peer
         self._timings = timings
         self._clock = clock
         # When the connection was last seen to have brought more, and what it had brought then.
@@ -64,7 +64,7 @@ class HttpReply:
         self._pieces: deque[Piece] = deque()
         self._fault: Exception | None = None
         link = response.connection.protocol if response.connection else None
-        self._watch = _Watch(response.content, link, border)
+        self._watch = _Watch(response.content, link, peer)
         self._link_that_ends_it = link_that_ends_it(response, headers)
 
     @property
@@ -93,8 +93,11 @@ class HttpReply:
 
     async def pull(self) -> None:
         """Waits for bytes, or for the end, and takes the pieces in them (there may be none)."""
-        with self._border:
+        try:
             data = await self._read()
+        except Exception as error:  # `map_errors` would cost a microsecond for each piece
+            raise_mapped(error, self._peer)
+            raise
         if data:
             self.received_bytes += len(data)
             self._pieces.extend(self._unwrap.feed(data) if self._unwrap else (data,))
@@ -169,15 +172,15 @@ class _Watch:
     listener that holds us back is no stall.
     """
 
-    __slots__ = ("_border", "_content", "_link", "_loop", "_seen_bytes", "_timeout_s", "_timer", "waiting_since_s")
+    __slots__ = ("_content", "_link", "_loop", "_peer", "_seen_bytes", "_timeout_s", "_timer", "waiting_since_s")
 
-    def __init__(self, content: StreamReader, link: ResponseHandler | None, border: ErrorBorder) -> None:
+    def __init__(self, content: StreamReader, link: ResponseHandler | None, peer: Peer) -> None:
         self.waiting_since_s: float | None = None
         self._timeout_s = math.inf
         self._seen_bytes = 0
         self._content = content
         self._link = link
-        self._border = border
+        self._peer = peer
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(WATCH_S, self._look)
 
@@ -200,7 +203,7 @@ class _Watch:
             # After a stop of the whole loop bytes may be there that the read has not been told of.
             if left_s <= 0 and self._content.total_bytes == self._seen_bytes:
                 stalled = Meaning(Code.PROVIDER_TIMEOUT, f"sent nothing for {self._timeout_s:g} s")
-                self._content.set_exception(self._border.error(stalled))
+                self._content.set_exception(self._peer.error(stalled))
                 return
             wait_s = min(wait_s, max(0.0, left_s))
         self._seen_bytes = self._content.total_bytes

@@ -15,9 +15,9 @@ from yarl import URL
 
 from relay.core.events import Progress
 from relay.core.timings import Stage, Timings
-from relay.drivers.http.attempt import border_of
+from relay.drivers.http.attempt import peer_of
 from relay.drivers.http.driver import HttpDriver
-from relay.drivers.http.errors import ErrorBorder, Meaning
+from relay.drivers.http.errors import Meaning, Peer
 from relay.drivers.http.reply import REFUSAL_BYTES, HttpReply
 from relay.errors import Code, ProviderError
 from relay.providers.base.http import HttpRequest, Piece, Refusal
@@ -101,13 +101,13 @@ class PollDriver:
                     step = job.receive(answer)
                     if isinstance(step, Ask) and loop.time() + step.after_s >= deadline_s:
                         # A wait that ends in a timeout is not begun. A provider that refuses has said why it is late.
-                        raise _refused(request, answer) if answer.status >= 400 else _border(request).error(late)
+                        raise _refused(request, answer) if answer.status >= 400 else _peer(request).error(late)
                 if isinstance(step, Fetch):
                     request = step.request
                     _tell(upstream, Progress.DOWNLOADING, loop.time() - start_s)
                     return await stack.enter_async_context(self._http.open(request, timings))
         except TimeoutError:
-            raise _border(request).error(late) from None
+            raise _peer(request).error(late) from None
         for stage in (Stage.RESPONSE_HEADERS, Stage.FIRST_BYTE):
             timings.mark(stage, marks.instants_s[stage])
         return ArrivedReply(step, request, answer, came_s)
@@ -187,5 +187,5 @@ def _refused(request: HttpRequest, answer: Answer) -> ProviderError:
     return request.refuse(Refusal(status=answer.status, headers=answer.headers, body=body))
 
 
-def _border(request: HttpRequest) -> ErrorBorder:
-    return border_of(request.provider, URL(request.url, encoded=True))
+def _peer(request: HttpRequest) -> Peer:
+    return peer_of(request.provider, URL(request.url, encoded=True))

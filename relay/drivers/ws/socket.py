@@ -1,4 +1,4 @@
-"""One WebSocket to a provider and its dialogue: opening, sending, hearing, closing, and the border of its errors.
+"""One WebSocket to a provider and its dialogue: opening, sending, hearing, closing, and its errors.
 
 This file does not know what a turn is worth, nor whether the socket will be used again.
 """
@@ -11,8 +11,8 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from relay.drivers.http.attempt import border_of, refusal_body, signature
-from relay.drivers.http.errors import ErrorBorder, Meaning
+from relay.drivers.http.attempt import peer_of, refusal_body, signature
+from relay.drivers.http.errors import Meaning, Peer, map_errors
 from relay.drivers.ws.settings import WsSettings
 from relay.errors import Code, ProviderError
 from relay.providers.base.dialogue import Dialogue, DialogueRequest, Heard, Ready, SocketAddress
@@ -52,7 +52,7 @@ class Socket:
         self,
         websocket: aiohttp.ClientWebSocketResponse,
         request: DialogueRequest,
-        border: ErrorBorder,
+        peer: Peer,
         settings: WsSettings,
     ) -> None:
         self.request = request
@@ -60,7 +60,7 @@ class Socket:
         self.facts = ReplyFacts(source=request.source)
         self.gone = False
         self._websocket = websocket
-        self._border = border
+        self._peer = peer
         self._settings = settings
         self._greeted = False
         self._loop = asyncio.get_running_loop()
@@ -171,7 +171,7 @@ class Socket:
             return
 
     def error(self, meaning: Meaning) -> ProviderError:
-        return self._border.error(meaning)
+        return self._peer.error(meaning)
 
     def _sending(self, message: str | bytes) -> Coroutine[Any, Any, None]:
         return self._websocket.send_str(message) if isinstance(message, str) else self._websocket.send_bytes(message)
@@ -192,7 +192,7 @@ class Socket:
         else:
             meaning = Meaning(Code.PROVIDER_UNAVAILABLE, f"{what} before it greeted")
         name = _CLOSE_CODES.get(number, "a code of its own")
-        return self._border.error(meaning, f"{number}, {name}")
+        return self._peer.error(meaning, f"{number}, {name}")
 
 
 class HandshakeRefused(Exception):  # noqa: N818 - an answer, not yet an error
@@ -231,23 +231,23 @@ async def open_socket(
     `session` has `refuse_unless_upgraded` among its middlewares.
     """
     url = URL(address.url, encoded=True)
-    border = border_of(request.provider, url)
+    peer = peer_of(request.provider, url)
     timeout_s = settings.connect_timeout_s
     try:
         async with asyncio.timeout(timeout_s):
-            with border:
-                websocket = await _upgraded(session, url, address, settings, border)
+            with map_errors(peer):
+                websocket = await _upgraded(session, url, address, settings, peer)
     except HandshakeRefused as answer:
         # Not chained: `refuse` says all there is to say, without the headers that were sent.
         raise request.refuse(answer.refusal) from None
     except TimeoutError:
         late = Meaning(Code.PROVIDER_UNAVAILABLE, f"did not take a connection within {timeout_s:g} s")
-        raise border.error(late) from None
-    socket = Socket(websocket, request, border, settings)
+        raise peer.error(late) from None
+    socket = Socket(websocket, request, peer, settings)
     try:
         if address.subprotocols and websocket.protocol != address.subprotocols[0]:
             unknown = f"does not speak {address.subprotocols[0]}"
-            raise border.error(Meaning(Code.PROVIDER_UNAVAILABLE, unknown, retryable=False))
+            raise peer.error(Meaning(Code.PROVIDER_UNAVAILABLE, unknown, retryable=False))
         await socket.greet()
     except BaseException:
         discard(socket)
@@ -256,7 +256,7 @@ async def open_socket(
 
 
 async def _upgraded(
-    session: aiohttp.ClientSession, url: URL, address: SocketAddress, settings: WsSettings, border: ErrorBorder
+    session: aiohttp.ClientSession, url: URL, address: SocketAddress, settings: WsSettings, peer: Peer
 ) -> aiohttp.ClientWebSocketResponse:
     try:
         return await session.ws_connect(
@@ -273,4 +273,4 @@ async def _upgraded(
     except aiohttp.WSServerHandshakeError:
         # 101, but the wrong key or headers. Not chained: it holds the request.
         broken = Meaning(Code.PROVIDER_UNAVAILABLE, "does not complete a WebSocket handshake", retryable=False)
-        raise border.error(broken) from None
+        raise peer.error(broken) from None

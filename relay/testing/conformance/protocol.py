@@ -159,7 +159,7 @@ def check_keeps_text(open_session: OpenSession, valid: Sequence[str]) -> None:
 
 
 def _started(frame_format: FrameFormat) -> events.TurnStarted:
-    return events.TurnStarted(turn_id="a", turn_index=0, provider="p", voice="v", model=None, form=frame_format)
+    return events.TurnStarted(turn_id="a", turn_index=0, provider="p", voice="v", model=None, frame_format=frame_format)
 
 
 def _binaries(message: Message) -> Iterator[bytes]:

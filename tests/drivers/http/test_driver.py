@@ -20,7 +20,7 @@ from relay.core.transform import Transform
 from relay.drivers.http import attempt as http_attempt
 from relay.drivers.http import driver as http
 from relay.drivers.http.driver import HttpDriver, HttpSettings
-from relay.drivers.http.errors import ErrorBorder
+from relay.drivers.http.errors import Peer
 from relay.drivers.http.reply import READ_BYTES, _Watch
 from relay.errors import Code, ProviderError
 from relay.providers.base import faults
@@ -845,7 +845,7 @@ async def test_bytes_that_the_read_was_not_told_of_yet_are_no_stall() -> None:
     # As after a stop of the whole loop: bytes and timer are due in the same turn, and the read comes after both.
     loop = asyncio.get_running_loop()
     content = StreamReader(BaseProtocol(loop), 2**16, loop=loop)
-    watch = _Watch(content, None, ErrorBorder("fake", "host"))
+    watch = _Watch(content, None, Peer("fake", "host"))
     watch.allow(5.0)
     watch.waiting_since_s = loop.time() - 6.0
     content.feed_data(b"here")

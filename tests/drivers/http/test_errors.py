@@ -1,4 +1,4 @@
-"""The error border: every class aiohttp can raise has a meaning of its own here."""
+"""The error peer: every class aiohttp can raise has a meaning of its own here."""
 
 import asyncio
 import errno
@@ -14,11 +14,11 @@ from aiohttp.http import HttpProcessingError
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from relay.drivers.http.errors import MEANINGS, ErrorBorder, is_stale_connection
+from relay.drivers.http.errors import MEANINGS, Peer, is_stale_connection, map_errors
 from relay.errors import Code, ProviderError, ProviderFault
 
 SECRET = "brz_secret"
-BORDER = ErrorBorder("breeze", "api.breeze.blue")
+PEER = Peer("breeze", "api.breeze.blue")
 KEY = ConnectionKey("api.breeze.blue", 443, True, True, None, None, None)
 INFO = RequestInfo(
     URL(f"https://api.breeze.blue/v1?key={SECRET}"),
@@ -34,7 +34,7 @@ CLASSES = [
 
 
 def crossed(error: BaseException) -> ProviderError:
-    with pytest.raises(ProviderError) as caught, BORDER:
+    with pytest.raises(ProviderError) as caught, map_errors(PEER):
         raise error
     return caught.value
 
@@ -45,7 +45,7 @@ def test_every_class_of_aiohttp_has_its_own_meaning() -> None:
 
 
 @pytest.mark.parametrize("kind", [*CLASSES, HttpProcessingError, TimeoutError, ssl.SSLError, OSError])
-def test_every_class_crosses_the_border_as_a_provider_error(kind: type[BaseException]) -> None:
+def test_every_class_becomes_a_provider_error(kind: type[BaseException]) -> None:
     # Made without its constructor, whose arguments differ from class to class.
     error = kind.__new__(kind)
     caught = crossed(error)
@@ -132,13 +132,13 @@ def test_a_cause_that_holds_the_request_is_not_shown() -> None:
     ],
 )
 def test_what_is_not_of_the_network_passes(error: BaseException) -> None:
-    with pytest.raises(type(error)) as caught, BORDER:
+    with pytest.raises(type(error)) as caught, map_errors(PEER):
         raise error
     assert caught.value is error
 
 
 def test_nothing_happens_when_nothing_happens() -> None:
-    with BORDER:
+    with map_errors(PEER):
         pass
 
 

@@ -335,7 +335,7 @@ async def test_limits_are_those_of_the_key(http: aiohttp.ClientSession, clock: C
             assert await refusal(server, additional_headers=BEARER) == (429, Code.RATE_LIMITED)
             async with client(server, **subprotocols(other[1]["token"])):
                 pass
-        while server.engine.places.taken:
+        while server.engine.session_limiter.taken:
             await asyncio.sleep(0.01)
         async with client(server, **subprotocols(again)):
             pass  # who was told to come again can
