@@ -19,7 +19,7 @@ help:
 # Each stamp is made anew when pyproject.toml changes, so that an old environment never hides a new dependency.
 $(VENV)/.run: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[espeak]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[espeak,voice]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml

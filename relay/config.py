@@ -73,8 +73,8 @@ class PacingConfig(Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class DefaultsConfig(Struct, forbid_unknown_fields=True, frozen=True):
-    # The built-in provider needs no key.
-    provider: str = "espeak"
+    # None: the voices on this machine, as far as they are installed. They need no key.
+    provider: str | None = None
     # Who goes on where that one fails, in order, for turns that name no provider of their own.
     fallbacks: list[str] = field(default_factory=list)
     # For turns that name neither voice nor provider: a name from [voices], or a voice of the default provider.

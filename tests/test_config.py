@@ -19,7 +19,7 @@ def test_without_a_file_there_are_defaults(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     config = load(environ={}, providers=PROVIDERS)
     assert config == Config()
-    assert (config.server.host, config.server.port, config.defaults.provider) == ("127.0.0.1", 8765, "espeak")
+    assert (config.server.host, config.server.port, config.defaults.provider) == ("127.0.0.1", 8765, None)
 
 
 def test_a_relay_toml_here_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

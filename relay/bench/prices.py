@@ -23,6 +23,7 @@ class Price:
 
 
 KNOWN: Mapping[str, Price] = {
+    "hibari": Price(low=0, high=0, source="runs on this machine"),
     "espeak": Price(low=0, high=0, source="runs on this machine"),
     "bland": Price(low=50, high=200, source="USD 0.02 per 100 to 400 characters, by plan (vendor's documentation)"),
 }

@@ -84,7 +84,7 @@ def bench(context: click.Context, /, **asked: Any) -> None:
     if not Path(out).parent.is_dir():
         raise click.BadParameter(f"there is no folder {Path(out).parent}", param_hint="--out")
     config = load_config(asked["config_path"])
-    usual = run(_default_of(asked["url"], asked["key"])) if asked["url"] else config.defaults.provider
+    usual = run(_default_of(asked["url"], asked["key"])) if asked["url"] else _default_here(config)
     plan = _plan(asked, usual)
     prices = _prices(asked["prices"], plan.targets)
     _ask_before_spending(plan, prices, asked["max_chars"], asked["yes"])
@@ -116,6 +116,12 @@ async def _default_of(url: str, key: str | None) -> str:
 
     async with connect(url, key=key) as session:
         return str(session.ready.defaults["provider"])
+
+
+def _default_here(config: "Config") -> str:
+    from relay.engine.setup import build_providers, defaults_of
+
+    return defaults_of(config, *build_providers(config)).provider
 
 
 def _plan(asked: dict[str, Any], usual: str) -> "Plan":

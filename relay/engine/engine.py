@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from relay.config import Config, ProviderConfig
@@ -20,8 +20,10 @@ from relay.engine.limits import SessionLimiter
 from relay.engine.setup import (
     build_listable,
     build_providers,
+    chosen_here,
     defaults_of,
     dialogue_patience,
+    idle,
     is_mistake,
     limiters_of,
     limits_of,
@@ -71,18 +73,7 @@ class Engine:
                 log.warning("provider %s cannot be used: %s", name, reason, extra={"provider": name})
         async with self.drivers:
             providers = list(self.providers.values())
-            warming = keep_warm(
-                self.drivers,
-                [
-                    Warmth(
-                        provider=provider,
-                        wanted=self._wanted_by_default(name),
-                        sockets=self.config.providers.get(name, ProviderConfig()).open_ahead,
-                    )
-                    for name, provider in self.providers.items()
-                ],
-                patience(self.config),
-            )
+            warming = keep_warm(self.drivers, list(self._warmths()), patience(self.config))
             background = [
                 asyncio.create_task(warming, name="keep warm"),
                 asyncio.create_task(learn_limits(self.drivers, providers, self.limiters), name="learn limits"),
@@ -96,6 +87,17 @@ class Engine:
                 self.ticker.close()
                 if self.tracing is not None:
                     await asyncio.to_thread(self.tracing.close)
+
+    def _warmths(self) -> Iterator[Warmth]:
+        """What to have open ahead of turns. A voice on this machine that nobody asks for takes no memory."""
+        unused = idle(self.config, self.defaults)
+        for name, provider in self.providers.items():
+            if name not in unused:
+                yield Warmth(
+                    provider=provider,
+                    wanted=self._wanted_by_default(name),
+                    sockets=self.config.providers.get(name, ProviderConfig()).open_ahead,
+                )
 
     def settings(self, opened: OpenTurn) -> TurnSettings:
         """What a turn was asked to be -> all that is needed to speak it. Raises ClientError."""
@@ -113,12 +115,14 @@ class Engine:
             instructions=request.instructions,
             options={**request.options, **first.options},
         )
+        if not (request.provider or request.providers):
+            first, *others = self._fitting([first, *others], wanted)
         if wanted.voice is None:
-            wanted = replace(wanted, voice=self._default_voice(opened.provider))
+            wanted = replace(wanted, voice=self._default_voice(first.provider))
         return TurnSettings(
             audio=opened.audio,
             candidates=(
-                self._candidate(opened.provider, wanted),
+                self._candidate(first.provider, wanted),
                 *(self._fallback(each, general, wanted.voice) for each in others),
             ),
             drivers=self.drivers,
@@ -132,6 +136,17 @@ class Engine:
         if request.provider is not None:
             return [ProviderChoice(provider=request.provider)]
         return [ProviderChoice(provider=name) for name in (self.defaults.provider, *self.defaults.fallbacks)]
+
+    def _fitting(self, choices: Sequence[ProviderChoice], wanted: SpeechRequest) -> Sequence[ProviderChoice]:
+        """The voices on this machine, from the first that takes what is wanted: each speaks other languages. Providers
+        that the operator chose stay as they are: what one refuses is the client's mistake."""
+        for at, choice in enumerate(choices):
+            if choice.provider not in chosen_here(self.config):
+                break
+            with suppress(ClientError):
+                self.resolve(choice.provider, wanted)
+                return choices[at:]
+        return choices
 
     def _fallback(self, choice: ProviderChoice, general: SpeechRequest, voice: str | None) -> Candidate:
         """`voice` is that of the turn: a name is used where it stands for a voice of this provider too, else the

@@ -1,6 +1,8 @@
 """The configuration -> what a relay is made of. Pure; raises ConfigError naming the key that is wrong."""
 
+import importlib.util
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import cast
 
 import msgspec
@@ -20,7 +22,7 @@ from relay.engine.voices import spoken_as, voice_at
 from relay.errors import RelayError
 from relay.providers.base import checks
 from relay.providers.base.provider import Provider, ProviderSettings, SpeechRequest
-from relay.providers.catalog import PROVIDERS
+from relay.providers.catalog import BUILT_IN, PROVIDERS
 from relay.store import spent_tokens
 from relay.store.base import SpentTokens
 
@@ -140,6 +142,11 @@ def _lacks(name: str, adapter: str, provider: Provider, own: ProviderConfig) -> 
             if key == "api_key" and own.api_key_env:
                 where = f"{own.api_key_env}, which providers.{name}.api_key_env names"
             reasons.append(f"no {what}: set {where}")
+    reasons += [
+        f"no package {package.module}: pip install 'speech-relay[{package.extra}]'"
+        for package in facts.needs_packages
+        if importlib.util.find_spec(package.module) is None
+    ]
     return "; ".join(reasons)
 
 
@@ -212,17 +219,49 @@ def limits_of(config: Config) -> Limits:
     )
 
 
-def defaults_of(config: Config, providers: Mapping[str, Provider], missing: Mapping[str, str]) -> SessionDefaults:
-    """What a turn gets that asks for nothing; the voice is the provider's own default, where it has one."""
-    defaults, audio = config.defaults, config.defaults.audio
-    if defaults.provider not in providers:
-        raise ConfigError(f"defaults.provider: {unusable(defaults.provider, providers, missing)}")
+def _speakers(config: Config, providers: Mapping[str, Provider], missing: Mapping[str, str]) -> list[str]:
+    """Who speaks a turn that names no provider, and who goes on where that one fails, in order; at least one."""
+    defaults = config.defaults
     for name in defaults.fallbacks:
         if name not in providers and name not in missing:
             raise ConfigError(f"defaults.fallbacks: {unusable(name, providers, missing)}")
+    # One that cannot be used must not keep the default one from speaking; the log names it at the start.
+    fallbacks = [name for name in defaults.fallbacks if name in providers]
+    if defaults.provider is not None:
+        if defaults.provider not in providers:
+            raise ConfigError(f"defaults.provider: {unusable(defaults.provider, providers, missing)}")
+        return [defaults.provider, *fallbacks]
+    built_in = [name for name in BUILT_IN if name in providers]
+    if not built_in:
+        lacks = "; ".join(f"{name}: {missing[name]}" for name in BUILT_IN)
+        raise ConfigError(f"defaults.provider is not set, and no voice on this machine can be used ({lacks})")
+    for name in built_in:
+        with suppress(RelayError):
+            providers[name].resolve(spoken_as(config.voices, name, SpeechRequest(voice=defaults.voice)))
+            first = name
+            break
+    else:
+        first = built_in[0]
+    return list(dict.fromkeys([first, *built_in, *fallbacks]))
+
+
+def chosen_here(config: Config) -> tuple[str, ...]:
+    """The voices on this machine, where the operator leaves the choice among them to the relay."""
+    return BUILT_IN if config.defaults.provider is None else ()
+
+
+def idle(config: Config, defaults: SessionDefaults) -> set[str]:
+    """The voices on this machine that only a turn which names them would use: they take no memory before that."""
+    return set(BUILT_IN) - {defaults.provider, *defaults.fallbacks, *config.providers}
+
+
+def defaults_of(config: Config, providers: Mapping[str, Provider], missing: Mapping[str, str]) -> SessionDefaults:
+    """What a turn gets that asks for nothing; the voice is the provider's own default, where it has one."""
+    defaults, audio = config.defaults, config.defaults.audio
+    provider, *fallbacks = _speakers(config, providers, missing)
     try:
-        wanted = spoken_as(config.voices, defaults.provider, SpeechRequest(voice=defaults.voice))
-        spoken = providers[defaults.provider].resolve(wanted)
+        wanted = spoken_as(config.voices, provider, SpeechRequest(voice=defaults.voice))
+        spoken = providers[provider].resolve(wanted)
         voice: str | None = defaults.voice or spoken.voice
     except RelayError as error:
         if defaults.voice is not None:
@@ -230,9 +269,8 @@ def defaults_of(config: Config, providers: Mapping[str, Provider], missing: Mapp
         voice = None
     try:
         return SessionDefaults(
-            provider=defaults.provider,
-            # One that cannot be used must not keep the default one from speaking; the log names it at the start.
-            fallbacks=tuple(name for name in defaults.fallbacks if name in providers),
+            provider=provider,
+            fallbacks=tuple(fallbacks),
             voice=voice,
             audio=AudioRequest(
                 encoding=cast("Encoding", audio.encoding),  # checked there

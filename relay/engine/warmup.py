@@ -61,7 +61,7 @@ async def keep_warm(drivers: Drivers, wanted: Sequence[Warmth], http: HttpSettin
             for ahead in each.provider.warm(each.wanted):
                 match ahead:
                     case Worker():
-                        drivers.local.warm(ahead.module)
+                        drivers.local.warm(ahead.module, processes=ahead.processes)
                     case Origin():
                         origins.setdefault(_origin(ahead.url), []).append(each.provider.name)
                     case DialogueRequest():

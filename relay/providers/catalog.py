@@ -9,10 +9,15 @@ from relay.providers.base.provider import Provider, ProviderSettings
 from relay.providers.bland.provider import Bland
 from relay.providers.breeze.provider import Breeze
 from relay.providers.espeak.provider import Espeak
+from relay.providers.hibari.provider import Hibari
 from relay.providers.playai.provider import PlayAI
 from relay.providers.sauti.provider import Sauti
 
+# The voices on this machine, which need no key; the better ones first. One that is not installed cannot be used.
+BUILT_IN = ("hibari", "espeak")
+
 PROVIDERS: dict[str, Callable[[ProviderSettings], Provider]] = {
+    "hibari": Hibari,
     "espeak": Espeak,
     "breeze": Breeze,
     "bland": Bland,

@@ -28,7 +28,7 @@ def test_texts_are_listed() -> None:
         (("--text", "short", "--text-file", __file__), "exclude"),
         (("--provider", "a,b", "--voice", "v"), "a=ID"),
         (("--price", "espeak=cheap"), "PROVIDER=USD"),
-        (("--price", "nobody=5"), "espeak"),
+        (("--price", "nobody=5"), "hibari"),
         (("--format", "mulaw/many"), "ENCODING/HZ"),
         (("--no-relay", "--url", "ws://127.0.0.1:9"), "--no-relay"),
         (("-n", "0"), "-n"),
@@ -63,7 +63,7 @@ def test_a_voice_or_format_that_cannot_be_is_told_before_anything_is_sent() -> N
     status, out = relay("--provider", "breeze", "--no-relay", "-n", "1", **key)
     assert (status, "voice" in out) == (1, True)
     status, out = relay("--provider", "nobody")
-    assert (status, "usable are: espeak" in out) == (1, True)
+    assert (status, "usable are: hibari, espeak" in out) == (1, True)
     status, out = relay("--format", "opus/24000")
     assert (status, "pcm_s16le" in out) == (1, True)
 

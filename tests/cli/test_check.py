@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from relay.cli import main
+from relay.providers.catalog import PROVIDERS
 
 NOBODY = "http://127.0.0.1:9"
 KEY = "key_4f9d2c71b8e6a035"
@@ -37,7 +38,7 @@ def test_what_is_not_configured_is_no_mistake() -> None:
     said = lines(out)
     assert (status, said["configuration"], said["espeak"].startswith("ok, 138 voices")) == (0, "ok", True)
     assert said["breeze"].startswith("not configured, no key: set BREEZE_API_KEY")
-    assert list(said) == ["configuration", "espeak", "breeze", "bland", "sauti", "playai"]
+    assert list(said) == ["configuration", *PROVIDERS]
 
 
 def test_each_provider_has_one_line_and_a_wrong_one_is_status_1() -> None:
@@ -53,7 +54,7 @@ def test_each_provider_has_one_line_and_a_wrong_one_is_status_1() -> None:
         SAUTI_VOICE="v",
     )
     said = lines(out)
-    assert (status, len(said)) == (1, 6)
+    assert (status, len(said)) == (1, 1 + len(PROVIDERS))
     assert said["espeak"].startswith("ok")
     assert said["breeze"].startswith("wrong, provider_unavailable: breeze (127.0.0.1:9) cannot be reached")
     assert said["playai"].startswith("wrong, provider_unavailable: playai (127.0.0.1:9) cannot be reached")
@@ -99,7 +100,7 @@ def test_as_json_it_says_the_same() -> None:
     report: dict[str, Any] = json.loads(out)
     assert (status, report["ok"], report["configuration"]) == (1, False, {"ok": True})
     by_name = {each["name"]: each for each in report["providers"]}
-    assert list(by_name) == ["espeak", "breeze", "bland", "sauti", "playai"]
+    assert list(by_name) == [*PROVIDERS]
     espeak, breeze = by_name["espeak"], by_name["breeze"]
     assert (espeak["status"], espeak["adapter"], espeak["voices"] > 100) == ("ok", "espeak", True)
     assert (breeze["status"], breeze["code"]) == ("wrong", "provider_unavailable")

@@ -26,7 +26,7 @@ WANTED = {
     "sauti": (SpeechRequest(), SpeechRequest(options={"delivery": "job"})),
     "playai": (SpeechRequest(), SpeechRequest(options={"delivery": "job"})),
 }
-VOICES = {"bland": KAREN, "espeak": "en"}
+VOICES = {"bland": KAREN, "espeak": "en", "hibari": "heart"}
 # The accounts that the goldens were written with.
 TEST_ACCOUNTS = {
     "breeze": (ProviderSettings(api_key="brz_test"), ("brz_test",)),

@@ -146,7 +146,7 @@ def test_who_cannot_be_used_is_told_with_what_to_do() -> None:
     of = engine()
     for name, says in (
         ("breeze", "BREEZE_API_KEY"),
-        ("nope", "usable are: blue, espeak, green; not configured are: br"),
+        ("nope", "usable are: blue, espeak, green, hibari; not configured are: br"),
     ):
         with pytest.raises(ClientError) as caught:
             of.resolve(name, SpeechRequest())

@@ -33,6 +33,7 @@ from relay.engine.setup import (
     shapes_of,
 )
 from relay.providers.base.provider import SpeechRequest
+from relay.providers.catalog import BUILT_IN, PROVIDERS
 
 
 def test_the_drivers_wait_as_long_as_was_configured() -> None:
@@ -85,9 +86,9 @@ def test_there_is_an_instance_for_each_adapter_and_for_each_that_is_configured()
         green=ProviderConfig(adapter="breeze", api_key="other", base_url="http://two.test", voice="voc_2"),
     )
     usable, missing = build_providers(two)
-    assert list(usable) == ["espeak", "blue", "green"]
-    assert [provider.name for provider in usable.values()] == ["espeak", "blue", "green"]
-    assert missing.keys() == {"breeze", "bland", "sauti", "playai"}
+    assert list(usable) == [*BUILT_IN, "blue", "green"]
+    assert [provider.name for provider in usable.values()] == [*BUILT_IN, "blue", "green"]
+    assert missing.keys() == PROVIDERS.keys() - BUILT_IN
     blue, green = (usable[name] for name in ("blue", "green"))
     assert (blue.resolve(SpeechRequest()).voice, green.resolve(SpeechRequest()).voice) == ("voc_1", "voc_2")
     requests = [each.request(each.resolve(SpeechRequest()), "Hello.") for each in (blue, green)]
@@ -115,7 +116,7 @@ def test_there_is_an_instance_for_each_adapter_and_for_each_that_is_configured()
 )
 def test_what_is_wrong_with_one_does_not_concern_the_others(own: ProviderConfig, says: str) -> None:
     usable, missing = build_providers(Config(providers={"blue": own}, voices={"anna": {"breeze": "voc_1"}}))
-    assert list(usable) == ["espeak"]
+    assert list(usable) == [*BUILT_IN]
     assert missing["blue"].startswith(says), missing["blue"]
     assert KEY not in str(missing)
 
@@ -125,7 +126,7 @@ def test_the_default_one_must_be_right_and_a_fallback_may_be_wrong(own: Provider
     with pytest.raises(ConfigError, match=r"^defaults\.provider: blue cannot be used .*usable are: espeak"):
         Engine(Config(providers={"blue": own}, defaults=DefaultsConfig(provider="blue")))
     engine = Engine(Config(providers={"blue": own}, defaults=DefaultsConfig(fallbacks=["blue", "espeak"])))
-    assert engine.defaults.fallbacks == ("espeak",)
+    assert (engine.defaults.provider, engine.defaults.fallbacks) == ("hibari", ("espeak",))
 
 
 @pytest.mark.parametrize(
@@ -133,7 +134,7 @@ def test_the_default_one_must_be_right_and_a_fallback_may_be_wrong(own: Provider
     [
         (
             DefaultsConfig(provider="nobody"),
-            "there is no provider 'nobody'; usable are: espeak; not configured are: br",
+            "there is no provider 'nobody'; usable are: espeak, hibari; not configured are: br",
         ),
         (DefaultsConfig(fallbacks=["nobody"]), "defaults.fallbacks: there is no provider 'nobody'"),
         (DefaultsConfig(provider="breeze"), "BREEZE_API_KEY"),
@@ -146,7 +147,7 @@ def test_who_is_not_there_is_told_with_who_is(defaults: DefaultsConfig, says: st
 
 
 def test_a_configuration_that_names_no_adapter_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"providers\.blue: blue is no provider; there are espeak"):
+    with pytest.raises(ConfigError, match=r"providers\.blue: blue is no provider; there are hibari, espeak"):
         build_providers(instances(blue=ProviderConfig()))
 
 

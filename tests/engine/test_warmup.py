@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from relay.config import Config, HttpConfig, ProviderConfig, ServerConfig
+from relay.config import Config, DefaultsConfig, HttpConfig, ProviderConfig, ServerConfig
 from relay.drivers.dispatch import Drivers
 from relay.drivers.http.settings import HttpSettings
 from relay.drivers.ws.settings import WsSettings
@@ -23,10 +23,11 @@ from tests.providers.fake_requests import until
 from tests.server.harness import client, config, serving
 
 
-async def test_the_workers_of_the_built_in_voice_wait_for_the_first_turn() -> None:
-    async with serving(config(), ahead=True) as server:
+async def test_the_workers_of_the_built_in_voices_wait_for_the_first_turn_that_may_be_theirs() -> None:
+    async with serving(config(defaults=DefaultsConfig(provider="espeak")), ahead=True) as server:
         pools = server.engine.drivers.local._pools
         await until(lambda: WORKER_MODULE in pools and len(pools[WORKER_MODULE]._idle) == 2)
+        assert len(pools) == 1, "nobody asks for the others"
 
 
 # Connections and sockets to providers.

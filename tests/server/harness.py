@@ -38,7 +38,7 @@ def config(provider_url: str = "http://127.0.0.1:9", **sections: Any) -> Config:
         **sections,
     }
     built = Config(**settings)
-    return Config(**{**settings, "defaults": type(built.defaults)(provider="breeze")})
+    return Config(**{"defaults": type(built.defaults)(provider="breeze"), **settings})
 
 
 @asynccontextmanager
@@ -54,7 +54,7 @@ async def serving(settings: Config, *, ahead: bool = False, **options: Any) -> A
         yield server
 
 
-def _nothing(*modules: str) -> None:
+def _nothing(*modules: str, processes: int = 1) -> None:
     """Warms none of them."""
 
 

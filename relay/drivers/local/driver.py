@@ -22,11 +22,8 @@ from relay.drivers.local.process import WorkerLostError, WorkerProcess, WorkerTi
 from relay.drivers.local.reply import MAX_HELD_BYTES, LocalReply, renamed
 from relay.drivers.local.wire import MAX_PAYLOAD_BYTES
 from relay.errors import Code, ProviderError, ProviderFault
-from relay.providers.base.provider import LocalRequest
+from relay.providers.base.provider import WORKERS, LocalRequest
 
-# Processes per module: one to speak while the other is being replaced. Each speaks hundreds of times faster than real
-# time, so one feeds hundreds of listeners.
-WORKERS = 2
 # Requests waiting for a worker, per module. A long segment takes 10 ms, so the last of them waits about a second; who
 # comes after that is better told at once.
 MAX_WAITING = 256
@@ -47,7 +44,7 @@ class LocalDriver:
         self,
         modules: Iterable[str] = (),
         *,
-        workers: int = WORKERS,
+        workers: int | None = None,
         max_waiting: int = MAX_WAITING,
         max_held_bytes: int = MAX_HELD_BYTES,
         timeouts: WorkerTimeouts | None = None,
@@ -64,10 +61,10 @@ class LocalDriver:
         """Begins to start the workers, and does not wait: the first request does, if it comes so early."""
         self.warm(*self._modules)
 
-    def warm(self, *modules: str) -> None:
+    def warm(self, *modules: str, processes: int = WORKERS) -> None:
         """Begins to start the workers of `modules`, so that their first request finds them ready."""
         for module in modules:
-            self._pool(module)
+            self._pool(module, processes)
 
     async def close(self) -> None:
         """Ends all workers, within END_TIMEOUT_S + KILL_TIMEOUT_S. Idempotent. What still runs ends in an error."""
@@ -99,7 +96,7 @@ class LocalDriver:
     async def _attempt(
         self, upstream: LocalRequest, job: bytes, timings: Timings, *, ahead: bool = False
     ) -> AsyncIterator[LocalReply]:
-        pool = self._pool(upstream.module)
+        pool = self._pool(upstream.module, upstream.processes)
         provider = upstream.provider or pool.provider
         try:
             worker = await pool.worker(ahead=ahead)
@@ -114,12 +111,12 @@ class LocalDriver:
         finally:
             worker.stop(request)
 
-    def _pool(self, module: str) -> "Pool":
+    def _pool(self, module: str, processes: int) -> "Pool":
         pool = self._pools.get(module)
         if pool is None:
             if self._closed:
                 raise _shutting_down(provider_of(module))
-            pool = self._pools[module] = Pool(module, self._workers, self._max_waiting, self._timeouts)
+            pool = self._pools[module] = Pool(module, self._workers or processes, self._max_waiting, self._timeouts)
         return pool
 
 

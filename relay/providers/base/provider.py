@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # The widest character of UTF-8 (RFC 3629, 3).
 UTF8_CHARACTER_BYTES = 4
+# Processes of a local provider, where it does not say: one to speak while the other is being replaced.
+WORKERS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,14 @@ class Voice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """A Python package that a provider cannot do without: the module it is imported as, and the extra with it."""
+
+    module: str
+    extra: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """Facts about a provider that the relay decides by; all are listed in `GET /v1/providers`."""
 
@@ -90,6 +100,7 @@ class Capabilities:
     needs_user_id: bool = False
     # True: there is no public service, so the operator says where the server is.
     needs_base_url: bool = False
+    needs_packages: tuple[Package, ...] = ()
     # The provider's own settings, the keys of `options`.
     options: tuple[str, ...] = ()
 
@@ -130,9 +141,13 @@ class Speech:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalRequest:
-    """Work for a worker process on this machine: `module` is run by `python -m`, `job` is its JSON message."""
+    """Work for a worker process on this machine: `module` is run by `python -m`, `job` is its JSON message.
+
+    `processes`: how many of them there are, from the first request or `Worker` on.
+    """
 
     module: str
+    processes: int = WORKERS
     job: Mapping[str, Any]
     source: SourceFormat
     # Whose errors these are; None: those of the provider whose worker it is.
@@ -233,9 +248,10 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
-    """A worker process on this machine, by its module."""
+    """Worker processes on this machine, by their module."""
 
     module: str
+    processes: int = WORKERS
 
 
 # What can be open before it is needed.

@@ -14,6 +14,7 @@ from relay.providers.base.provider import (
     Ahead,
     Capabilities,
     LocalRequest,
+    Package,
     ProviderSettings,
     Speech,
     SpeechRequest,
@@ -73,6 +74,7 @@ class Espeak:
         word_times=True,
         max_segment_chars=MAX_SEGMENT_CHARS,
         needs_key=False,
+        needs_packages=(Package(module="espeakng_loader", extra="espeak"),),
         options=tuple(OPTIONS),
     )
 
@@ -131,6 +133,7 @@ def _parse_voices(body: bytes) -> tuple[list[Voice], VoiceQuery | None]:
             name=voice["name"],
             languages=tuple(tag for _, tag in voice["languages"]),
             gender=voice["gender"],
+            description="formant synthesis: sounds like a robot",
         )
         for voice in json.loads(body)
     ]

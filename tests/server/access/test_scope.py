@@ -36,7 +36,7 @@ def test_everything_changes_nothing() -> None:
     of = relay(fallbacks=["breeze"])
     assert EVERYTHING.defaults(of.defaults) is of.defaults
     assert EVERYTHING.settings(of.settings) == of.settings
-    assert [name for name, _ in spoken_by(EVERYTHING, of)] == ["espeak", "breeze"]
+    assert [name for name, _ in spoken_by(EVERYTHING, of)] == ["hibari", "espeak", "breeze"]
 
 
 def test_a_provider_is_the_default_and_nobody_steps_in() -> None:
@@ -49,7 +49,7 @@ def test_a_provider_is_the_default_and_nobody_steps_in() -> None:
 
 def test_the_defaults_name_no_voice_of_another_provider() -> None:
     of = relay()
-    assert TokenScope(provider="espeak").defaults(of.defaults).voice == of.defaults.voice
+    assert TokenScope(provider="hibari").defaults(of.defaults).voice == of.defaults.voice
     assert TokenScope(provider="breeze").defaults(of.defaults).voice is None
     assert TokenScope(provider="breeze", voice="voc_2").defaults(of.defaults).voice == "voc_2"
 
