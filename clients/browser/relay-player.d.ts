@@ -55,6 +55,14 @@ export interface TurnOptions {
   pacing?: "fast" | "realtime" | { mode: "fast" | "realtime"; lead_ms?: number; burst_ms?: number };
   /** The provider's own settings, under its own names. */
   options?: Record<string, unknown>;
+  /** What of the text is not spoken. */
+  textFilter?: ("markdown" | "emoji" | "urls" | "code")[];
+  /** Words and how they are said: respellings, or objects with a respelling, IPA or both. */
+  lexicon?: Record<string, string | { alias?: string; ipa?: string }>;
+  /** Louder or softer, with a limiter: -60 to 30. */
+  gainDb?: number;
+  /** Longer silence before the first sound is left out: 0 to 2000. */
+  maxLeadingSilenceMs?: number;
   /** Keep the audio for `turn.wav()`: at most the first 10 minutes. Default false. */
   record?: boolean;
 }

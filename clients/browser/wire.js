@@ -26,8 +26,8 @@ export function sampleRateFor(rate) {
   return SAMPLE_RATES.includes(rate) ? rate : undefined;
 }
 
-const FIELDS = ["provider", "providers", "voice", "model", "language", "instructions", "options"];
-const OWN_FIELDS = ["turnId", "pacing", "record"];
+const FIELDS = ["provider", "providers", "voice", "model", "language", "instructions", "options", "lexicon"];
+const OWN_FIELDS = ["turnId", "pacing", "record", "textFilter", "gainDb", "maxLeadingSilenceMs"];
 
 /** The fields of a turn. Raises TypeError for an option there is not: a misspelt one would silently do nothing. */
 export function turnFields(turnId, options, { sampleRate, encoding, windowMs }) {
@@ -41,6 +41,7 @@ export function turnFields(turnId, options, { sampleRate, encoding, windowMs }) 
   if (options.pacing != null) {
     fields.pacing = typeof options.pacing === "string" ? { mode: options.pacing } : options.pacing;
   }
+  if (options.textFilter != null) fields.text_filter = options.textFilter;
   fields.audio = {
     encoding,
     sample_rate: sampleRate,
@@ -49,6 +50,8 @@ export function turnFields(turnId, options, { sampleRate, encoding, windowMs }) 
     tail: "short",
     header: true,
   };
+  if (options.gainDb != null) fields.audio.gain_db = options.gainDb;
+  if (options.maxLeadingSilenceMs != null) fields.audio.max_leading_silence_ms = options.maxLeadingSilenceMs;
   fields.flow = { window_ms: windowMs };
   return fields;
 }

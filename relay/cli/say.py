@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from relay.cli.outcome import run
+from relay.cli.pronunciation import read_lexicon
 from relay.cli.settings import config_option
 from relay.cli.speaking import engine_turn
 
@@ -43,6 +44,23 @@ MAX_PENDING_READS = 64
 @click.option("--encoding", type=click.Choice(["pcm_s16le", "pcm_f32le", "mulaw", "alaw"]), help="[pcm_s16le]")
 @click.option("--sample-rate", metavar="HZ|native", help="Samples per second, or the provider's own.  [24000]")
 @click.option("--frame-ms", type=int, help="Length of a frame.  [20]")
+@click.option("--gain-db", type=float, help="Louder or softer, -60 to 30, with a limiter.  [0]")
+@click.option(
+    "--max-leading-silence-ms",
+    type=int,
+    help="Leave out longer silence before the first sound, 0 to 2000.  [none is left out]",
+)
+@click.option(
+    "--text-filter",
+    metavar="NAME[,NAME]",
+    multiple=True,
+    help="Do not speak this of the text: markdown, emoji, urls, code. Several with commas, or given again.",
+)
+@click.option(
+    "--lexicon",
+    metavar="FILE.toml",
+    help="Words and how they are said: the table [lexicon] of a file, such as relay.toml.",
+)
 @config_option
 def say(text: str, out: str | None, url: str | None, key: str | None, config_path: str | None, **wanted: Any) -> None:
     """Speak TEXT, or with - the text on standard input as it arrives.
@@ -52,8 +70,12 @@ def say(text: str, out: str | None, url: str | None, key: str | None, config_pat
     \b
     relay say "Hello there." --out hello.wav
     relay say "Guten Tag." --language de --out -  | aplay -f S16_LE -r 24000
-    ollama run llama3 "Tell me a story" | relay say -
+    ollama run llama3 "Tell me a story" | relay say - --text-filter markdown,emoji
     """
+    names = [name.strip() for given in wanted.pop("text_filter") for name in given.split(",")]
+    wanted["text_filter"] = names or None
+    if (file := wanted.pop("lexicon")) is not None:
+        wanted["lexicon"] = read_lexicon(file)
     run(_say(text, out, url, key, config_path, {name: value for name, value in wanted.items() if value is not None}))
 
 
@@ -63,7 +85,9 @@ async def _say(
     from relay_client import RelayClientError, play
 
     options: dict[str, Any] = {
-        name: wanted.pop(name) for name in ("provider", "voice", "model", "language") if name in wanted
+        name: wanted.pop(name)
+        for name in ("provider", "voice", "model", "language", "text_filter", "lexicon")
+        if name in wanted
     }
     if rate := wanted.get("sample_rate"):
         wanted["sample_rate"] = _rate(rate)

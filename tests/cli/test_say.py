@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 import soundfile
+from click.testing import CliRunner
 from relay_client import TurnFailover, TurnProgress, TurnWaiting
 from relay_client.events import TextSegment
 
+from relay.cli import main
 from relay.cli.say import Telling
 from relay.testing.fake_provider import FakeProvider
 from relay.testing.scenarios import PCM_CLIP
@@ -90,3 +92,30 @@ async def test_a_process_that_is_killed_leaves_sizes_that_are_true(tmp_path: Pat
     samples, _ = soundfile.read(part, dtype="int16")
     assert samples.tobytes() == PCM_CLIP.data[: 2 * WHOLE_FRAMES_SAMPLES]
     assert part.read_bytes()[4:8] == (part.stat().st_size - 8).to_bytes(4, "little")
+
+
+def test_what_is_asked_of_text_and_loudness_reaches_the_provider_or_is_refused(tmp_path: Path) -> None:
+    lexicon = tmp_path / "words.toml"
+    lexicon.write_text('[lexicon]\nhello = "good day"\n', "utf-8")
+    out = tmp_path / "a.wav"
+
+    def say(*options: str) -> tuple[int, str]:
+        ended = CliRunner().invoke(main, ["say", "**Hello**", "--out", str(out), *options])
+        return ended.exit_code, ended.output
+
+    status, plain = say()
+    status, said = say("--text-filter", "markdown,emoji", "--lexicon", str(lexicon), "--gain-db", "-30")
+    assert status == 0, said
+    samples, _ = soundfile.read(out, dtype="int16")
+    assert 0 < max(abs(samples)) < 1500
+    assert said.split(",")[1] != plain.split(",")[1], "other words take other time"
+    for options, status, line in (
+        (("--gain-db", "31"), 1, "relay: invalid_config: audio.gain_db"),
+        (("--text-filter", "html"), 1, "relay: invalid_config: entry 1 of text_filter is 'html'; it must be one of"),
+        (("--lexicon", str(tmp_path / "none.toml")), 2, "--lexicon: cannot read"),
+        (("--lexicon", str(out)), 2, "is not UTF-8"),
+    ):
+        ended, told = say(*options)
+        assert (ended, line in told) == (status, True), told
+    lexicon.write_text("[words]\n", "utf-8")
+    assert "has no table [lexicon]" in say("--lexicon", str(lexicon))[1]

@@ -297,6 +297,31 @@ async def test_cancel_drops_what_is_held_and_what_is_under_way() -> None:
         assert await speech_of(second) == samples_of(0, 480)
 
 
+async def test_a_cancel_that_drains_gives_what_was_sent_up_to_the_answer() -> None:
+    async def script(relay: Peer) -> None:
+        request = await relay.expect("speak")
+        assert request["audio"] == {"fade_ms": 40, "gain_db": 0, "max_leading_silence_ms": 0, "header": True}
+        assert (request["text_filter"], request["lexicon"]) == ([], {"sql": {"ipa": "x"}})
+        await relay.started(request["turn_id"])
+        await relay.speaking(request["turn_id"])
+        frames = list(frames_of(1600))
+        await relay.send(*frames[:4])
+        await relay.expect("turn.cancel")
+        await relay.send(*frames[4:7])
+        await relay.cancelled(request["turn_id"], 7)
+
+    async with scripted_relay(script) as url, connect(url) as session:
+        audio = Audio(fade_ms=40, gain_db=0, max_leading_silence_ms=0)
+        turn = await session.speak("Hello.", audio=audio, text_filter=[], lexicon={"sql": {"ipa": "x"}})
+        first = await anext(turn)
+        speech, ended = await asyncio.gather(speech_of(turn), turn.cancel(drain=True))
+        assert isinstance(ended, TurnCancelled)
+        assert first.speech + speech == samples_of(0, 7 * 160)
+        with pytest.raises(TurnCancelledError):
+            await turn.append("More.")
+        assert session.held_ms == 0
+
+
 async def test_cancel_ends_a_reader_at_once_even_before_the_relay_answers() -> None:
     reader_left = asyncio.Event()
 

@@ -43,6 +43,9 @@ test("the fields of a turn", () => {
     audio: { encoding: "pcm_s16le", sample_rate: 48000, channels: 1, frame_ms: 20, tail: "short", header: true },
     flow: { window_ms: 2000 },
   });
+  const shaped = turnFields("t", { textFilter: [], lexicon: { sql: "sequel" }, gainDb: 0, maxLeadingSilenceMs: 0 }, FORMAT);
+  assert.deepEqual([shaped.text_filter, shaped.lexicon], [[], { sql: "sequel" }]);
+  assert.deepEqual([shaped.audio.gain_db, shaped.audio.max_leading_silence_ms], [0, 0]);
   const pacing = { mode: "realtime", lead_ms: 300 };
   assert.deepEqual(turnFields("t", { pacing }, FORMAT).pacing, pacing);
   assert.equal(turnFields("t", {}, { ...FORMAT, sampleRate: 11025 }).audio.frame_ms, 40);

@@ -47,7 +47,7 @@ from relay_client.frames import AudioFormat, Frame
 from relay_client.handshake import DEFAULT_URL
 from relay_client.minting import MintedToken, mint_token
 from relay_client.opening import ConnectOptions, backoff, connect, connect_with_retries
-from relay_client.options import Audio, Encoding, Flow, Pacing, TurnOptions
+from relay_client.options import Audio, Encoding, Flow, Pacing, Pronunciation, TextFilter, TurnOptions
 from relay_client.session import Session
 from relay_client.sinks import RawSink, Sink, SpeakerSink, WavSink, play
 from relay_client.turn import Turn
@@ -71,6 +71,7 @@ __all__ = [
     "Limits",
     "MintedToken",
     "Pacing",
+    "Pronunciation",
     "ProtocolError",
     "ProviderFault",
     "RawSink",
@@ -83,6 +84,7 @@ __all__ = [
     "Sink",
     "SinkError",
     "SpeakerSink",
+    "TextFilter",
     "TextPaused",
     "TextResumed",
     "TextSegment",

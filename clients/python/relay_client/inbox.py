@@ -30,6 +30,8 @@ class Inbox:
         self.given: list[str] = []
         self.text_ended = False
         self.samples_received = 0
+        # Cancelled here; `discarding`: and what comes is dropped.
+        self.cancelled = False
         self.discarding = False
         self.outcome: TurnDone | TurnCancelled | None = None
         self.failure: RelayClientError | None = None
@@ -55,7 +57,7 @@ class Inbox:
         """The task that gives the turn its text, owned by the session: cancelled when the turn is over or discarded,
         since it has no reason to live longer."""
         self._feeder = feeder
-        if self.over.is_set() or self.discarding:
+        if self.over.is_set() or self.cancelled:
             self._stop_feeding()
 
     # The session's reader puts.
@@ -97,7 +99,7 @@ class Inbox:
         self.outcome = outcome
         if isinstance(outcome, TurnDone):
             self._end(self._miscounted(outcome) or self.source_failure)
-        elif self.discarding:
+        elif self.cancelled:
             self._end(None)
         else:
             self._end(TurnCancelledError("the relay cancelled the turn"))
@@ -133,11 +135,16 @@ class Inbox:
 
     def discard(self) -> None:
         """Drops what is held and whatever still comes. Idempotent; at once, without awaiting."""
-        self.discarding = True
+        self.cancelled = self.discarding = True
         while self._held:
             self._release(self._held.popleft())
         self._stop_feeding()
         self._arrived.set()
+
+    def drain(self) -> None:
+        """The turn is cancelled; what comes up to the relay's answer is still given. Idempotent."""
+        self.cancelled = True
+        self._stop_feeding()
 
     async def wait_over(self, timeout_s: float) -> TurnDone | TurnCancelled:
         """The relay's answer to a cancel. Raises what the turn failed with, ReplyTimeoutError without an answer."""

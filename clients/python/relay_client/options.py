@@ -1,23 +1,39 @@
 """What a caller may ask of a turn. Whether a combination is possible the relay decides, and says what would be."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
-__all__ = ["Audio", "Encoding", "Flow", "Pacing", "TurnOptions"]
+__all__ = ["Audio", "Encoding", "Flow", "Pacing", "Pronunciation", "TextFilter", "TurnOptions"]
 
 Encoding = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw"]
+TextFilter = Literal["markdown", "emoji", "urls", "code"]
+
+
+class Pronunciation(TypedDict, total=False):
+    """How a word of a lexicon is said: `alias` is a respelling, `ipa` is for providers that take phonemes."""
+
+    alias: str
+    ipa: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audio:
-    """The shape of the audio; what is left out is the relay's default (24,000 Hz pcm_s16le mono, frames of 20 ms)."""
+    """The shape of the audio; what is left out is the relay's default (24,000 Hz pcm_s16le mono, frames of 20 ms).
+
+    `gain_db` makes it louder or softer, with a limiter. `max_leading_silence_ms` leaves out longer silence before the
+    first sound. `fade_ms` ends a cancelled turn with so much of its audio falling to silence: for
+    `Turn.cancel(drain=True)`.
+    """
 
     encoding: Encoding | None = None
     sample_rate: int | Literal["native"] | None = None
     channels: Literal[1, 2] | None = None
     frame_ms: int | None = None
     tail: Literal["pad", "short"] | None = None
+    gain_db: float | None = None
+    max_leading_silence_ms: int | None = None
+    fade_ms: int | None = None
 
     def wire(self) -> dict[str, Any]:
         """The `audio` field of `turn.start`.
@@ -31,6 +47,9 @@ class Audio:
             channels=self.channels,
             frame_ms=self.frame_ms,
             tail=self.tail,
+            gain_db=self.gain_db,
+            max_leading_silence_ms=self.max_leading_silence_ms,
+            fade_ms=self.fade_ms,
             header=True,
         )
 
@@ -70,7 +89,11 @@ class Flow:
 
 
 class TurnOptions(TypedDict, total=False):
-    """The keyword arguments of `Session.speak` and `Session.start_turn`; each left out is the relay's default."""
+    """The keyword arguments of `Session.speak` and `Session.start_turn`; each left out is the relay's default.
+
+    `text_filter` names what of the text is not spoken. `lexicon` maps words to respellings or `Pronunciation`s; it is
+    laid over the relay's own. Texts in events stay those that were given.
+    """
 
     turn_id: str
     provider: str
@@ -82,6 +105,8 @@ class TurnOptions(TypedDict, total=False):
     pacing: Pacing | Literal["fast", "realtime"]
     flow: Flow
     options: Mapping[str, Any]
+    text_filter: Sequence[TextFilter]
+    lexicon: Mapping[str, str | Pronunciation]
     traceparent: str
 
 
@@ -96,6 +121,10 @@ def start_fields(given: TurnOptions) -> dict[str, Any]:
     fields["pacing"] = (Pacing(pacing) if isinstance(pacing, str) else pacing).wire() if pacing else None
     fields["flow"] = flow.wire() if flow else None
     fields["options"] = dict(options) if options else None
+    text_filter, lexicon = given.get("text_filter"), given.get("lexicon")
+    # A string is a sequence too: the relay says what is wrong with it.
+    fields["text_filter"] = text_filter if text_filter is None or isinstance(text_filter, str) else list(text_filter)
+    fields["lexicon"] = None if lexicon is None else dict(lexicon)
     return _given(**fields)
 
 

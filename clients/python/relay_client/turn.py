@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from relay_client.errors import ConnectionLostError, RelayClientError, TurnCancelledError
+from relay_client.errors import ConnectionLostError, RelayClientError, ReplyTimeoutError, TurnCancelledError
 from relay_client.events import Event, TextSegment, TurnCancelled, TurnDone, TurnStarted
 from relay_client.frames import AudioFormat, Frame
 from relay_client.inbox import Inbox
@@ -88,7 +88,7 @@ class Turn:
             raise self._inbox.failure.with_traceback(None)
         if isinstance(self._inbox.outcome, TurnDone):
             return self._inbox.outcome
-        if self._inbox.discarding:
+        if self._inbox.cancelled:
             raise TurnCancelledError("the turn was cancelled")
         raise RuntimeError("the turn has not ended; read it to its end first")
 
@@ -139,7 +139,7 @@ class Turn:
         await self._send({"type": "turn.end", "turn_id": self.turn_id})
 
     async def cancel(
-        self, *, played_samples: int | None = None, timeout_s: float = CANCEL_TIMEOUT_S
+        self, *, played_samples: int | None = None, timeout_s: float = CANCEL_TIMEOUT_S, drain: bool = False
     ) -> TurnCancelled | TurnDone:
         """Barge-in. From the call on, before anything is awaited, not one more frame reaches the caller; what the
         client held is dropped. Then the relay is told and its answer awaited.
@@ -147,12 +147,23 @@ class Turn:
         `played_samples`: how far the listener heard. Returns TurnDone if the relay had already sent everything. Raises
         what the turn failed with if it failed instead, and ReplyTimeoutError if no answer came in time (the turn is
         over all the same). Idempotent; works on a turn that nobody reads.
+
+        `drain`: give the reader all that the relay sent before its answer, with the fade of `Audio(fade_ms=...)` at its
+        end. For a line or a recording that plays what was sent. Another task must read the turn, or no answer comes
+        in time.
         """
-        self._inbox.discard()
+        if drain:
+            self._inbox.drain()
+        else:
+            self._inbox.discard()
         if not self._inbox.over.is_set():
             message = {"type": "turn.cancel", "turn_id": self.turn_id}
             await self._send(message if played_samples is None else {**message, "played_samples": played_samples})
-        return await self._inbox.wait_over(timeout_s)
+        try:
+            return await self._inbox.wait_over(timeout_s)
+        except ReplyTimeoutError:
+            self._inbox.discard()
+            raise
 
     async def grant(self, ms: int) -> None:
         """Credit for that much more audio, for a turn with `Flow(window_ms=..., auto_grant=False)`."""
@@ -202,7 +213,7 @@ class Turn:
             await self.cancel()
 
     def _check_open(self) -> None:
-        if self._inbox.discarding:
+        if self._inbox.cancelled:
             raise TurnCancelledError("the turn was cancelled; its text goes nowhere")
         if self._inbox.failure is not None:
             raise self._inbox.failure.with_traceback(None)
