@@ -1,4 +1,4 @@
-"""One worker process, as the relay sees it: it starts, does one request after the other, and one day is gone.
+"""One worker process, as the relay sees it: start-up, one request at a time, exit.
 
 What a worker does wrong ends it: a message that is none, a reply that does not end in time, a stop that it does not
 heed. It never does anybody else harm: whatever its death interrupts ends in a typed error.
@@ -8,17 +8,15 @@ import asyncio
 import logging
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import cast
 
 import msgspec
 
 from relay.core.timings import Stage, Timings
+from relay.drivers.local.child import Child
 from relay.drivers.local.reply import LocalReply
 from relay.drivers.local.wire import Kind, Unpacker, WireError, pack
 from relay.errors import Code, ProviderError, ProviderFault
@@ -62,7 +60,7 @@ class _Failure(msgspec.Struct, frozen=True):
     message: str
 
 
-class WorkerProcess(asyncio.SubprocessProtocol):
+class WorkerProcess:
     """A process running `python -m module`. `on_free` is called when it becomes ready, and after each request.
 
     `gone` is done when the process has ended and left nothing behind: no pipe, no zombie.
@@ -80,7 +78,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         self._timeouts = timeouts
         self._on_free = on_free
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.SubprocessTransport | None = None
+        self._child: Child | None = None
         self._unpacker = Unpacker()
         self._deadline: asyncio.TimerHandle | None = None
         # The request being done, 0 for none; its reply, None once nobody wants it any more.
@@ -93,7 +91,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
 
     @property
     def pid(self) -> int | None:
-        return None if self._transport is None else self._transport.get_pid()
+        return None if self._child is None else self._child.pid
 
     @property
     def alive(self) -> bool:
@@ -106,19 +104,16 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         """Starts the process and waits until it can work; gives the reason if it cannot. Called once."""
         command = (sys.executable, "-P", "-m", self._module)
         try:
-            await self._loop.subprocess_exec(
-                lambda: self,
-                *command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                # What a library prints may quote the text.
-                stderr=subprocess.DEVNULL,
-                env=_environment(os.environ),
-            )
+            self._child = Child(command, _environment(os.environ), self)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             self._settle(self._error(Code.PROVIDER_UNAVAILABLE, f"its worker cannot be started: {reason}"))
             self.gone.set_result(None)
+            return await self._ready
+        self._within(self._timeouts.start_s, Code.PROVIDER_UNAVAILABLE, "has not become ready within {} s")
+        await self._child.connect()
+        if self._ending:
+            self._child.end_input()
         return await self._ready
 
     def begin(self, job: bytes, reply: LocalReply, timings: Timings) -> int:
@@ -150,27 +145,18 @@ class WorkerProcess(asyncio.SubprocessProtocol):
 
     def _end_input(self) -> None:
         self._ending = True
-        if self._transport is not None:
-            pipe = self._transport.get_pipe_transport(0)
-            if pipe is not None:
-                pipe.close()
+        if self._child is not None:
+            self._child.end_input()
 
     def kill(self) -> None:
         """Ends the process whatever it does."""
         self._ending = True
-        if self._transport is not None:
-            with suppress(ProcessLookupError):
-                self._transport.kill()
+        if self._child is not None:
+            self._child.kill()
 
     # ── what the process does ────────────────────────────────────────────────
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.SubprocessTransport", transport)
-        if self._ending:
-            self._end_input()
-        self._within(self._timeouts.start_s, Code.PROVIDER_UNAVAILABLE, "has not become ready within {} s")
-
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
+    def child_wrote(self, data: bytes) -> None:
         if self._ending:
             return
         try:
@@ -179,17 +165,13 @@ class WorkerProcess(asyncio.SubprocessProtocol):
         except (WireError, msgspec.DecodeError):
             self._condemn(Code.PROVIDER_UNAVAILABLE, "sent what is no message")
 
-    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        # A worker that dies closes its pipes, and is gone a moment later; one that closes them and lives on is no use.
+    def child_closed_its_pipe(self) -> None:
+        # A worker that dies closes its pipe, and is gone a moment later; one that closes it and lives on is no use.
         # To kill at once would race with its own death, and lose the status that tells of what it died.
         if not self._ending:
-            self._within(self._timeouts.stop_s, Code.PROVIDER_UNAVAILABLE, "closed its pipes and lives on after {} s")
+            self._within(self._timeouts.stop_s, Code.PROVIDER_UNAVAILABLE, "closed its pipe and lives on after {} s")
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The process has ended and everything it wrote has been read."""
-        assert self._transport is not None, "a connection is made before it is lost"
-        status = self._transport.get_returncode()
-        self._transport.close()
+    def child_ended(self, status: int) -> None:
         self._cancel_deadline()
         if not self._ending:
             _log.warning("%s worker %s ended (%s)", self._provider, self.pid, _meaning(status))
@@ -297,10 +279,8 @@ class WorkerProcess(asyncio.SubprocessProtocol):
 
     def _write(self, message: bytes) -> None:
         """Never more than one job and its stop stand in the pipe, which holds 64 KiB, or in front of it."""
-        assert self._transport is not None, "only a worker that has started is written to"
-        pipe = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0))
-        if not pipe.is_closing():
-            pipe.write(message)
+        assert self._child is not None, "only a worker that has started is written to"
+        self._child.write(message)
 
     def _within(self, seconds: float, code: Code, otherwise: str) -> None:
         self._cancel_deadline()
@@ -320,10 +300,8 @@ def _environment(inherited: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "PYTHONPATH": os.pathsep.join(path or os.curdir for path in sys.path)}
 
 
-def _meaning(status: int | None) -> str:
+def _meaning(status: int) -> str:
     """What a process's exit status says."""
-    if status is None:
-        return "status unknown"
     if status < 0 and -status in set(signal.Signals):
         return signal.Signals(-status).name
     return f"exit status {status}"

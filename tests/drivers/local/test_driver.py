@@ -251,7 +251,7 @@ async def test_a_worker_that_hangs_up_and_lives_on_is_ended(one: LocalDriver) ->
     error = await refusal(one, job("hang_up", first=["good"]), good)
     assert good == [b"good"]
     assert error.code is Code.PROVIDER_CUT
-    assert "closed its pipes" in error.message
+    assert "closed its pipe" in error.message
     assert await pid_of_worker(one) != pid
     assert not exists(pid)
 

@@ -18,10 +18,19 @@ from relay.errors import Code
 from tests.providers.fake_requests import HASTY, WORKER, exists, job, pid_of_worker, refusal, take
 
 
-@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize(
+    ("new_loop", "has_pidfd"),
+    [(asyncio.new_event_loop, True), (uvloop.new_event_loop, True), (uvloop.new_event_loop, False)],
+)
 def test_a_whole_life_on_each_loop_leaves_nothing(
-    new_loop: Callable[[], asyncio.AbstractEventLoop], tmp_path: Path
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+    has_pidfd: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if not has_pidfd:
+        monkeypatch.delattr(os, "pidfd_open", raising=False)
+
     async def life() -> set[int]:
         pids: set[int] = set()
         async with LocalDriver([WORKER], workers=2, timeouts=HASTY) as driver:
