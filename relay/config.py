@@ -166,6 +166,8 @@ class ProviderConfig(Struct, forbid_unknown_fields=True, frozen=True):
     voice: str | None = None
     model: str | None = None
     language: str | None = None
+    # Which of the services that speak the adapter's API, where it knows several.
+    preset: str | None = None
     # The provider's own settings, under its own field names.
     options: dict[str, Any] = field(default_factory=dict)
     # Requests that may run at it at a time, by its plan; the rest wait. Not given: what it documents for everyone.
@@ -228,6 +230,8 @@ _SECTIONS: dict[str, type[Struct]] = {
     "tracing": TracingConfig,
 }
 _PROVIDER_KEYS = ("api_key", "base_url", "user_id", "voice", "model", "language", "max_concurrent")
+# Those of them that every instance with a preset takes from the variables of that name (`GROQ_API_KEY`).
+_PRESET_KEYS = ("api_key", "base_url")
 # What stands for an instance in metrics, lists (`a,b`), prices (`a=5`) and names of voices (`a:voice`).
 _INSTANCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -336,7 +340,12 @@ def _instance(
     if name in adapters and adapter != name:
         reason = f"adapter is {adapter!r}, and {name} is the name of another one; give the instance another name"
         return WrongProvider(adapter=adapter, reason=f"{file}: {reason}")
-    own = {key: variable(name, key) for key in _PROVIDER_KEYS} if name in adapters else {}
+    preset = section.get("preset")
+    if isinstance(preset, str) and preset != name:
+        # Several instances may have one preset: what the file says of one of them goes before a variable of all.
+        own = {key: variable(preset, key) for key in _PRESET_KEYS if key not in section}
+    else:
+        own = {key: variable(name, key) for key in _PROVIDER_KEYS} if name in adapters else {}
     given = {key: environ[each] for key, each in own.items() if environ.get(each)}
     try:
         convert(section, ProviderConfig, f"{file}: providers.{name}")

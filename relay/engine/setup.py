@@ -42,7 +42,11 @@ def build_providers(config: Config) -> tuple[dict[str, Provider], dict[str, str]
         except RelayError as error:
             missing[name] = f"wrong settings: {error.message}"
             continue
-        if lacks := _lacks(name, adapter_of(config, name), provider, own):
+        if own.preset is not None and own.preset not in provider.capabilities.presets:
+            missing[name] = (
+                f"wrong settings: {name}.preset is {own.preset!r}; {adapter_of(config, name)} has no presets"
+            )
+        elif lacks := _lacks(name, adapter_of(config, name), provider, own):
             missing[name] = lacks
         else:
             usable[name] = provider
@@ -61,7 +65,9 @@ def build_listable(config: Config, name: str) -> Provider | None:
     own = config.providers.get(name, ProviderConfig())
     if isinstance(own, WrongProvider):
         return None
-    bare = ProviderSettings(name=name, api_key=own.api_key, base_url=own.base_url, user_id=own.user_id)
+    bare = ProviderSettings(
+        name=name, api_key=own.api_key, base_url=own.base_url, user_id=own.user_id, preset=own.preset
+    )
     adapter = adapter_of(config, name)
     try:
         provider = PROVIDERS[adapter](bare)
@@ -138,7 +144,7 @@ def _lacks(name: str, adapter: str, provider: Provider, own: ProviderConfig) -> 
     reasons = []
     for what, key, needed in needs:
         if needed and not getattr(own, key):
-            where = checks.place(name, adapter, key)
+            where = checks.place(name, adapter, key, own.preset)
             if key == "api_key" and own.api_key_env:
                 where = f"{own.api_key_env}, which providers.{name}.api_key_env names"
             reasons.append(f"no {what}: set {where}")
@@ -167,6 +173,7 @@ def _settings(
         voice=voice,
         model=model,
         language=language,
+        preset=own.preset,
         options=options,
     )
 

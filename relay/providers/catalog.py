@@ -10,6 +10,7 @@ from relay.providers.bland.provider import Bland
 from relay.providers.breeze.provider import Breeze
 from relay.providers.espeak.provider import Espeak
 from relay.providers.hibari.provider import Hibari
+from relay.providers.openai.provider import OpenAI
 from relay.providers.playai.provider import PlayAI
 from relay.providers.sauti.provider import Sauti
 
@@ -23,4 +24,5 @@ PROVIDERS: dict[str, Callable[[ProviderSettings], Provider]] = {
     "bland": Bland,
     "sauti": Sauti,
     "playai": PlayAI,
+    "openai": OpenAI,
 }

@@ -9,8 +9,8 @@ _HEAD = (
     "| provider | needs | audio | word times | text as it is typed | longest request | at a time |",
     "|---|---|---|---|---|---|---|",
 )
-# Complete enough for every provider to be built; nothing is asked of them.
-_SETTINGS = ProviderSettings(api_key="key", user_id="user", base_url="https://example.com")
+# As with nothing but credentials in the environment; nothing is asked of them.
+_SETTINGS = ProviderSettings(api_key="key", user_id="user")
 
 
 def table() -> str:

@@ -25,6 +25,7 @@ WANTED = {
     "bland": tuple(SpeechRequest(options={"api": api}) for api in ("v1", "v2", "socket")),
     "sauti": (SpeechRequest(), SpeechRequest(options={"delivery": "job"})),
     "playai": (SpeechRequest(), SpeechRequest(options={"delivery": "job"})),
+    "openai": (SpeechRequest(), SpeechRequest(options={"stream_format": "sse"}), SpeechRequest(instructions="Calm.")),
 }
 VOICES = {"bland": KAREN, "espeak": "en", "hibari": "heart"}
 # The accounts that the goldens were written with.
@@ -36,11 +37,12 @@ TEST_ACCOUNTS = {
         ProviderSettings(api_key="pk_test", user_id="user_test", base_url="http://playai.test"),
         ("pk_test", "user_test"),
     ),
+    "openai": (ProviderSettings(api_key="sk-test_key", base_url="http://openai.test"), ("sk-test_key",)),
 }
 
 
 def case_of(name: str) -> ProviderCase:
-    facts = PROVIDERS[name](ProviderSettings(api_key=KEY, base_url="http://127.0.0.1:9")).capabilities
+    facts = PROVIDERS[name](ProviderSettings(api_key=KEY)).capabilities
     settings = ProviderSettings(
         api_key=KEY if facts.needs_key else None,
         user_id=USER if facts.needs_user_id else None,

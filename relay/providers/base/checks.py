@@ -5,14 +5,17 @@ Each raises ClientError `invalid_config` that names the field, the value and wha
 
 import math
 import re
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from relay.errors import ClientError, Code
 
 # A value quoted in an error: enough to recognise it.
 _SHOWN_CHARS = 60
+
+# Gives the value of an option as it is sent, or raises ClientError; it is given the option's name and value.
+Check: TypeAlias = Callable[[str, object], Any]
 
 
 def invalid(message: str) -> ClientError:
@@ -24,14 +27,16 @@ def variable(adapter: str, key: str) -> str:
     return re.sub("[^A-Z0-9]", "_", f"{adapter}_{key}".upper())
 
 
-def place(name: str, adapter: str, key: str) -> str:
-    """Where an operator sets `key` of an instance. The environment is for the instance that has its adapter's name."""
+def place(name: str, adapter: str, key: str, preset: str | None = None) -> str:
+    """Where an operator sets `key` of an instance. The environment is for the instance that has its adapter's name, and
+    under the name of a preset for those that have it."""
     in_file = f"providers.{name}.{key} in the configuration"
-    return f"{variable(adapter, key)}, or {in_file}" if name == adapter else in_file
+    named = preset or (adapter if name == adapter else None)
+    return f"{variable(named, key)}, or {in_file}" if named else in_file
 
 
-def no_key(name: str, adapter: str) -> ClientError:
-    return invalid(f"{name} has no API key; set {place(name, adapter, 'api_key')}")
+def no_key(name: str, adapter: str, preset: str | None = None) -> ClientError:
+    return invalid(f"{name} has no API key; set {place(name, adapter, 'api_key', preset)}")
 
 
 def no_voice(name: str, example: str) -> ClientError:
@@ -55,6 +60,13 @@ def known(name: str, given: Mapping[str, Any], valid: Collection[str], hint: str
             raise invalid(f"{name} has no field {shown(key)}; it has {', '.join(valid)}{hint}")
 
 
+def options(name: str, given: Mapping[str, Any], valid: Mapping[str, Check], hint: str = "") -> dict[str, Any]:
+    """The options that were given, each checked by its own check, under the name `name.option`; null is as good as
+    absent."""
+    known(name, given, valid, hint)
+    return {key: valid[key](f"{name}.{key}", value) for key, value in given.items() if value is not None}
+
+
 def mapping(name: str, value: object) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise invalid(f"{name} is {shown(value)}; it must be an object")
@@ -67,6 +79,12 @@ def number(name: str, value: object, low: float, high: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise invalid(f"{name} is {shown(value)}; it must be a number from {low:g} to {high:g}")
     assert math.isfinite(value)
+    return value
+
+
+def whole(name: str, value: object, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise invalid(f"{name} is {shown(value)}; it must be a whole number from {low} to {high}")
     return value
 
 

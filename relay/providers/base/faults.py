@@ -57,9 +57,15 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Seconds that `Retry-After` asks for (RFC 9110, 10.2.3: seconds or a date), a day at most; None if it says none.
 
     A date is read against the reply's own `Date`, so that neither a clock nor agreement between clocks is needed.
-    Fractions of a second are not in the RFC, but are sent.
+    Fractions of a second are not in the RFC, but are sent. `retry-after-ms` is finer, and goes before it, as in the
+    SDKs of the vendors that send it. Without either, a budget that `x-ratelimit-remaining-*` says is spent is waited
+    for until `x-ratelimit-reset-*`, where that is a duration such as `1s`, `6m0s` or `20ms`.
     """
+    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})?", finer := headers.get("retry-after-ms", "").strip()):
+        return min(float(finer) / 1000, LONGEST_RETRY_AFTER_S)
     value = headers.get("retry-after", "").strip()
+    if not value:
+        return _until_reset_s(headers)
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
         wait_s = float(value)
     else:
@@ -68,6 +74,27 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
             return None
         wait_s = max(0.0, (until - now).total_seconds())
     return min(wait_s, LONGEST_RETRY_AFTER_S)
+
+
+def _until_reset_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds until the last of the budgets that are spent is there again."""
+    waits = [
+        wait_s
+        for budget in ("requests", "tokens")
+        if headers.get(f"x-ratelimit-remaining-{budget}") == "0"
+        and (wait_s := _duration_s(headers.get(f"x-ratelimit-reset-{budget}", ""))) is not None
+    ]
+    return min(max(waits), LONGEST_RETRY_AFTER_S) if waits else None
+
+
+def _duration_s(value: str) -> float | None:
+    """`1h2m3.5s`, `20ms`: as Go prints durations."""
+    number = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)"
+    found = re.fullmatch(rf"(?:{number}h)?(?:{number}m(?!s))?(?:{number}s)?(?:{number}ms)?", value.strip())
+    if not value.strip() or found is None:
+        return None
+    scales = (3600.0, 60.0, 1.0, 0.001)
+    return sum(float(part) * scale for part, scale in zip(found.groups(), scales, strict=True) if part)
 
 
 def request_id(headers: Mapping[str, str]) -> str | None:
@@ -142,8 +169,10 @@ def refused(
     provider_words: str | None = None,
     wait_s: float | None = None,
     secrets: Iterable[str | None] = (),
+    hint: str | None = None,
 ) -> ProviderError:
-    """The error that a refusal stands for. What is not given follows from the status, the headers and the body."""
+    """The error that a refusal stands for. What is not given follows from the status, the headers and the body. `hint`
+    says what to look at; it stands before the provider's words."""
     by_status, retry_by_status = code_for_status(refusal.status)
     if code is None:
         code, retryable = by_status, retry_by_status if retryable is None else retryable
@@ -159,6 +188,8 @@ def refused(
         sentence += ", a redirect, which is not followed because it would carry the key along; check its base_url"
     elif 200 <= refusal.status < 300 and name is None:
         sentence += " with a body that is not audio"
+    if hint:
+        sentence += f"; {hint}"
     return ProviderError(
         code,
         f"{sentence}: {words}" if words else sentence,

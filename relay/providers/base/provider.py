@@ -48,6 +48,8 @@ class ProviderSettings:
     voice: str | None = None
     model: str | None = None
     language: str | None = None
+    # Which of the services that speak the adapter's API it is; None: the adapter's own, or what `base_url` is.
+    preset: str | None = None
     # Defaults for the provider's own options, under its own field names.
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -103,6 +105,8 @@ class Capabilities:
     needs_packages: tuple[Package, ...] = ()
     # The provider's own settings, the keys of `options`.
     options: tuple[str, ...] = ()
+    # The services that speak the adapter's API, each with its own address and facts: what `preset` may be.
+    presets: tuple[str, ...] = ()
 
     @property
     def longest_segment_chars(self) -> int | None:

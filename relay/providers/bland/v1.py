@@ -12,9 +12,9 @@ from typing import Any
 from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
 from relay.providers.base import checks
 from relay.providers.base.http import HttpRequest, ReplyFacts
+from relay.providers.base.rates import best_rate_hz
 from relay.providers.bland import errors, reply
 from relay.providers.bland.account import Account
-from relay.providers.bland.rates import best_rate_hz
 
 MAX_TEXT_CHARS = 5000  # the vendor's page of either endpoint
 MAX_VOICE_CHARS = 200

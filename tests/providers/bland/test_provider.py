@@ -14,10 +14,10 @@ from relay.drivers.http.driver import HttpDriver, HttpSettings
 from relay.errors import ClientError, Code, ProviderError, ProviderFault
 from relay.providers.base.http import HttpRequest, Refusal
 from relay.providers.base.provider import ProviderSettings, SpeechRequest
+from relay.providers.base.rates import best_rate_hz
 from relay.providers.bland import samples as bland_samples
 from relay.providers.bland.account import BASE_URL, Account
 from relay.providers.bland.provider import Bland
-from relay.providers.bland.rates import best_rate_hz
 from relay.testing.fake_provider import FakeProvider
 from relay.testing.script import Send, Status
 from tests.providers import goldens

@@ -1,4 +1,4 @@
-"""Which of the rates that Bland renders serves a client best."""
+"""Which of the rates that a provider renders serves a client best."""
 
 from collections.abc import Sequence
 
