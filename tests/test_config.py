@@ -248,3 +248,32 @@ def test_what_may_stand_there_is_named(tmp_path: Path, text: str, says: str) -> 
     with pytest.raises(ConfigError) as caught:
         read(tmp_path, text)
     assert says in str(caught.value)
+
+
+def test_a_preset_takes_its_key_and_address_from_variables_of_its_name(tmp_path: Path) -> None:
+    """What the file says of an instance goes before them, and no other service's key is sent to it."""
+    text = """
+        [providers.fast]
+        adapter = "breeze"
+        preset = "groq-eu"
+        [providers.own]
+        adapter = "breeze"
+        preset = "groq-eu"
+        api_key = "own"
+        base_url = "http://own.test"
+        [providers.named]
+        adapter = "breeze"
+        preset = "groq-eu"
+        api_key_env = "MY_KEY"
+        [providers.breeze]
+        preset = "groq-eu"
+        """
+    environ = {"GROQ_EU_API_KEY": "k", "GROQ_EU_BASE_URL": "http://groq.test", "GROQ_EU_VOICE": "v"}
+    environ |= {"BREEZE_API_KEY": "of another", "MY_KEY": "mine"}
+    found = read(tmp_path, text, **environ).providers
+    assert {name: (each.api_key, each.base_url, each.voice) for name, each in found.items()} == {
+        "fast": ("k", "http://groq.test", None),
+        "own": ("own", "http://own.test", None),
+        "named": ("mine", "http://groq.test", None),
+        "breeze": ("k", "http://groq.test", None),
+    }

@@ -65,6 +65,7 @@ def in_format(name: str, pcm: bytes) -> bytes:
     written = io.BytesIO()
     with av.open(written, "w", format=container) as output:
         stream = output.add_stream(codec, rate=RATE_HZ, layout="mono")
+        assert isinstance(stream, av.AudioStream)
         samples = np.frombuffer(pcm, "<i2").reshape(1, -1)
         frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
         frame.sample_rate = RATE_HZ

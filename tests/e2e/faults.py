@@ -32,11 +32,13 @@ from tests.e2e.products import (
     Product,
     answer,
     at_once,
+    audio_events,
     job_done,
     job_made,
     json_clip,
     media_type,
     relay_to,
+    text_in,
     timed_lines,
 )
 
@@ -45,6 +47,7 @@ Step: TypeAlias = Literal["speech", "make", "poll", "file", "mint", "handshake"]
 STEPS: Mapping[str, tuple[Step, ...]] = {
     "body": ("speech",),
     "lines": ("speech",),
+    "events": ("speech",),
     "json": ("speech",),
     "job": ("make", "poll", "file"),
 }
@@ -76,6 +79,8 @@ class Place:
                 return Clip(json_clip(data), "application/json")
             case "lines":
                 return Clip(timed_lines(data), "application/x-ndjson")
+            case "events":
+                return Clip(audio_events(data), "text/event-stream")
         return Clip(data, told)
 
 
@@ -87,7 +92,8 @@ _CHOSEN = (
     *("bland-body-wav-pcm_s16le-24k-v1-pcm_24000", "bland-body-bare-pcm_s16le-48k-v2"),
     *("bland-socket-bare-pcm_s16le-24k", "sauti-json-wav-pcm_s16le-16k", "sauti-job-wav-pcm_s16le-16k"),
     *("playai-body-mp3-pcm_s16le-24k", "playai-body-bare-pcm_f32le-24k-raw"),
-    "playai-job-wav-pcm_s16le-24k-elsewhere",
+    *("playai-job-wav-pcm_s16le-24k-elsewhere", "openai-body-bare-pcm_s16le-24k-pcm"),
+    *("openai-events-bare-pcm_s16le-24k-pcm-sse", "openai-compatible-body-unsized wav-pcm_s16le-16k-wav"),
 )
 CHOSEN = tuple(product for product in PRODUCTS if str(product) in _CHOSEN)
 assert len(CHOSEN) == len(_CHOSEN)
@@ -143,7 +149,7 @@ class Faulty:
         if request.method == "POST" and path.endswith("/realtime-sessions"):
             return "mint", path.split("/")[-2]
         if request.method == "POST":
-            said = re.search(r"play (\w+) to", request.json()["text"])
+            said = re.search(r"play (\w+) to", text_in(request))
             assert said
             return "make" if self.place.product.delivery == "job" else "speech", said[1]
         if "upgrade" in request.headers:

@@ -39,23 +39,30 @@ VOICES = {
     "bland": "29158307-9893-4149-8a75-bc9ce313d64e",
     "sauti": "sauti-swahili-v1",
     "playai": "s3://voices/v/manifest.json",
+    "openai": "alloy",
 }
 # Longest text of a request, as the providers' pages say; None for what is told to a socket as it is typed.
-LONGEST_CHARS = {"breeze": 1000, "bland": 5000, "sauti": 5000, "playai": 20_000}
+LONGEST_CHARS = {"breeze": 1000, "bland": 5000, "sauti": 5000, "playai": 20_000, "openai": 4096}
 MP3 = (Path(__file__).parent.parent / "golden" / "mp3" / "bare_24k.mp3").read_bytes()
 MP3_FRAME_BYTES = 192
+# Whole, with what faad makes of it: libsndfile reads no AAC.
+AAC, AAC_DECODED = (
+    (Path(__file__).parent.parent / "golden" / "codecs" / name).read_bytes() for name in ("mono.aac", "mono.aac.flac")
+)
 CLIP_S = 0.04
 
 Samples: TypeAlias = NDArray[np.int16]
 # How the audio is packed, and how it gets here: as the body of the answer, within its JSON, as a file that a job has
 # made, or over a WebSocket.
-Packing: TypeAlias = Literal["bare", "wav", "unsized wav", "mp3"]
-Delivery: TypeAlias = Literal["body", "json", "lines", "job", "socket"]
+Packing: TypeAlias = Literal["bare", "wav", "unsized wav", "mp3", "flac", "opus", "aac"]
+Delivery: TypeAlias = Literal["body", "json", "lines", "events", "job", "socket"]
+# Two decoders of these may be a step apart.
+LOSSY = ("mp3", "opus", "aac")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Product:
-    """`form` is what the samples are (of MP3: are decoded to)."""
+    """`encoding` and `rate_hz` are what the samples are (of MP3: are decoded to); `preset` is the instance's."""
 
     provider: str
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -65,11 +72,13 @@ class Product:
     rate_hz: int = 24000
     # A job's file on another host.
     elsewhere: bool = False
+    preset: str | None = None
 
     def __str__(self) -> str:
         words = (self.packing, self.encoding, f"{self.rate_hz // 1000}k", "elsewhere" if self.elsewhere else "")
         said = [value for value in self.options.values() if isinstance(value, str)]
-        return "-".join(dict.fromkeys(word for word in (self.provider, self.delivery, *words, *said) if word))
+        named = (self.provider, self.preset, self.delivery, *words, *said)
+        return "-".join(dict.fromkeys(word for word in named if word))
 
     @property
     def longest_chars(self) -> int | None:
@@ -80,9 +89,13 @@ class Product:
         seed = sum(text.encode())
         if self.packing == "mp3":
             return MP3[: (4 + seed % 7) * MP3_FRAME_BYTES]
+        if self.packing == "aac":
+            return AAC
         data = _coded(self.encoding, self.rate_hz, seed)
         if self.packing == "bare":
             return data
+        if self.packing in ("flac", "opus"):
+            return _packed(self.packing, data, self.rate_hz)
         form = AudioFormat(encoding=self.encoding, sample_rate_hz=self.rate_hz)
         if self.packing == "unsized wav":
             return wav(data, form, size=UNKNOWN_SIZE)
@@ -90,7 +103,7 @@ class Product:
 
     def samples(self, text: str) -> Samples:
         """What an independent reader makes of that clip: libsndfile, and libmpg123 in it."""
-        data = self.clip(text)
+        data = AAC_DECODED if self.packing == "aac" else self.clip(text)
         if self.packing != "bare":
             read, rate_hz = soundfile.read(io.BytesIO(_with_sizes(data)), dtype="int16")
             assert rate_hz == self.rate_hz
@@ -116,6 +129,14 @@ def _coded(encoding: Encoding, rate_hz: int, seed: int) -> bytes:
         codes = random.Random(seed).choices([code for code in range(256) if code != 0x7F], k=len(pcm) // 2)
         return bytes(codes)
     return pcm
+
+
+@cache
+def _packed(packing: str, pcm: bytes, rate_hz: int) -> bytes:
+    file = io.BytesIO()
+    form, subtype = {"flac": ("FLAC", "PCM_16"), "opus": ("OGG", "OPUS")}[packing]
+    soundfile.write(file, np.frombuffer(pcm, "<i2"), rate_hz, format=form, subtype=subtype)
+    return file.getvalue()
 
 
 def _with_sizes(data: bytes) -> bytes:
@@ -158,7 +179,14 @@ def _playai(output_format: str, **fields: Any) -> Product:
     return Product(provider="playai", options=options, packing=packing, **fields)
 
 
+def _openai(packing: Packing, preset: str = "openai", **fields: Any) -> Product:
+    form = {"bare": "pcm", "unsized wav": "wav"}.get(packing, packing)
+    options = {"response_format": form, **fields.pop("options", {})}
+    return Product(provider="openai", preset=preset, options=options, packing=packing, **fields)
+
+
 JOB: dict[str, Any] = {"delivery": "job"}
+EVENTS: dict[str, Any] = {"options": {"stream_format": "sse"}, "delivery": "events"}
 PRODUCTS = (
     *(_breeze("stream", packed) for packed in ("pcm", "mp3", "wav")),
     *(_breeze("timestamps", packed, delivery="lines") for packed in ("pcm", "mp3", "wav")),
@@ -186,6 +214,15 @@ PRODUCTS = (
     *(_playai(packed, options=JOB, elsewhere=True, **JOB) for packed in ("mp3", "wav")),
     _playai("mulaw", options=JOB, encoding=Encoding.MULAW, rate_hz=8000, elsewhere=True, **JOB),
     _playai("raw", options={**JOB, "raw_encoding": "pcm_s16le"}, elsewhere=True, **JOB),
+    *(_openai(packing) for packing in ("bare", "wav", "mp3", "flac", "aac")),
+    _openai("opus", rate_hz=48000),
+    *(_openai(packing, **EVENTS) for packing in ("bare", "mp3")),
+    _openai("unsized wav", "compatible", rate_hz=16000),
+    _openai("bare", "mistral", delivery="events", encoding=Encoding.PCM_F32LE),
+    _openai("bare", "speaches", options={"sample_rate": 16000}, rate_hz=16000),
+    _openai(
+        "bare", "xai", options={"response_format": "mulaw", "sample_rate": 8000}, encoding=Encoding.MULAW, rate_hz=8000
+    ),
 )
 
 
@@ -210,7 +247,7 @@ class Service:
         if request.method == "POST" and request.path.endswith("/realtime-sessions"):
             return answer(200, {"websocket_url": f"{self.sockets_url}/stream-input?client_secret=s1"})
         if request.method == "POST":
-            self.texts.append(request.json()["text"])
+            self.texts.append(text_in(request))
             if product.delivery == "job":
                 return answer(202, job_made(product, len(self.texts) - 1))
             return self.spoken(product.clip(self.texts[-1]))
@@ -231,6 +268,8 @@ class Service:
                 return self._cut(json_clip(clip), "application/json")
             case "lines":
                 return self._cut(timed_lines(clip), "application/x-ndjson")
+            case "events":
+                return self._cut(audio_events(clip), "text/event-stream")
         return self._cut(clip, media_type(self.product))
 
     def _cut(self, body: bytes, content_type: str) -> Script:
@@ -255,6 +294,12 @@ class Service:
             await link.say(**ended(self.product, turn))
 
 
+def text_in(request: FakeRequest) -> str:
+    """What a request is to be spoken with."""
+    body = request.json()
+    return str(body["text"] if "text" in body else body["input"])
+
+
 def answer(status: int, content: Any, **headers: str) -> Script:
     """A whole reply in JSON."""
     data = content if isinstance(content, bytes) else json.dumps(content).encode()
@@ -263,7 +308,8 @@ def answer(status: int, content: Any, **headers: str) -> Script:
 
 
 def media_type(product: Product) -> str:
-    return {"mp3": "audio/mpeg", "bare": "audio/basic" if product.encoding is Encoding.MULAW else "audio/pcm"}.get(
+    packed = {"mp3": "audio/mpeg", "flac": "audio/flac", "opus": "audio/ogg", "aac": "audio/aac"}
+    return {**packed, "bare": "audio/basic" if product.encoding is Encoding.MULAW else "audio/pcm"}.get(
         product.packing, "audio/wav"
     )
 
@@ -281,6 +327,15 @@ def timed_lines(clip: bytes) -> bytes:
         encoded = base64.b64encode(clip[start : start + 1001]).decode()
         lines.append(json.dumps({"audio_base64": encoded, "word_timestamps": [word]}))
     return "\n".join(lines).encode() + b"\n"
+
+
+def audio_events(clip: bytes) -> bytes:
+    """OpenAI's events, in parts that end anywhere; Mistral has another key."""
+    events: list[dict[str, Any]] = [
+        {"type": "speech.audio.delta", "audio": base64.b64encode(clip[start : start + 1001]).decode()}
+        for start in range(0, len(clip), 1001)
+    ]
+    return "".join(f"data: {json.dumps(event)}\n\n" for event in [*events, {"type": "speech.audio.done"}]).encode()
 
 
 def job_made(product: Product, number: int) -> dict[str, Any]:
@@ -384,7 +439,10 @@ async def relay_to(
             url = url.replace("http", "https", 1)
         if isinstance(api, Service):
             api.files_url, api.sockets_url = other.url, sockets.url if sockets else ""
-        settings: dict[str, Any] = {"api_key": KEY, "user_id": USER, "base_url": url, "max_concurrent": 1000} | provider
+        own: dict[str, Any] = {"preset": product.preset} if product.preset else {}
+        settings: dict[str, Any] = (
+            own | {"api_key": KEY, "user_id": USER, "base_url": url, "max_concurrent": 1000} | provider
+        )
         config = Config(
             server=ServerConfig(port=0),
             limits=LimitsConfig(),

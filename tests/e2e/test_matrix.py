@@ -25,11 +25,12 @@ from relay.providers.bland import v2 as bland_v2
 from relay.providers.breeze.api import FORMATS
 from relay.providers.breeze.settings import TRANSPORTS
 from relay.providers.catalog import PROVIDERS
+from relay.providers.openai import presets as openai
 from relay.providers.playai import provider as playai
 from relay.server.app import Server
 from relay.testing.cuts import Cut, byte_by_byte, empty_between, odd_sizes, seeded_random, whole
 from tests.cuts import cuts_of
-from tests.e2e.products import PRODUCTS, Product, Samples, Service, at_once, relay_to_service
+from tests.e2e.products import LOSSY, PRODUCTS, Product, Samples, Service, at_once, relay_to_service
 from tests.server.harness import Client, Heard, client, serving
 
 SHORT = "Did every sample come through?"
@@ -73,7 +74,7 @@ def check(product: Product, service: Service, heard: Heard, text: str, encoding:
     sizes = [len(frame) for frame in heard.frames]
     assert set(sizes[:-1]) <= {form["frame_bytes"]}
     assert 0 < sizes[-1] <= form["frame_bytes"]
-    check_audio(heard.audio, samples, encoding, within=1 if product.packing == "mp3" else 0)
+    check_audio(heard.audio, samples, encoding, within=1 if product.packing in LOSSY else 0)
 
 
 def check_audio(data: bytes, expected: Samples, encoding: str, *, within: int) -> None:
@@ -103,7 +104,7 @@ async def type_in(caller: Client, text: str, **fields: Any) -> Heard:
 
 @every_product
 async def test_a_short_text_in_every_cut_and_every_encoding(product: Product) -> None:
-    encodings = ("pcm_s16le", "pcm_f32le") + (("mulaw", "alaw") if product.packing != "mp3" else ())
+    encodings = ("pcm_s16le", "pcm_f32le") + (("mulaw", "alaw") if product.packing not in LOSSY else ())
     cuts: list[tuple[Cut, str]] = [(cut, "pcm_s16le") for cut in (byte_by_byte, odd_sizes, empty_between)]
     cuts += [(whole, encoding) for encoding in encodings]
     async with relay_to_service(product) as (service, _, caller):
@@ -156,6 +157,9 @@ def test_no_form_that_an_adapter_can_ask_for_is_left_out() -> None:
     assert {each.get("delivery", "sync") for each in asked["sauti"]} == {"sync", "job"}
     playai_forms = {(each.get("delivery", "stream"), each["outputFormat"]) for each in asked["playai"]}
     assert playai_forms == {(delivery, form) for delivery in playai._DELIVERIES for form in playai._FORMATS}
+    assert {each["response_format"] for each in asked["openai"]} == {
+        *(form for preset in openai.PRESETS.values() for form in preset.formats)
+    } - {"ogg", "alaw"}, "which are as opus and mulaw"
 
 
 class Cuts:

@@ -10,6 +10,7 @@ from relay.engine.closure import Closure
 from relay.errors import Code
 from relay.providers.bland import errors as bland_errors
 from relay.providers.breeze import api as breeze_api
+from relay.providers.openai import presets as openai_presets
 from relay.providers.playai import job as playai_job
 from relay.providers.sauti import job as sauti_job
 from relay.testing.fake_breeze import greet as greet_as_breeze
@@ -31,10 +32,12 @@ from tests.providers.documented_errors import (
     BLAND_FATAL,
     BLAND_STATUSES,
     BREEZE,
+    OPENAI,
     PLAYAI,
     SAUTI,
     bland_shapes,
     breeze_body,
+    openai_shapes,
     playai_body,
     sauti_body,
 )
@@ -80,6 +83,10 @@ def errors_at(place: Place) -> Iterator[Told]:
         case "sauti":
             for status, code, ours, retryable in SAUTI:
                 yield Told(status, sauti_body(code, words), code, ours, retryable)
+        case "openai":
+            for status, code, ours, retryable in OPENAI:
+                for body in openai_shapes(code, words):
+                    yield Told(status, body, code, ours, retryable)
         case _:
             for status, error_id, ours, retryable in PLAYAI:
                 yield Told(status, playai_body(error_id, words), error_id, ours, retryable)
@@ -190,3 +197,4 @@ def test_no_code_of_a_table_is_left_out() -> None:
     assert set(bland_errors._CODES) - {"idle_timeout"} == {code.lower() for code, _ in BLAND_FATAL}
     assert set(sauti_job._CODES) <= {code for _, code, _, _ in SAUTI}
     assert set(playai_job._CODES) <= {code for _, code, _, _ in PLAYAI}
+    assert set(openai_presets.CODES) <= {code for _, code, _, _ in OPENAI}

@@ -97,6 +97,43 @@ PLAYAI = [
     (429, None, Code.PROVIDER_RATE_LIMITED, True),
     (500, "0815", Code.PROVIDER_UNAVAILABLE, True),
 ]
+# Status, the name that the error goes by, ours, whether another try may help.
+OPENAI = [
+    (400, "invalid_value", Code.PROVIDER_REJECTED, False),
+    (400, "string_above_max_length", Code.TEXT_TOO_LONG, False),
+    (422, "string_too_long", Code.TEXT_TOO_LONG, False),
+    (400, "context_length_exceeded", Code.TEXT_TOO_LONG, False),
+    (400, "voice_not_found", Code.VOICE_NOT_FOUND, False),
+    (400, "invalid_model", Code.PROVIDER_REJECTED, False),
+    (404, "model_not_found", Code.PROVIDER_REJECTED, False),
+    (401, "invalid_api_key", Code.PROVIDER_AUTH, False),
+    (401, "invalid_organization", Code.PROVIDER_AUTH, False),
+    (403, "unsupported_country_region_territory", Code.PROVIDER_AUTH, False),
+    (403, "permission_denied", Code.PROVIDER_AUTH, False),
+    (429, "insufficient_quota", Code.PROVIDER_AUTH, False),
+    (400, "billing_hard_limit_reached", Code.PROVIDER_AUTH, False),
+    (429, "rate_limit_exceeded", Code.PROVIDER_RATE_LIMITED, True),
+    (500, "server_error", Code.PROVIDER_UNAVAILABLE, True),
+    (500, "processing_error", Code.PROVIDER_UNAVAILABLE, True),
+    (503, "engine_overloaded", Code.PROVIDER_UNAVAILABLE, True),
+    # What has no name that is known goes by its status.
+    (409, "conflict", Code.PROVIDER_REJECTED, False),
+    (503, "odd", Code.PROVIDER_UNAVAILABLE, True),
+    (504, "odd", Code.PROVIDER_TIMEOUT, True),
+]
+
+
+def openai_shapes(code: str, message: str) -> list[bytes]:
+    """An error in each of the shapes that the servers of this API send."""
+    told: list[Any] = [
+        {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}},
+        {"error": {"message": message, "type": code, "param": None, "code": None}},
+        {"error": {"message": message, "type": code, "param": None, "code": 500}},
+        {"detail": {"error": code, "message": message, "type": "invalid_request_error"}},
+        {"detail": [{"loc": ["body", "speed"], "msg": message, "type": code}]},
+        {"code": code, "error": message},
+    ]
+    return [json.dumps(body).encode() for body in told]
 
 
 def breeze_body(code: str, message: str) -> bytes:

@@ -61,7 +61,7 @@ def refused(
     hints: Mapping[int, str] | None = None,
 ) -> ProviderError:
     """The error of a refusal: by the names that it goes by (`codes`, in lower case), by the field or the thing that its
-    sentence is about, else by its status. `hints` say what to look at where a status comes without an error.
+    sentence is about, else by its status. `hints` say what to look at where only the status tells.
 
     `x-should-retry: false` (the vendors' own SDKs obey it) makes any error a final one.
     """
@@ -77,7 +77,7 @@ def refused(
         provider_code=known or next(iter(problem.codes), None),
         provider_words=problem.words or None,
         secrets=secrets,
-        hint=None if problem.words else (hints or {}).get(refusal.status),
+        hint=None if code else (hints or {}).get(refusal.status),
     )
 
 

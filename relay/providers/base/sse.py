@@ -43,6 +43,8 @@ class EventLines:
         self._data_bytes = 0
 
     def feed(self, piece: bytes) -> list[ServerEvent]:
+        if not piece:
+            return []
         self._line += piece
         if self._at_start:
             if len(self._line) < len(_BOM) and _BOM.startswith(self._line):
@@ -52,7 +54,7 @@ class EventLines:
                 del self._line[: len(_BOM)]
         events: list[ServerEvent] = []
         start = 0
-        if self._after_cr and self._line:
+        if self._after_cr:
             start = self._line.startswith(b"\n")
             self._after_cr = False
         while found := _LINE_END.search(self._line, max(start, self._looked_bytes)):

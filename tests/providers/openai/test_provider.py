@@ -10,6 +10,7 @@ import pytest
 from relay.core.timings import Timings
 from relay.drivers.http.driver import HttpDriver, HttpSettings
 from relay.errors import ClientError, Code, ProviderError
+from relay.providers.base.http import HttpRequest
 from relay.providers.base.provider import ProviderSettings, SpeechRequest, VoiceQuery
 from relay.providers.openai.presets import PRESETS, VOICES, preset_at
 from relay.providers.openai.provider import OpenAI
@@ -41,6 +42,7 @@ def test_a_list_of_voices_of_names_and_objects() -> None:
     both = goldens.load("openai", "voices")
     query = made(preset="kokoro").voices()
     assert isinstance(query, VoiceQuery)
+    assert isinstance(query.request, HttpRequest)
     assert query.request.url == "http://127.0.0.1:8880/v1/audio/voices"
     found, following = query.parse(json.dumps(both["valid"]["reply"]["json"]).encode())
     assert (goldens.told(found), following) == (both["valid"]["voices"], None)
