@@ -18,6 +18,7 @@ from relay.codecs.onset import OnsetDetector
 from relay.core.timings import Stage, Timings
 from relay.drivers.dispatch import Drivers
 from relay.engine.audio import decoded
+from relay.engine.voices import VoiceChoice
 from relay.errors import ClientError, Code, RelayError
 from relay.providers.base.dialogue import takes_text_as_typed
 from relay.providers.base.http import HttpRequest, WordTime
@@ -33,12 +34,14 @@ class Direct:
     def __init__(
         self,
         providers: Mapping[str, Provider],
+        voices: VoiceChoice,
         drivers: Callable[[], Drivers],
         *,
         sample_rate_hz: int | None,
         timeout_s: float,
     ) -> None:
         self._providers = providers
+        self._voices = voices
         self._new_drivers = drivers
         self._sample_rate_hz = sample_rate_hz
         self._timeout_s = timeout_s
@@ -58,7 +61,7 @@ class Direct:
         spoken, timings = Spoken(start_s=time.monotonic()), Timings()
         try:
             async with asyncio.timeout(self._timeout_s):
-                speech = resolved(self._providers, shot.case.target, self._sample_rate_hz, shot.language)
+                speech = resolved(self._providers, self._voices, shot.case.target, self._sample_rate_hz, shot.language)
                 spoken.spoken_by = speech.voice
                 if shot.case.connection is Connection.WARM:
                     await self._turn(self._drivers, speech, shot, spoken, timings)
@@ -110,18 +113,23 @@ class Direct:
 
 
 def resolved(
-    providers: Mapping[str, Provider], target: Target, sample_rate_hz: int | None, language: str | None = None
+    providers: Mapping[str, Provider],
+    voices: VoiceChoice,
+    target: Target,
+    sample_rate_hz: int | None,
+    language: str | None = None,
 ) -> Speech:
-    """The settings that a target is spoken with. Raises ClientError for what its provider does not take."""
+    """The settings that a target is spoken with, as a relay resolves them. Raises ClientError for what its provider
+    does not take."""
     provider = providers.get(target.provider)
     if provider is None:
         usable = ", ".join(providers)
         raise ClientError(
             Code.INVALID_CONFIG, f"provider {target.provider!r} is not configured here; usable are: {usable}"
         )
-    return provider.resolve(
-        SpeechRequest(voice=target.voice, model=target.model, language=language, sample_rate_hz=sample_rate_hz)
-    )
+    voice = target.voice or voices.default_at(target.provider)
+    wanted = SpeechRequest(voice=voice, model=target.model, language=language, sample_rate_hz=sample_rate_hz)
+    return voices.resolved(provider, wanted)
 
 
 @asynccontextmanager

@@ -241,7 +241,7 @@ async def _measure(plan: "Plan", asked: dict[str, Any], config: "Config", prices
     from relay.cli.speaking import relay_process
     from relay.core.formats import AudioRequest
     from relay.drivers.dispatch import Drivers
-    from relay.engine.setup import build_providers, dialogue_patience, patience
+    from relay.engine.setup import build_providers, defaults_of, dialogue_patience, patience, voice_choice_of
 
     encoding, rate = _format(asked["form"])
     # An impossible format, or a voice that nobody has, is told before anything is sent.
@@ -251,15 +251,16 @@ async def _measure(plan: "Plan", asked: dict[str, Any], config: "Config", prices
     started_at = datetime.now(UTC)
     machine = this_machine()
     rate_hz = rate if isinstance(rate, int) else None
-    providers, _ = build_providers(config)
+    providers, missing = build_providers(config)
+    voices = voice_choice_of(config, defaults_of(config, providers, missing))
     if Path.DIRECT in plan.paths or not asked["url"]:
         for case in plan.cases:
-            resolved(providers, case.target, rate_hz, case.text.language if plan.tell_language else None)
+            resolved(providers, voices, case.target, rate_hz, case.text.language if plan.tell_language else None)
     async with AsyncExitStack() as stack:
         ways: dict[Path, Way] = {}
         if Path.DIRECT in plan.paths:
             drivers = partial(Drivers, patience(config), dialogue_patience(config))
-            direct = Direct(providers, drivers, sample_rate_hz=rate_hz, timeout_s=asked["timeout"])
+            direct = Direct(providers, voices, drivers, sample_rate_hz=rate_hz, timeout_s=asked["timeout"])
             ways[Path.DIRECT] = await stack.enter_async_context(direct)
         if Path.RELAY in plan.paths:
             address, key = asked["url"], asked["key"]

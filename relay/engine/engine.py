@@ -33,6 +33,7 @@ from relay.engine.setup import (
     rewriting_of,
     shapes_of,
     unusable,
+    voice_choice_of,
 )
 from relay.engine.ticker import Ticker
 from relay.engine.turn import TurnSettings
@@ -57,6 +58,7 @@ class Engine:
         self.session_limiter = SessionLimiter(self.limits)
         self.providers, self.missing = build_providers(config)
         self.defaults = defaults_of(config, self.providers, self.missing)
+        self._voice_choice = voice_choice_of(config, self.defaults)
         self.limiters = limiters_of(config, self.providers)
         self._read_ahead = read_ahead_of(config)
         self._shapes = shapes_of(config)
@@ -118,7 +120,7 @@ class Engine:
         if not (request.provider or request.providers):
             first, *others = self._fitting([first, *others], wanted)
         if wanted.voice is None:
-            wanted = replace(wanted, voice=self._default_voice(first.provider))
+            wanted = replace(wanted, voice=self._voice_choice.default_at(first.provider))
         return TurnSettings(
             audio=opened.audio,
             candidates=(
@@ -171,21 +173,13 @@ class Engine:
     def resolve(self, name: str, wanted: SpeechRequest) -> Speech:
         """What is wanted of a provider, checked and with every default filled in; the voice may be a name of
         `[voices]`. Raises ClientError."""
-        speech = self.provider(name).resolve(spoken_as(self.config.voices, name, wanted))
-        return replace(speech, voice_name=wanted.voice) if wanted.voice in self.config.voices else speech
-
-    def _default_voice(self, name: str) -> str | None:
-        """The voice of a turn that names none: `defaults.voice` where that stands for a voice of this provider, or is
-        the default provider's own; else None, for the provider's default."""
-        voice = self.config.defaults.voice
-        if voice is not None and voice in self.config.voices:
-            return voice if name in self.config.voices[voice] else None
-        return voice if name == self.defaults.provider else None
+        return self._voice_choice.resolved(self.provider(name), wanted)
 
     def _wanted_by_default(self, name: str) -> SpeechRequest:
         """What a turn that asks for nothing wants of a provider."""
         rate = self.defaults.audio.sample_rate
-        wanted = SpeechRequest(voice=self._default_voice(name), sample_rate_hz=None if rate == NATIVE else rate)
+        voice = self._voice_choice.default_at(name)
+        wanted = SpeechRequest(voice=voice, sample_rate_hz=None if rate == NATIVE else rate)
         return spoken_as(self.config.voices, name, wanted)
 
     def sample_gauges(self) -> None:

@@ -18,7 +18,7 @@ from relay.engine.concurrency import ConcurrencyLimiter
 from relay.engine.limits import Limits
 from relay.engine.read_ahead import ReadAheadBudget
 from relay.engine.rewritten import Rewriting
-from relay.engine.voices import spoken_as, voice_at
+from relay.engine.voices import VoiceChoice, spoken_as, voice_at
 from relay.errors import RelayError
 from relay.providers.base import checks
 from relay.providers.base.provider import Provider, ProviderSettings, SpeechRequest
@@ -260,6 +260,10 @@ def chosen_here(config: Config) -> tuple[str, ...]:
 def idle(config: Config, defaults: SessionDefaults) -> set[str]:
     """The voices on this machine that only a turn which names them would use: they take no memory before that."""
     return set(BUILT_IN) - {defaults.provider, *defaults.fallbacks, *config.providers}
+
+
+def voice_choice_of(config: Config, defaults: SessionDefaults) -> VoiceChoice:
+    return VoiceChoice(names=config.voices, default_provider=defaults.provider, default_voice=config.defaults.voice)
 
 
 def defaults_of(config: Config, providers: Mapping[str, Provider], missing: Mapping[str, str]) -> SessionDefaults:

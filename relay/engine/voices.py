@@ -4,12 +4,12 @@ This file does not know which providers there are.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from relay.config import VoiceConfig
 from relay.errors import ClientError, Code
-from relay.providers.base.provider import NamesItsVoices, Provider, SpeechRequest, Voice
+from relay.providers.base.provider import NamesItsVoices, Provider, Speech, SpeechRequest, Voice
 
 # A name -> instance -> its voice there.
 VoiceNames: TypeAlias = Mapping[str, Mapping[str, str | VoiceConfig]]
@@ -40,6 +40,29 @@ def spoken_as(names: VoiceNames, provider: str, wanted: SpeechRequest) -> Speech
         language=wanted.language or meant.language,
         options={**meant.options, **wanted.options},
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceChoice:
+    """Which voice a turn gets at each provider: by a name of `[voices]`, by the provider's own id, or by default."""
+
+    names: VoiceNames
+    default_provider: str
+    default_voice: str | None = None
+
+    def default_at(self, provider: str) -> str | None:
+        """The voice of a turn that names none: `defaults.voice` where that stands for a voice of this provider, or is
+        the default provider's own; else None, for the provider's default."""
+        voice = self.default_voice
+        if voice is not None and voice in self.names:
+            return voice if provider in self.names[voice] else None
+        return voice if provider == self.default_provider else None
+
+    def resolved(self, provider: Provider, wanted: SpeechRequest) -> Speech:
+        """What is wanted of a provider, checked and with every default filled in; without a voice the provider's own
+        default. Raises ClientError."""
+        speech = provider.resolve(spoken_as(self.names, provider.name, wanted))
+        return replace(speech, voice_name=wanted.voice) if wanted.voice in self.names else speech
 
 
 def is_named(provider: Provider, voice: str, listed: Voice) -> bool:

@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from functools import partial
 from secrets import token_hex
+from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from relay.engine.engine import Engine
+from relay.engine.setup import adapter_of
 from relay.engine.untraced import UNTRACED
 from relay.errors import ClientError, Code, InternalError, LimitError, RelayError, untrace
 from relay.protocols.base import Handshake, HttpProtocol, SpeechProtocol, StreamProtocol
@@ -133,12 +135,18 @@ class Routes:
     async def providers(self, request: web.Request) -> web.Response:
         self._admit(request, OWN, handshake_of(request))
         usable = [
-            {"name": name, "usable": True, "default": name == self._engine.defaults.provider}
+            self._named(name)
+            | {"usable": True, "default": name == self._engine.defaults.provider}
             | {"capabilities": asdict(provider.capabilities)}
             for name, provider in self._engine.providers.items()
         ]
-        missing = [{"name": name, "usable": False, "reason": reason} for name, reason in self._engine.missing.items()]
+        missing = [
+            self._named(name) | {"usable": False, "reason": reason} for name, reason in self._engine.missing.items()
+        ]
         return _json({"providers": usable + missing})
+
+    def _named(self, instance: str) -> dict[str, Any]:
+        return {"name": instance, "adapter": adapter_of(self._engine.config, instance)}
 
     async def voices(self, request: web.Request) -> web.Response:
         self._admit(request, OWN, handshake_of(request))

@@ -8,9 +8,13 @@ import pytest
 
 from relay.bench.direct import Direct, resolved
 from relay.bench.plan import Connection, Path, Target
-from relay.config import HttpConfig, ProviderConfig
+from relay.config import Config, DefaultsConfig, HttpConfig, ProviderConfig, VoiceConfig
+from relay.core.command_checks import opening
+from relay.core.events import TurnRequest
 from relay.drivers.dispatch import Drivers
-from relay.engine.setup import build_providers, dialogue_patience, patience
+from relay.engine.engine import Engine
+from relay.engine.setup import build_providers, dialogue_patience, patience, voice_choice_of
+from relay.engine.voices import VoiceChoice
 from relay.errors import ClientError
 from relay.testing.audio import speech_like
 from relay.testing.fake_provider import Chooser, FakeProvider, in_turn
@@ -21,6 +25,8 @@ from tests.bench.ways import FAULTS, PATIENT_S, TIMEOUT_S, check_good, ok, shot
 from tests.server.harness import KEY, breeze, config
 from tests.server.test_bland_socket import KAREN, greet, speak
 
+NO_NAMES = VoiceChoice(names={}, default_provider="breeze")
+
 
 @asynccontextmanager
 async def direct_to(
@@ -30,7 +36,7 @@ async def direct_to(
         settings = config(fake.url, http=HttpConfig(retries=0))
         providers, _ = build_providers(settings)
         drivers = partial(Drivers, patience(settings), dialogue_patience(settings))
-        async with Direct(providers, drivers, sample_rate_hz=24000, timeout_s=timeout_s) as way:
+        async with Direct(providers, NO_NAMES, drivers, sample_rate_hz=24000, timeout_s=timeout_s) as way:
             yield way, fake
 
 
@@ -65,9 +71,28 @@ async def test_what_fails_has_its_code_and_the_next_turn_is_spoken(fault: str) -
 
 def test_a_target_that_cannot_be_spoken_with_is_told_before() -> None:
     providers, _ = build_providers(config())
-    assert resolved(providers, Target(provider="breeze", voice="voc_9"), 24000).voice == "voc_9"
+    assert resolved(providers, NO_NAMES, Target(provider="breeze", voice="voc_9"), 24000).voice == "voc_9"
     with pytest.raises(ClientError, match="bland"):
-        resolved(providers, Target(provider="bland"), None)
+        resolved(providers, NO_NAMES, Target(provider="bland"), None)
+
+
+async def test_voices_are_what_they_are_at_a_relay() -> None:
+    settings = Config(
+        providers={"blue": ProviderConfig(adapter="breeze", api_key=KEY), "breeze": breeze("http://127.0.0.1:9")},
+        voices={"anna": {"blue": "voc_a", "breeze": VoiceConfig(voice="voc_b", model="m2")}, "ben": {"blue": "voc_c"}},
+        defaults=DefaultsConfig(provider="blue", voice="anna"),
+    )
+    engine = Engine(settings)
+    voices = voice_choice_of(settings, engine.defaults)
+    for target in (
+        *(Target(provider=name, voice=voice) for name in ("blue", "breeze") for voice in ("anna", None, "voc_9")),
+        *(Target(provider="breeze", voice="anna", model="m3"), Target(provider="blue", voice="ben")),
+    ):
+        request = TurnRequest(provider=target.provider, voice=target.voice, model=target.model)
+        [spoken] = engine.settings(opening(engine.defaults, "t", 0, request)).candidates
+        assert resolved(engine.providers, voices, target, 24000) == spoken.speech
+    with pytest.raises(ClientError, match="ben"):
+        resolved(engine.providers, voices, Target(provider="breeze", voice="ben"), 24000)
 
 
 async def test_a_provider_that_takes_text_as_it_is_typed_is_given_it_at_once() -> None:
@@ -86,7 +111,7 @@ async def test_a_provider_that_takes_text_as_it_is_typed_is_given_it_at_once() -
         settings = config(providers={"breeze": breeze("http://127.0.0.1:9"), "bland": bland})
         providers, _ = build_providers(settings)
         drivers = partial(Drivers, patience(settings), dialogue_patience(settings))
-        async with Direct(providers, drivers, sample_rate_hz=24000, timeout_s=PATIENT_S) as way:
+        async with Direct(providers, NO_NAMES, drivers, sample_rate_hz=24000, timeout_s=PATIENT_S) as way:
             reused = []
             for connection in (Connection.WARM, Connection.WARM, Connection.COLD):
                 spoken = await way.speak(shot(Path.DIRECT, connection, provider="bland"))

@@ -44,6 +44,19 @@ def test_why_nothing_is_heard_yet_is_told_once(capsys: pytest.CaptureFixture[str
     ]
 
 
+def test_a_name_of_a_voice_is_spoken_with_and_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("relay.toml").write_text('[voices.anna]\nespeak = "de"\n')
+    listed = CliRunner().invoke(main, ["voices", "--provider", "espeak", "--language", "de"])
+    assert "stands for de" in next(line for line in listed.output.splitlines() if " anna " in line)
+    said = []
+    for voice in ("anna", "de"):
+        spoken = CliRunner().invoke(main, ["say", "Hallo.", "--provider=espeak", f"--voice={voice}", "--out=hallo.wav"])
+        assert spoken.exit_code == 0, spoken.output
+        said.append(Path("hallo.wav").read_bytes())
+    assert said[0] == said[1]
+
+
 async def interrupted(folder: Path, *numbers: signal.Signals, audio: bool = True) -> tuple[int | None, bytes]:
     """`relay say --out`, stopped in the middle of its turn: exit status and standard error."""
     script = (Status(200, {"content-type": "audio/pcm"}), *((Send(PCM_CLIP.data),) if audio else ()), Stall())

@@ -125,6 +125,30 @@ async def test_a_name_is_a_voice_at_each_of_them() -> None:
         assert of.green.exchanges[0].request.json()["model_id"] == "m2"
 
 
+async def test_a_name_may_stand_wherever_a_voice_may() -> None:
+    async with house(error_reply(503)) as of, client(of.server) as caller:
+        chosen = [{"provider": "blue", "voice": "ben"}, {"provider": "green", "voice": "anna"}]
+        heard = await caller.speak("Hello.", providers=chosen)
+        assert heard.of("turn.failover")[0]["voice"] == "voc_anna_2"
+        await caller.send(type="turn.start", turn_id="typed", provider="green", voice="anna")
+        assert (await caller.event("turn.started"))["voice"] == "voc_anna_2"
+        await caller.send(type="turn.end", turn_id="typed")
+        await caller.turn("typed")
+        body = {"text": "Hello.", "provider": "green", "voice": "anna"}
+        address = f"http://127.0.0.1:{of.server.port}/v1/speech"
+        async with aiohttp.ClientSession() as session, session.post(address, json=body) as response:
+            assert (response.status, response.headers["X-Relay-Voice"]) == (200, "voc_anna_2")
+        assert [voice for voice, _ in asked(of.blue)] == ["voc_ben"]
+        assert [voice for voice, _ in asked(of.green)] == ["voc_anna_2"] * 2
+
+
+async def test_each_instance_names_its_adapter() -> None:
+    async with house() as of:
+        listed = {each["name"]: each for each in (await get(of, "/v1/providers"))["providers"]}
+    assert {listed[name]["adapter"] for name in ("blue", "green", "breeze")} == {"breeze"}
+    assert (listed["espeak"]["adapter"], listed["breeze"]["usable"]) == ("espeak", False)
+
+
 async def test_who_goes_on_may_have_settings_of_its_own() -> None:
     async with house(error_reply(503)) as of, client(of.server) as caller:
         green = {"provider": "green", "voice": "voc_7", "model": "m7", "options": {"output_format": "wav"}}

@@ -1,8 +1,8 @@
 """A child process with a pipe in and a pipe out, on the event loop. POSIX only.
 
 `loop.subprocess_exec` is not used: uvloop forks, which copies the page tables of this whole process and holds the loop
-for 6 to 15 ms, or 40 to 60 ms where the process has 300 MiB more. `subprocess.Popen` calls vfork: 0.8 to 4 ms beside it,
-on a busy machine. It runs on the loop's own thread: a child that asks to die with its parent dies with the thread that
+for 6 to 15 ms, or 40 to 60 ms where the process has 300 MiB more. `subprocess.Popen` calls vfork: 0.8 to 4 ms, on
+a busy machine. It runs on the loop's own thread: a child that asks to die with its parent dies with the thread that
 started it.
 """
 
