@@ -100,7 +100,7 @@ RULES: dict[str, Rule] = {
     "relay/bench/direct": Rule(
         (
             *("relay.bench", "relay.core", "relay.codecs", "relay.errors", "relay.providers.base"),
-            *("relay.drivers", "relay.engine.audio"),
+            *("relay.drivers", "relay.engine.audio", "relay.engine.voices"),
         ),
         ("aiohttp", "numpy"),
     ),
