@@ -16,7 +16,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.config import Config, ServerConfig
+from relay.config import Config, DefaultsConfig, ServerConfig
 from relay.core.timings import Timings
 from relay.providers.base.http import Piece
 from relay.providers.base.provider import LocalRequest, Reply
@@ -24,7 +24,7 @@ from relay.providers.bland import v1 as bland_v1
 from relay.providers.bland import v2 as bland_v2
 from relay.providers.breeze.api import FORMATS
 from relay.providers.breeze.settings import TRANSPORTS
-from relay.providers.catalog import PROVIDERS
+from relay.providers.catalog import BUILT_IN, PROVIDERS
 from relay.providers.openai import presets as openai
 from relay.providers.playai import provider as playai
 from relay.server.app import Server
@@ -138,7 +138,7 @@ def test_no_form_that_an_adapter_can_ask_for_is_left_out() -> None:
         name: [product.options for product in PRODUCTS if product.provider == name]
         for name in {product.provider for product in PRODUCTS}
     }
-    assert set(asked) == set(PROVIDERS) - {"espeak"}, "which has a test of its own"
+    assert set(asked) == set(PROVIDERS) - set(BUILT_IN), "which have a test of their own"
     breeze_forms = {(each["transport"], each["output_format"]) for each in asked["breeze"]}
     assert breeze_forms == {
         *((transport, form) for transport in TRANSPORTS if transport != "realtime" for form in FORMATS),
@@ -239,8 +239,12 @@ def overhear(server: Server, monkeypatch: pytest.MonkeyPatch) -> list[bytearray]
     return segments
 
 
-async def test_espeak_in_every_encoding_also_as_it_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with serving(Config(server=ServerConfig(port=0))) as server, client(server) as caller:
+@pytest.mark.parametrize("voice", BUILT_IN)
+async def test_a_built_in_voice_in_every_encoding_also_as_it_is_typed(
+    voice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Config(server=ServerConfig(port=0), defaults=DefaultsConfig(provider=voice))
+    async with serving(settings) as server, client(server) as caller:
         segments = overhear(server, monkeypatch)
         for text in (SHORT, TYPED):
             for encoding in ("pcm_s16le", "pcm_f32le", "mulaw", "alaw"):
