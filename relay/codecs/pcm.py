@@ -90,7 +90,7 @@ def _within_one(samples: NDArray[np.float32]) -> Samples:
 
 
 def _to_s16le(samples: Samples) -> NDArray[Any]:
-    return to_int16(samples).astype(_S16LE, copy=False)
+    return to_int16(samples) if _S16LE_IS_NATIVE else to_int16(samples).astype(_S16LE)
 
 
 def _to_f32le(samples: Samples) -> NDArray[Any]:

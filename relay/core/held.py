@@ -47,11 +47,11 @@ class HeldAudio:
 
     @property
     def samples(self) -> int:
-        return max(0, self.fed_samples - self.cut_samples)
+        return self.fed_samples - self.cut_samples
 
     @property
     def ms(self) -> float:
-        return self.samples * 1000 / self.rate_hz if self.rate_hz else 0.0
+        return (self.fed_samples - self.cut_samples) * 1000 / self.rate_hz if self.rate_hz else 0.0
 
     @property
     def whole_frames_ms(self) -> float:

@@ -109,8 +109,11 @@ class Playout:
         self._turns: dict[str, _Turn] = {}
         self._urgent: deque[Any] = deque()
         self._full = False
+        # Whether a turn had frames that are longer than the lower mark.
+        self._long_frames = False
         self._clock = ListenerClock()
         self.next_due_s = NEVER_S
+        self._holding = False
         self.peak_ms = 0.0
 
     # What a turn brings.
@@ -129,6 +132,7 @@ class Playout:
         """Says what the turn's frames are. To be called once, before its first `feed`."""
         if turn := self._turns.get(turn_id):
             turn.held.set_format(frame_format)
+            self._long_frames = self._long_frames or turn.held.frame_s * 1000 > LOW_WATER_MS
             if turn.credit_ms is not None:
                 turn.credit_samples = frame_format.samples_in(turn.credit_ms)
 
@@ -140,8 +144,10 @@ class Playout:
         assert turn.ended is None, "an end is last"
         turn.held.feed(pcm)
         held_ms = self.held_ms
-        self.peak_ms = max(self.peak_ms, held_ms)
-        self._full = self._full or held_ms > HIGH_WATER_MS
+        if held_ms > self.peak_ms:
+            self.peak_ms = held_ms
+        if held_ms > HIGH_WATER_MS:
+            self._full = True
 
     def mark(self, turn_id: str, event: Any, *, behind: bool = False) -> None:
         """An event that stands after all that was fed so far. It leaves before the first frame that holds what is fed
@@ -162,6 +168,11 @@ class Playout:
         turn = self._turns.get(turn_id)
         if turn is not None and turn.ended is None:
             turn.ended = Ended(turn_id, error)
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing leaves before `next_due_s`, however much audio is fed: the lead is full."""
+        return self._holding and not self._urgent
 
     @property
     def current(self) -> str | None:
@@ -204,6 +215,7 @@ class Playout:
         """
         dropped_ms = {}
         named = set(turn_ids)
+        self._holding = False
         head = next(iter(self._turns), None)
         for turn_id in named:
             if turn := self._turns.pop(turn_id, None):
@@ -219,13 +231,14 @@ class Playout:
 
     def forget_heard(self) -> None:
         """The listener has dropped all that it held, of whatever turn."""
+        self._holding = False
         self._clock.forget_all()
 
     def drop_all(self) -> None:
         """Forgets everything: nothing leaves any more."""
         self._turns.clear()
         self._urgent.clear()
-        self._full = False
+        self._full = self._holding = False
         self.next_due_s = NEVER_S
 
     # What leaves.
@@ -242,9 +255,12 @@ class Playout:
             self._urgent.clear()
         used_bytes = 0
         self.next_due_s = NEVER_S
+        self._holding = False
         while self._turns:
             turn = next(iter(self._turns.values()))
-            turn.held.take_events(out)
+            held = turn.held
+            if held.ahead or held.behind:
+                held.take_events(out)
             if used_bytes >= room_bytes and out:
                 self.next_due_s = AT_ONCE_S
                 break
@@ -255,15 +271,16 @@ class Playout:
                 if self.next_due_s == NEVER_S:
                     continue
                 # The lead is full: only events that stand here leave too.
-                turn.held.take_events(out)
+                if held.ahead or held.behind:
+                    held.take_events(out)
                 break
-            if turn.ended is None or turn.held.samples:
+            if turn.ended is None or held.samples:
                 break
-            turn.held.take_rest(out)
+            held.take_rest(out)
             out.append(turn.ended)
             del self._turns[turn.turn_id]
             self._next_becomes_head(now_s)
-        if used_bytes:
+        if used_bytes and self._full:
             self._reopen()
         return out
 
@@ -278,7 +295,10 @@ class Playout:
     @property
     def held_ms(self) -> float:
         """Milliseconds of audio that wait to leave, of all turns."""
-        return sum(turn.held.ms for turn in self._turns.values())
+        held_ms = 0.0
+        for turn in self._turns.values():
+            held_ms += turn.held.ms
+        return held_ms
 
     @property
     def waiting(self) -> bool:
@@ -309,7 +329,9 @@ class Playout:
             frames = allowed
         if frames * frame_format.frame_bytes > room_bytes:
             frames = max(1, room_bytes // frame_format.frame_bytes)
-        run = self._cut(turn, frame_format, held.frames_before_event(frames, step), now_s)
+        if held.ahead or held.behind:
+            frames = held.frames_before_event(frames, step)
+        run = self._cut(turn, frame_format, frames, now_s)
         # As nearly always: the lead is full. Where credit bounds it, or the lead is still low, `_allowed` looks again.
         paced_only = turn.lead_s is not None and turn.credit_samples is None
         if run.frames == allowed < there and paced_only and self._clock.heard(now_s) > turn.low_s + _SAME_S:
@@ -342,7 +364,7 @@ class Playout:
     def _hold(self, turn: _Turn, low_s: float) -> None:
         """The turn has frames, and the lead is full: they leave when it has fallen to `low_s`."""
         turn.filling = False
-        turn.waited = True
+        turn.waited = self._holding = True
         self.next_due_s = self._clock.playing_until_s - low_s
 
     def _cut(self, turn: _Turn, frame_format: FrameFormat, frames: int, now_s: float) -> Run:
@@ -387,11 +409,11 @@ class Playout:
             turn.sent.held_until_s = now_s
 
     def _reopen(self) -> None:
-        # An unfilled frame does not count: it cannot leave before the turn feeds more, and may be longer than the mark.
         if not self._full:
             return
         held_ms = self.held_ms
-        if held_ms > LOW_WATER_MS and any(turn.held.frame_s * 1000 > LOW_WATER_MS for turn in self._turns.values()):
+        if held_ms > LOW_WATER_MS and self._long_frames:
+            # An unfilled frame does not count: it cannot leave before the turn feeds more.
             held_ms = sum(map(_leavable_ms, self._turns.values()))
         self._full = held_ms > LOW_WATER_MS
 

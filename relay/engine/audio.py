@@ -30,6 +30,8 @@ from relay.providers.base.provider import Reply
 # input there is, headerless audio made of brackets, holds the loop for half of what may.
 FIRST_SLICE_BYTES, MOST_SLICE_BYTES = 1024, 8 * 1024
 SLICE_MS = 400
+# The loop's other work gets its turn when so much time has gone by since it had one; a slice is not interrupted.
+TURN_S = 0.002
 
 
 class TurnAudio:
@@ -41,13 +43,16 @@ class TurnAudio:
         self._onset = OnsetDetector()
         most_ms = wanted.max_leading_silence_ms
         self._trimmer = None if most_ms is None else LeadingSilenceTrimmer(most_ms, self._rate_hz)
-        last: list[Transform[Any, Any]] = [encoder_for(frame_format.audio)]
+        encoder = encoder_for(frame_format.audio)
+        last: list[Transform[Any, Any]] = [encoder]
         if wanted.gain_db:
             last.insert(0, Gain(wanted.gain_db, self._rate_hz))
         trimmers = [] if self._trimmer is None else [self._trimmer]
         self._chain: Chain[Block, bytes] = Chain(Resampler(self._rate_hz), *trimmers, *last)
         # The same stages, for what the trimmer gives up before the end.
         self._finish: Chain[Block, bytes] = Chain(*last)
+        # The whole way of what nothing is done to, as long as all input has the turn's rate.
+        self._direct = encoder if len(last) == 1 and not trimmers else None
         # Input of the rate now playing, and the output samples that all input before it became.
         self._fed_samples = 0
         self._fed_rate_hz = self._rate_hz
@@ -83,8 +88,9 @@ class TurnAudio:
             if block.sample_rate_hz != self._fed_rate_hz:
                 self._before_samples = self.taken
                 self._fed_samples, self._fed_rate_hz = 0, block.sample_rate_hz
+                self._direct = None
             self._fed_samples += len(block.samples)
-            pieces += self._chain.feed(block)
+            pieces += (self._direct or self._chain).feed(block)
         if not self.is_settled:
             self._look()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -131,6 +137,8 @@ async def decoded(
     decoder = open_decoder(reply.facts.source, reply.content_type, shape)
     heard = False
     slice_bytes = FIRST_SLICE_BYTES
+    # Not the caller's clock: this is about how long the loop has been held, whatever time it is in there.
+    turn_s = time.monotonic()
     try:
         async for piece in reply:
             if isinstance(piece, WordTime):
@@ -147,9 +155,11 @@ async def decoded(
                     if slice_bytes < MOST_SLICE_BYTES and _ms(blocks) < SLICE_MS:
                         slice_bytes *= 2
                     yield blocks
+                if time.monotonic() - turn_s > TURN_S:
+                    await asyncio.sleep(0)
+                    turn_s = time.monotonic()
                 if start >= len(piece):
                     break
-                await asyncio.sleep(0)
         if blocks := decoder.flush():
             heard = True
             yield blocks

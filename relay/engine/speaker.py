@@ -82,7 +82,8 @@ class Speaker:
         for event in ahead:
             self._playout.mark(turn_id, event)
         self._playout.feed(turn_id, pcm)
-        self.flush()
+        if ahead or not self._playout.holds:
+            self.flush()
 
     def mark(self, turn_id: str, event: Any, *, behind: bool = False) -> None:
         """An event that stands here: see `Playout.mark`."""
@@ -136,20 +137,31 @@ class Speaker:
             while (room_bytes := outlet.room_bytes) > 0:
                 now_s = self._clock()
                 if items := session.due(now_s, room_bytes):
-                    outlet.write(items if type(items[0]) is Run and len(items) == 1 else list(map(self._noted, items)))
-                if session.next_due_s != AT_ONCE_S:
-                    self._wake(session.next_due_s, now_s)
+                    if len(items) > 1 or type(items[0]) is not Run:
+                        items = list(map(self._noted, items))
+                    outlet.write(items)
+                due_s = self._playout.next_due_s
+                if due_s != AT_ONCE_S:
+                    # One alarm is enough: the next is set when it has rung.
+                    if due_s != NEVER_S and not now_s < self._alarm_s <= due_s:
+                        self._alarm_s = due_s
+                        self._ticker.wake(self.flush, due_s)
                     break
         except Exception as error:
             self._closed = True
             outlet.fail(error)
-        for turn_id, changed in self._waiting.items():
-            if self._playout.wants(turn_id):
-                changed.set()
+        if self._waiting:
+            self._let_in()
 
     def close(self) -> None:
         """Writes nothing any more. Idempotent."""
         self._closed = True
+
+    def _let_in(self) -> None:
+        """Wakes the turn that may feed again."""
+        for turn_id, changed in self._waiting.items():
+            if self._playout.wants(turn_id):
+                changed.set()
 
     def _noted(self, item: Any) -> Any:
         """An item as the outlet gets it."""
@@ -164,10 +176,3 @@ class Speaker:
         if type(item) is Failed:
             self._log.error_told(item.error)
         return item
-
-    def _wake(self, due_s: float, now_s: float) -> None:
-        # One alarm is enough: the next is set when it has rung.
-        if due_s == NEVER_S or now_s < self._alarm_s <= due_s:
-            return
-        self._alarm_s = due_s
-        self._ticker.wake(self.flush, due_s)

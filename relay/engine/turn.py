@@ -1,5 +1,6 @@
 """One turn: its text becomes segments, their audio goes to the speaker, in order."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -179,6 +180,7 @@ class Turn:
                             continue
                 self._spoken_chars += len(segment.text)
                 self._answer_flushes()
+                await asyncio.sleep(0)  # text that has come meanwhile is taken first
                 if self.waits_for_text:
                     self._speaker.idle(self.turn_id)
         return segments.truncated
@@ -243,12 +245,13 @@ class Turn:
                 self._last_came_s = request.came_s
                 held_s = speaker.held_s()
                 self._feed(audio.feed(piece), events)
-                request.audio_ms = audio.ms_of(audio.taken - start)
+                request.audio_ms = audio.ms_of(record.position + audio.trimmed - start)
                 if audio.is_settled:
-                    timings.margin.audio_came(audio.ms_of(audio.position) / 1000, held_s, self._clock())
+                    timings.margin.audio_came(audio.ms_of(record.position) / 1000, held_s, self._clock())
                 # What can leave has left by now; all else can wait for it.
-                audio.listen(piece)
-                timings.leading_silence_ms = audio.leading_silence_ms
+                if timings.leading_silence_ms is None:
+                    audio.listen(piece)
+                    timings.leading_silence_ms = audio.leading_silence_ms
                 if not speaker.wants(self.turn_id):
                     await speaker.room(self.turn_id)
         assert start is not None, "a reply without audio is an error"

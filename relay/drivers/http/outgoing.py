@@ -9,6 +9,8 @@ from typing import Protocol, cast
 import aiohttp
 from aiohttp.connector import Connection
 
+from relay.drivers.http.bounded_reads import bound_reads
+
 
 class Traveller(Protocol):
     """What an OutgoingRequest is sent for."""
@@ -72,9 +74,11 @@ class _Head:
 
 
 def note_use(connection: Connection) -> bool:
-    """Whether a connection has been in use before; from now on it has."""
+    """Whether a connection has been in use before; from now on it has, and its reads have a bound."""
     protocol = connection.protocol
     used: bool = getattr(protocol, "relay_used", False)
     if not used and protocol is not None:
         protocol.relay_used = True  # type: ignore[attr-defined]
+        if connection.transport is not None:
+            bound_reads(connection.transport)
     return used

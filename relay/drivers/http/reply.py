@@ -52,6 +52,7 @@ class HttpReply:
         self.received_bytes = 0
         self._request = request
         self._response = response
+        self._content = response.content
         self._headers = headers
         self._peer = peer
         self._timings = timings
@@ -75,7 +76,7 @@ class HttpReply:
     @property
     def complete(self) -> bool:
         """All of the body has come; some of it may not have been taken."""
-        return self.ended or self._response.content.is_eof()
+        return self.ended or self._content.is_eof()
 
     @property
     def has_piece(self) -> bool:
@@ -94,7 +95,7 @@ class HttpReply:
     async def pull(self) -> None:
         """Waits for bytes, or for the end, and takes the pieces in them (there may be none)."""
         try:
-            data = await self._read()
+            data = self._at_hand() or await self._read()
         except Exception as error:  # `map_errors` would cost a microsecond for each piece
             raise_mapped(error, self._peer)
             raise
@@ -134,16 +135,19 @@ class HttpReply:
         self._pieces.clear()
         self._fault = None
 
+    def _at_hand(self) -> bytes:
+        """What has arrived already; empty where nothing has, or a fault."""
+        content = self._content
+        if content.total_bytes == self.received_bytes or content.exception() is not None:
+            return b""
+        self._note_bytes(content)
+        return content.read_nowait(READ_BYTES)
+
     async def _read(self) -> bytes:
-        """What has arrived, waiting if nothing has; empty at the clean end."""
+        """What arrives, or had before a fault; empty at the clean end."""
         if self._fault:
             raise self._fault
-        content = self._response.content
-        if content.total_bytes > self.received_bytes:
-            self._note_bytes(content)
-            if self.received_bytes:
-                # What is there already would be taken read after read, and the loop's other work wait for all of it.
-                await asyncio.sleep(0)
+        content = self._content
         self._watch.waiting_since_s = self._loop.time()
         try:
             data = await content.read(READ_BYTES)
