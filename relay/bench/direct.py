@@ -91,7 +91,7 @@ class Direct:
             aclosing(decoded(reply, provider.name)) as pieces,
         ):
             async for blocks in pieces:
-                if isinstance(blocks, WordTime):
+                if isinstance(blocks, WordTime) or not blocks:
                     continue
                 if spoken.ttfa_ms is None:
                     spoken.ttfa_ms = spoken.first_sample_ms = spoken.since_start_ms(time.monotonic())

@@ -14,7 +14,7 @@ from relay.codecs.gain import Gain
 from relay.codecs.onset import OnsetDetector
 from relay.codecs.resample import Resampler
 from relay.codecs.silence import LeadingSilenceTrimmer
-from relay.codecs.sniff import NotAudioError
+from relay.codecs.sniff import NotAudioError, SniffingDecoder
 from relay.core.formats import AudioFormat, AudioRequest, FrameFormat
 from relay.core.timings import Timings
 from relay.core.transform import Chain, Transform
@@ -128,15 +128,15 @@ async def decoded(
     shape: AudioFormat | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncGenerator[Sequence[Block] | WordTime, None]:
-    """A reply's pieces, decoded. Raises ProviderError after the good audio; a reply without audio is one too.
+    """A reply's pieces, decoded; of some come no blocks yet. Raises ProviderError after the good audio; a reply without
+    audio is one too.
 
     `request` counts each piece of bytes as it is taken from the reply, and the audio of it that was damaged. `shape` is
     that of headerless audio, as the operator knows it.
     """
     await decoder_loaded(reply.facts.source, reply.content_type)
     decoder = open_decoder(reply.facts.source, reply.content_type, shape)
-    heard = False
-    slice_bytes = FIRST_SLICE_BYTES
+    slices = _Slices(decoder)
     # Not the caller's clock: this is about how long the loop has been held, whatever time it is in there.
     turn_s = time.monotonic()
     try:
@@ -146,23 +146,17 @@ async def decoded(
                 continue
             if request is not None:
                 request.received(len(piece), getattr(reply, "piece_came_s", None) or clock())
-            start = 0
+            slices.take(piece)
+            del piece
             while True:
-                blocks = decoder.feed(piece[start : start + slice_bytes])
-                start += slice_bytes
-                if blocks:
-                    heard = True
-                    if slice_bytes < MOST_SLICE_BYTES and _ms(blocks) < SLICE_MS:
-                        slice_bytes *= 2
-                    yield blocks
+                # Not by a name: who waits here for a listener holds no decoded audio.
+                yield slices.decode()
                 if time.monotonic() - turn_s > TURN_S:
                     await asyncio.sleep(0)
                     turn_s = time.monotonic()
-                if start >= len(piece):
+                if slices.empty:
                     break
-        if blocks := decoder.flush():
-            heard = True
-            yield blocks
+        yield slices.flush()
     except NotAudioError as error:
         raise reply.refuse(error.head) or _bad_audio(provider, str(error)) from error
     except TruncatedAudioError as error:
@@ -175,8 +169,47 @@ async def decoded(
             request.tally.damaged_ms += decoder.damage.ms
     if request is not None and decoder.likelier_encoding is not None:
         request.tally.implausible_replies += 1
-    if not heard:
+    if not slices.heard:
         raise _bad_audio(provider, "the reply holds no audio")
+
+
+class _Slices:
+    """Decodes pieces slice by slice. `heard`: there was audio."""
+
+    def __init__(self, decoder: SniffingDecoder) -> None:
+        self.heard = False
+        self._decoder = decoder
+        self._slice_bytes = FIRST_SLICE_BYTES
+        self._piece = b""
+        self._start = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether all of the piece was decoded."""
+        return not self._piece
+
+    def take(self, piece: bytes) -> None:
+        """The next piece, when the last one is empty."""
+        self._piece, self._start = piece, 0
+
+    def decode(self) -> Sequence[Block]:
+        """The next slice of the piece."""
+        piece, start, size = self._piece, self._start, self._slice_bytes
+        self._start += size
+        if self._start >= len(piece):
+            self._piece = b""
+        blocks = self._decoder.feed(piece[start : start + size])
+        if blocks:
+            self.heard = True
+            if size < MOST_SLICE_BYTES and start + size <= len(piece) and _ms(blocks) < SLICE_MS:
+                self._slice_bytes *= 2
+        return blocks
+
+    def flush(self) -> Sequence[Block]:
+        """The end of the last piece."""
+        blocks = self._decoder.flush()
+        self.heard = self.heard or bool(blocks)
+        return blocks
 
 
 def _ms(blocks: Sequence[Block]) -> float:

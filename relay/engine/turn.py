@@ -231,6 +231,8 @@ class Turn:
                 if isinstance(piece, WordTime):
                     words.append(piece)
                     continue
+                if not piece:
+                    continue
                 if start is None:
                     request.mark(Stage.FIRST_SAMPLE, self._clock())
                     self._announce_native(piece[0].sample_rate_hz)
@@ -253,6 +255,7 @@ class Turn:
                     audio.listen(piece)
                     timings.leading_silence_ms = audio.leading_silence_ms
                 if not speaker.wants(self.turn_id):
+                    del piece  # it is not held while the listener is waited for
                     await speaker.room(self.turn_id)
         assert start is not None, "a reply without audio is an error"
         rest: list[Placed] = [self._timed(words, start, spoken.places)] if words else []

@@ -1,8 +1,8 @@
 """A connection's protocol, given what arrives in reads of a bound.
 
-A transport gives a plain protocol all that the kernel holds in one read: with uvloop up to 250 KB, which then wait here,
-behind one reader that takes them slowly. A buffered protocol says how much it takes, and what it does not take stays in
-the kernel, where it slows the sender.
+A transport gives a plain protocol all that the kernel holds in one read: with uvloop up to 250 KB, which then wait in
+this process for a reader that takes them slowly. A buffered protocol says how much it takes; the rest stays in the
+kernel, where it slows the sender.
 """
 
 import asyncio
@@ -15,21 +15,28 @@ _BUFFER = memoryview(bytearray(MOST_BYTES))
 
 
 class BoundedReads(asyncio.BufferedProtocol):
-    """Stands between a transport and its protocol. Nothing is held here."""
+    """Stands between a transport and its protocol, and holds nothing."""
 
     def __init__(self, protocol: asyncio.Protocol) -> None:
         self._protocol = protocol
-        self.connection_made = protocol.connection_made
-        self.connection_lost = protocol.connection_lost
-        self.eof_received = protocol.eof_received
-        self.pause_writing = protocol.pause_writing
-        self.resume_writing = protocol.resume_writing
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return _BUFFER
 
     def buffer_updated(self, nbytes: int) -> None:
         self._protocol.data_received(_BUFFER[:nbytes].tobytes())
+
+    def eof_received(self) -> bool | None:
+        return self._protocol.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._protocol.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._protocol.resume_writing()
 
 
 def bound_reads(transport: asyncio.Transport) -> None:
