@@ -10,13 +10,14 @@ from relay.core.events import Progress
 from relay.core.formats import AudioFormat
 from relay.core.record import TurnRecord
 from relay.core.text.chunker import DEFAULT, TextChunker
+from relay.core.text.spoken import SpokenSegment
 from relay.core.timings import Stage, Timings
 from relay.engine.concurrency import ConcurrencyLimiter
 from relay.engine.notices import Notices
 from relay.engine.read_ahead import ReadAheadBudget, reading_ahead
 from relay.errors import ProviderError
 from relay.providers.base.poll import PollRequest
-from relay.providers.base.provider import Driver, Provider, Reply, Speech
+from relay.providers.base.provider import Driver, Provider, Reply, Speech, Upstream, takes_phonemes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +71,7 @@ class Waits(Protocol):
 async def opened(
     candidate: Candidate,
     driver: Driver,
-    text: str,
+    text: str | SpokenSegment,
     timings: Timings,
     *,
     urgency: int,
@@ -90,7 +91,7 @@ async def opened(
             on_wait = waits.waiting if waits is not None else None
             slot = await stack.enter_async_context(limiter.slot(urgency, on_wait=on_wait, deadline_s=deadline_s))
             timings.mark(Stage.PLACE_GIVEN, clock())
-            upstream = candidate.provider.request(candidate.speech, text)
+            upstream = _upstream(candidate, text)
             if isinstance(upstream, PollRequest) and waits is not None:
                 upstream = replace(upstream, on_progress=waits.progress)
             try:
@@ -104,6 +105,16 @@ async def opened(
                 reply = await stack.enter_async_context(reading_ahead(reply, slot, limiter, candidate.ahead))
             yield reply
             return
+
+
+def _upstream(candidate: Candidate, text: str | SpokenSegment) -> Upstream:
+    """With pronunciations, where there are any and the provider takes them."""
+    provider, speech = candidate.provider, candidate.speech
+    if isinstance(text, str):
+        return provider.request(speech, text)
+    if text.phonemes and takes_phonemes(provider):
+        return provider.pronounce(speech, text.spoken, text.phonemes)
+    return provider.request(speech, text.spoken)
 
 
 def chunker_for(candidates: Sequence[Candidate], current: Provider) -> TextChunker:

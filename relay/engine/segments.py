@@ -66,7 +66,7 @@ class _Opening(Segment):
 
     def __init__(self, text: str | SpokenSegment, number: int, ready_s: float, notices: Notices) -> None:
         super().__init__(text)
-        self._respelled = None if isinstance(text, str) else text
+        self._asked = text
         self.number = number
         self.ready_s = ready_s
         self.candidate: Candidate
@@ -97,11 +97,11 @@ class _Opening(Segment):
         with UNTRACED:
             self.candidate, self.shape = candidate, candidate.shape
             self._waits = self.left = False
-            self.places = WordPlaces(self._respelled) if self._respelled is not None else None
+            self.places = None if isinstance(self._asked, str) else WordPlaces(self._asked)
             self.request = timings.request(self.number, candidate.provider.name, self.ready_s, clock())
             self.reply = await self._stack.enter_async_context(
                 opened(
-                    *(candidate, driver, self.spoken, self.request),
+                    *(candidate, driver, self._asked, self.request),
                     urgency=NOW if self._in_front else AHEAD,
                     waits=self,
                     clock=clock,

@@ -6,8 +6,8 @@ from relay.providers.base.provider import Capabilities, ProviderSettings
 from relay.providers.catalog import PROVIDERS
 
 _HEAD = (
-    "| provider | needs | audio | word times | text as it is typed | longest request | at a time |",
-    "|---|---|---|---|---|---|---|",
+    "| provider | needs | audio | word times | IPA | text as it is typed | longest request | at a time |",
+    "|---|---|---|---|---|---|---|---|",
 )
 # As with nothing but credentials in the environment; nothing is asked of them.
 _SETTINGS = ProviderSettings(api_key="key", user_id="user")
@@ -27,6 +27,7 @@ def _row(name: str, facts: Capabilities) -> str:
         ", ".join(needs) or "nothing",
         ", ".join(facts.formats),
         "yes" if facts.word_times else "no",
+        "yes" if facts.phonemes else "no",
         "yes" if facts.streaming_text else "no",
         "not stated" if facts.max_segment_chars is None else f"{facts.max_segment_chars:,} characters",
         "not stated" if facts.max_concurrent is None else str(facts.max_concurrent),

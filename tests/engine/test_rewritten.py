@@ -13,19 +13,34 @@ from relay.core.events import FlushDone, SegmentStarted, WordsTimed
 from relay.core.text.chunker import TextChunker, speakable
 from relay.core.text.filters import TextFilter
 from relay.core.text.lexicon import Lexicon
-from relay.core.text.spoken import FEED_CHARS
+from relay.core.text.spoken import FEED_CHARS, Phonemes
 from relay.engine.rewritten import Rewriting, cut_text, streamed_text
 from relay.engine.text import Mark, StreamedText, TurnText
-from relay.errors import ClientError, Code
+from relay.errors import ClientError, Code, ProviderError, ProviderFault
 from relay.providers.base.http import WordTime
+from relay.providers.base.provider import LocalRequest, Speech
 from relay.testing.audio import speech_like
 from tests.engine.fakes import FakeDriver, FakeProvider, FakeReply
 from tests.engine.stage import Counted, listen, one_shot, settings, taken
 from tests.engine.test_streaming import CUT, Dialogues, Fault, Typist
 
 CLIP = speech_like(0.05)
+BUSY = ProviderFault(name="pronouncing")
 LEXICON = Lexicon.parse({"sql": "my sequel", "Nginx": "engine x", "bold": {"ipa": "x"}})
 ALL = Rewriting(tuple(TextFilter), LEXICON)
+
+
+class Pronouncing(FakeProvider):
+    name = "pronouncing"
+    capabilities = replace(FakeProvider.capabilities, phonemes=True)
+
+    def __init__(self) -> None:
+        self.asked: list[Sequence[Phonemes]] = []
+
+    def pronounce(self, speech: Speech, text: str, phonemes: Sequence[Phonemes]) -> LocalRequest:
+        self.asked.append(phonemes)
+        return self.request(speech, text)
+
 
 FRAGMENTS = [
     *("**bold** ", "SQL ", "is", " here", ". ", "😀", " 👋 ", "`code` ", "see https://www.example.com/a?b ", "\n\n"),
@@ -130,6 +145,29 @@ async def test_words_are_told_as_they_were_given() -> None:
         ("SQL", 0, 480),
         ("is", 480, 720),
     ]
+
+
+def fail_or_reply(failures: list[ProviderError]) -> FakeReply:
+    if failures:
+        raise failures.pop()
+    return FakeReply([CLIP])
+
+
+async def test_ipa_goes_to_who_takes_it_and_a_respelling_to_who_does_not() -> None:
+    lexicon = Lexicon.parse({"bob": {"ipa": "b"}, "sql": {"alias": "my sequel", "ipa": "s"}})
+    pronouncing = Pronouncing()
+    for providers, wanted in (([pronouncing], 1), ([FakeProvider()], 0), ([pronouncing, FakeProvider()], 1)):
+        pronouncing.asked.clear()
+        failures = [ProviderError(Code.PROVIDER_UNAVAILABLE, "no", provider=BUSY)] * (len(providers) - 1)
+        heard, driver, _ = await say(
+            ["Say **Bob** and SQL."],
+            rewriting=replace(ALL, lexicon=lexicon),
+            providers=providers,
+            choose=lambda _text, failures=failures: fail_or_reply(failures),
+        )
+        assert heard.texts == ["Say **Bob** and SQL."]
+        assert driver.opened == ["Say Bob and my sequel."] * len(providers)
+        assert pronouncing.asked == [(Phonemes(4, 7, "b"), Phonemes(12, 21, "s"))] * wanted
 
 
 async def test_a_flush_is_answered_though_what_is_left_out_is_last() -> None:

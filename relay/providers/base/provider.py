@@ -12,12 +12,13 @@ What is sent, and what comes back, is described apart for each kind of upstream:
     Driver.open(upstream, timings) -> Reply      the bytes that come back, first one already there
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeGuard, TypeVar, runtime_checkable
 
 from relay.core.formats import Container, SourceFormat
+from relay.core.text.spoken import Phonemes
 from relay.core.timings import Timings
 from relay.errors import ProviderError
 from relay.providers.base.http import HttpRequest, Piece, ReplyFacts
@@ -85,6 +86,8 @@ class Capabilities:
     languages: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     word_times: bool = False
+    # True: words may come with their pronunciation in IPA, by `PronouncingProvider.pronounce`.
+    phonemes: bool = False
     # True: the provider can take text as it is typed, and the relay does not split it. For which turns it does,
     # `Speech.streaming_text` says.
     streaming_text: bool = False
@@ -230,6 +233,22 @@ class Provider(Protocol):
         """The cheapest question that reaches the service and shows whether it takes the key. It makes no speech and
         costs nothing; a connection where the API has no such question."""
         ...
+
+
+class PronouncingProvider(Provider, Protocol):
+    """A provider that is told how words are pronounced: `capabilities.phonemes`."""
+
+    def pronounce(self, speech: Speech, text: str, phonemes: Sequence[Phonemes]) -> Upstream:
+        """As `request`, with the pronunciation of parts of `text`: at least one, in order, none within another.
+
+        What is not IPA, or has a sound that the voice lacks, is spoken as `text` has it. What stands in `text` is never
+        read as phonemes or markup.
+        """
+        ...
+
+
+def takes_phonemes(provider: Provider) -> TypeGuard[PronouncingProvider]:
+    return provider.capabilities.phonemes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,14 +1,15 @@
 """eSpeak NG: the built-in voice. No key, no network, 138 voices, word times; needs the extra `speech-relay[espeak]`.
 
-Plain text only: markup is spoken as it is written. Facts about the library were measured with espeak-ng 1.52.0 as
-espeakng-loader 0.2.4 ships it. This file does not know how a worker talks to the library.
+Plain text, in which words may have a pronunciation in IPA. Facts about the library were measured with espeak-ng 1.52.0
+as espeakng-loader 0.2.4 ships it. This file does not know how a worker talks to the library.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
+from relay.core.text.spoken import Phonemes
 from relay.providers.base import checks
 from relay.providers.base.provider import (
     Ahead,
@@ -72,6 +73,7 @@ class Espeak:
         formats=(Container.RAW,),
         languages=LANGUAGES,
         word_times=True,
+        phonemes=True,
         max_segment_chars=MAX_SEGMENT_CHARS,
         needs_key=False,
         needs_packages=(Package(module="espeakng_loader", extra="espeak"),),
@@ -94,6 +96,10 @@ class Espeak:
         )
 
     def request(self, speech: Speech, text: str) -> LocalRequest:
+        return self.pronounce(speech, text, ())
+
+    def pronounce(self, speech: Speech, text: str, phonemes: Sequence[Phonemes]) -> LocalRequest:
+        """See `base.PronouncingProvider.pronounce`. The worker uses at most `phonemes.MAX_IPA_CHARS` of a request."""
         return self._for_worker(
             {
                 "do": "speak",
@@ -101,6 +107,7 @@ class Espeak:
                 "voice": speech.voice,
                 "options": speech.settings,
                 "end_pause": text.rstrip(_CLOSERS).endswith(_CLAUSE_ENDS),
+                "phonemes": [(known.start, known.stop, known.ipa) for known in phonemes],
             }
         )
 

@@ -3,7 +3,8 @@
 The library is GPL-3, keeps one global state and crashes the process if it is entered twice, so it lives in processes of
 its own, one utterance at a time. Jobs::
 
-    {"do": "speak", "text": .., "voice": .., "options": {..}, "end_pause": bool}   audio and word times
+    {"do": "speak", "text": .., "voice": .., "options": {..}, "end_pause": bool,
+     "phonemes": [[start, stop, IPA of that part of the text], ..]}                audio and word times
     {"do": "voices"}                                                               a JSON list, as bytes
 
 Signatures and constants: espeak-ng 1.52.0, `src/include/espeak-ng/speak_lib.h`.
@@ -12,19 +13,20 @@ Signatures and constants: espeak-ng 1.52.0, `src/include/espeak-ng/speak_lib.h`.
 import ctypes
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ctypes import POINTER, c_char, c_char_p, c_int, c_short, c_size_t, c_ubyte, c_uint, c_void_p
 from pathlib import Path
 from typing import Any
 
 from relay.drivers.local.worker import CannotWorkError, Job, RefusedError, serve
+from relay.providers.espeak.phonemes import MAX_IPA_CHARS, Rendered, mnemonics, rendered, with_genitive
 from relay.providers.espeak.words import WordTimes
 
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
 # Milliseconds asked for; the library makes chunks of 60 ms whatever smaller value it is given.
 _CHUNK_MS = 20
 _INITIALIZE_DONT_EXIT = 0x8000
-_CHARS_UTF8, _ENDPAUSE = 0x01, 0x1000
+_CHARS_UTF8, _PHONEMES, _ENDPAUSE = 0x01, 0x100, 0x1000
 _POS_CHARACTER = 1
 _EVENT_LIST_TERMINATED, _EVENT_WORD = 0, 1
 # espeak_PARAMETER of each option.
@@ -83,6 +85,8 @@ class Library:
         library.espeak_Synth.argtypes = (
             c_char_p, c_size_t, c_uint, c_int, c_uint, c_uint, POINTER(c_uint), c_void_p,
         )  # fmt: skip
+        library.espeak_TextToPhonemes.argtypes = (POINTER(c_char_p), c_int, c_int)
+        library.espeak_TextToPhonemes.restype = c_char_p
         self._library = library
         self._data_path = Path(data_path)
         rate_hz = library.espeak_Initialize(
@@ -104,17 +108,20 @@ class Library:
         options: dict[str, int],
         end_pause: bool,
         take: Callable[[bytes, list[tuple[int, int]]], bool],
+        *,
+        phonemes: bool = False,
     ) -> None:
         """Gives `take` each chunk of s16 samples with its word events (index from 0, sample), until it returns False.
 
-        `voice` is an identifier of `voices`, perhaps with `+variant`; `text` is `sayable`.
+        `voice` is an identifier of `voices`, perhaps with `+variant`; `text` is `sayable`. With `phonemes` what it has
+        between `[[` and `]]` is read as such.
         """
         status = self._library.espeak_SetVoiceByName(voice.encode())
         # The library keeps parameters from one utterance to the next, so all of them are set for each.
         for option, parameter in _PARAMETERS.items():
             status = status or self._library.espeak_SetParameter(parameter, options[option], 0)
         utf8 = text.encode()
-        flags = _CHARS_UTF8 | (_ENDPAUSE if end_pause else 0)
+        flags = _CHARS_UTF8 | (_ENDPAUSE if end_pause else 0) | (_PHONEMES if phonemes else 0)
         self._take, self._surprise = take, None
         status = status or self._library.espeak_Synth(
             utf8, len(utf8) + 1, 0, _POS_CHARACTER, 0, flags, None, None
@@ -123,6 +130,18 @@ class Library:
             raise self._surprise
         if status:
             raise RuntimeError(f"eSpeak NG returned status {status}")
+
+    def known_phonemes(self, voice: str) -> Callable[[str], bool]:
+        """Whether `voice` has a phoneme, by its mnemonic; until the next call of `speak`. A phoneme that it does not
+        have would end the word there."""
+        default = {"rate": 175, "volume": 100, "pitch": 50, "range": 50, "word_gap": 0}
+        # Only a synthesis makes the library read `[[`, and it then does so until the next one.
+        self.speak(" ", voice, default, False, lambda _chunk, _words: True, phonemes=True)
+
+        def knows(mnemonic: str) -> bool:
+            return bool(self._library.espeak_TextToPhonemes(c_char_p(f"[[{mnemonic}]]".encode()), _CHARS_UTF8, 0))
+
+        return knows
 
     def voices(self) -> list[dict[str, Any]]:
         """The voices that can speak. Some are listed without their dictionary (fo, kaa, xex), and say nothing."""
@@ -291,6 +310,45 @@ class Utterance:
         self._begun = True
 
 
+class Pronunciations:
+    """Texts with phonemes for the voices of a library; what a voice was asked is remembered."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        # By voice; bounded by the voices and the mnemonics there are.
+        self._known: dict[str, dict[str, bool]] = {}
+
+    def render(self, text: str, voice: str, phonemes: list[tuple[int, int, str]]) -> Rendered | None:
+        """None where no pronunciation can be used, and the text is to be spoken as it is."""
+        # A variant changes the sound, and has the phonemes of its voice.
+        known = self._known.setdefault(voice.partition("+")[0], {})
+        ask: Callable[[str], bool] | None = None
+
+        def knows(mnemonic: str) -> bool:
+            nonlocal ask
+            if mnemonic not in known:
+                ask = ask or self._library.known_phonemes(voice)
+                known[mnemonic] = ask(mnemonic)
+            return known[mnemonic]
+
+        usable, left = [], MAX_IPA_CHARS
+        for start, stop, ipa in phonemes:
+            left -= len(ipa)
+            names = mnemonics(ipa, knows) if left >= 0 else None
+            if names is not None:
+                usable.append((start, *with_genitive(text, stop, names)))
+        return rendered(text, usable) if usable else None
+
+
+def _placed(take: Callable[[bytes, list[tuple[int, int]]], bool], places: Sequence[int]) -> Callable[..., bool]:
+    """`take` with the words' places in the text that was given."""
+
+    def taking(chunk: bytes, words: list[tuple[int, int]]) -> bool:
+        return take(chunk, [(places[min(max(index, 0), len(places) - 1)], sample) for index, sample in words])
+
+    return taking
+
+
 def prepare() -> Callable[[Job], None]:
     """Loads and initialises the library: 5 ms, which no request has to wait for."""
     try:
@@ -303,15 +361,22 @@ def prepare() -> Callable[[Job], None]:
     voices = library.voices()
     names = VoiceNames(voices, library.variants())
 
+    pronounced = Pronunciations(library)
+
     def perform(job: Job) -> None:
         match job.wanted:
             case {"do": "voices"}:
                 job.give(json.dumps(voices).encode())
-            case {"do": "speak", "text": text, "voice": voice, "options": options, "end_pause": end_pause}:
+            case {"do": "speak", "text": text, "voice": voice, "options": options, "end_pause": end_pause, **more}:
                 identifier, text = names.find(voice), sayable(text)
                 job.head(library.sample_rate_hz)
                 utterance = Utterance(job, text, library.sample_rate_hz)
-                library.speak(text, identifier, options, end_pause, utterance.take)
+                said = pronounced.render(text, identifier, more.get("phonemes", []))
+                if said is None:
+                    library.speak(text, identifier, options, end_pause, utterance.take)
+                else:
+                    take = _placed(utterance.take, said.places)
+                    library.speak(said.text, identifier, options, end_pause, take, phonemes=True)
                 utterance.finish()
             case _:
                 raise RefusedError("provider_rejected", "espeak speaks and lists voices; this job is neither")

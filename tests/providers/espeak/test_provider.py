@@ -48,6 +48,7 @@ def test_a_request_is_complete_and_can_be_sent() -> None:
             "voice": "en-us",
             "options": {"rate": 175, "pitch": 50, "range": 50, "volume": 100, "word_gap": 0},
             "end_pause": True,
+            "phonemes": [],
         },
         source=SourceFormat(
             container=Container.RAW, pcm=AudioFormat(encoding=Encoding.PCM_S16LE, sample_rate_hz=22050)

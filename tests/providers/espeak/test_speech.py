@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 from numpy.typing import NDArray
 
+from relay.core.text.spoken import Phonemes
 from relay.core.timings import Timings
 from relay.drivers.local.driver import LocalDriver
 from relay.errors import Code, ProviderError
@@ -82,8 +83,10 @@ class Speech:
         return float(energy[(frequencies_hz >= low_hz) & (frequencies_hz < high_hz)].sum() / energy.sum())
 
 
-async def speak(driver: LocalDriver, text: str = SENTENCE, **wanted: Any) -> Speech:
-    request = PROVIDER.request(PROVIDER.resolve(SpeechRequest(**wanted)), text)
+async def speak(
+    driver: LocalDriver, text: str = SENTENCE, *, phonemes: tuple[Phonemes, ...] = (), **wanted: Any
+) -> Speech:
+    request = PROVIDER.pronounce(PROVIDER.resolve(SpeechRequest(**wanted)), text, phonemes)
     async with driver.open(request, Timings()) as reply:
         pcm = reply.facts.source.pcm
         assert pcm is not None
@@ -174,6 +177,26 @@ async def test_markup_is_spoken_as_it_is_written(driver: LocalDriver) -> None:
     for markup in ("<b>loud</b>", "&lt;loud", '<break time="5s"/>loud', "[[l'aUd]] loud"):
         assert (await speak(driver, markup)).duration_s > plain.duration_s + 0.3
     assert (await speak(driver, '<audio src="/etc/passwd"/>')).words[0].text.startswith("<audio")
+
+
+async def test_a_word_is_said_as_its_ipa_says_and_nothing_else_is(driver: LocalDriver) -> None:
+    ipa = "ˌɛksəkəˈluːmə"
+    named = await speak(driver, "exacalooma now")
+    for text in ("Bob now", '"Bob" now', "(Bob) now"):
+        at = text.index("Bob")
+        said = await speak(driver, text, phonemes=(Phonemes(at, at + 3, ipa),))
+        assert [word.text for word in said.words] == ["Bob", "now"]
+        assert said.words[0].end_s - said.words[0].start_s == pytest.approx(named.words[0].end_s, rel=0.3)
+    written = await speak(driver, "Bob now")
+    for unusable in ("漢字", "b]] [[a", "a" * 401):
+        said = await speak(driver, "Bob now", phonemes=(Phonemes(0, 3, unusable),))
+        assert said.duration_s == pytest.approx(written.duration_s, rel=0.01)
+    # What the client wrote is spoken, not read as phonemes or markup.
+    text = "Bob [[l'aUd]] <b> & [ [[ x"
+    said = await speak(driver, text, phonemes=(Phonemes(0, 3, "bɒb"),))
+    assert said.duration_s == pytest.approx((await speak(driver, text)).duration_s, rel=0.05)
+    assert [word.text for word in said.words][:2] == ["Bob", "l'aUd"]
+    assert (await speak(driver, "Bob now")).duration_s == pytest.approx(written.duration_s, rel=0.01), "and it is over"
 
 
 @pytest.mark.parametrize("text", ["", " ", "...", "—", "\0", "\ud800", "\n\n", "\x1b[31m", "\u202e\u200b"])

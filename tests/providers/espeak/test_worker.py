@@ -205,6 +205,7 @@ def test_a_worker_imports_no_more_than_it_needs() -> None:
         "relay.drivers",
         "relay.drivers.local",
         "relay.providers.espeak",
+        "relay.providers.espeak.phonemes",
         "relay.providers.espeak.words",
         "relay.providers.espeak.worker",
         "relay.drivers.local.wire",
