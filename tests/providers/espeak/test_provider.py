@@ -170,8 +170,14 @@ def test_the_list_of_voices_is_asked_for_and_read() -> None:
     ]
     assert query.parse(json.dumps(listed).encode()) == (
         [
-            Voice(id="gmw/en-US", name="English (America)", languages=("en-us", "en"), gender="male"),
-            Voice(id="x/y", name="Y"),
+            Voice(
+                id="gmw/en-US",
+                name="English (America)",
+                languages=("en-us", "en"),
+                gender="male",
+                description="formant synthesis: sounds like a robot",
+            ),
+            Voice(id="x/y", name="Y", description="formant synthesis: sounds like a robot"),
         ],
         None,
     )
