@@ -38,7 +38,7 @@ from relay.engine.setup import (
 from relay.engine.ticker import Ticker
 from relay.engine.turn import TurnSettings
 from relay.engine.voices import named_voices, speaking, spoken_as
-from relay.engine.warmup import Warmth, keep_warm, learn_limits
+from relay.engine.warmup import Warmup, keep_warm, learn_limits
 from relay.errors import ClientError, Code, ProviderError, RelayError
 from relay.metrics import Metrics
 from relay.providers.base.provider import Provider, Speech, SpeechRequest, Voice
@@ -75,7 +75,7 @@ class Engine:
                 log.warning("provider %s cannot be used: %s", name, reason, extra={"provider": name})
         async with self.drivers:
             providers = list(self.providers.values())
-            warming = keep_warm(self.drivers, list(self._warmths()), patience(self.config))
+            warming = keep_warm(self.drivers, list(self._warmups()), patience(self.config))
             background = [
                 asyncio.create_task(warming, name="keep warm"),
                 asyncio.create_task(learn_limits(self.drivers, providers, self.limiters), name="learn limits"),
@@ -90,12 +90,12 @@ class Engine:
                 if self.tracing is not None:
                     await asyncio.to_thread(self.tracing.close)
 
-    def _warmths(self) -> Iterator[Warmth]:
+    def _warmups(self) -> Iterator[Warmup]:
         """What to have open ahead of turns. A voice on this machine that nobody asks for takes no memory."""
         unused = idle(self.config, self.defaults)
         for name, provider in self.providers.items():
             if name not in unused:
-                yield Warmth(
+                yield Warmup(
                     provider=provider,
                     wanted=self._wanted_by_default(name),
                     sockets=self.config.providers.get(name, ProviderConfig()).open_ahead,

@@ -42,7 +42,7 @@ async def learn_limits(drivers: Drivers, providers: list[Provider], limiters: Ma
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Warmth:
+class Warmup:
     """What one provider is to have open ahead of a turn that asks for `wanted`. `sockets`: how many conversations, None
     where the operator did not say."""
 
@@ -51,7 +51,7 @@ class Warmth:
     sockets: int | None = None
 
 
-async def keep_warm(drivers: Drivers, wanted: Sequence[Warmth], http: HttpSettings) -> None:
+async def keep_warm(drivers: Drivers, wanted: Sequence[Warmup], http: HttpSettings) -> None:
     """Starts the workers of local providers, and keeps a connection, and sockets where they are wanted, open to the
     others. Runs until cancelled."""
     # The instances at each address: one connection serves all of them.

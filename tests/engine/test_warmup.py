@@ -10,7 +10,7 @@ from relay.config import Config, DefaultsConfig, HttpConfig, ProviderConfig, Ser
 from relay.drivers.dispatch import Drivers
 from relay.drivers.http.settings import HttpSettings
 from relay.drivers.ws.settings import WsSettings
-from relay.engine.warmup import Warmth, keep_warm
+from relay.engine.warmup import Warmup, keep_warm
 from relay.providers.base.dialogue import DialogueRequest
 from relay.providers.base.provider import Ahead, ProviderSettings, SpeechRequest
 from relay.providers.breeze.provider import Breeze
@@ -122,7 +122,7 @@ async def test_where_it_costs_nothing_one_is_opened_unless_the_operator_says_oth
         for free, sockets, opened in ((False, None, 0), (True, 0, 0), (True, None, 1)):
             provider = Costless(replace(request, idle_is_free=free))
             async with Drivers(HttpSettings(), WsSettings()) as drivers:
-                wanted = [Warmth(provider=provider, wanted=SpeechRequest(), sockets=sockets)]
+                wanted = [Warmup(provider=provider, wanted=SpeechRequest(), sockets=sockets)]
                 keeping = asyncio.create_task(keep_warm(drivers, wanted, HttpSettings()))
                 if opened:
                     await until(lambda: drivers.ws.idle_sockets == 1)
