@@ -20,6 +20,7 @@ __all__ = [
     "NotAudioError",
     "SniffingDecoder",
     "encoder_for",
+    "is_loaded",
     "load_compressed",
     "must_load",
     "open_decoder",
@@ -129,6 +130,11 @@ def load_compressed() -> None:
     if not _LOADED:
         warm_up()
         _LOADED.add(Container.MP3)
+
+
+def is_loaded() -> bool:
+    """Whether that has been done."""
+    return bool(_LOADED)
 
 
 def must_load(source: SourceFormat, content_type: str | None) -> bool:

@@ -4,6 +4,7 @@ A container encoder has the shape of every transform, `feed` and `flush`, and kn
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Protocol
 
 from relay.codecs.wav_format import wav_header
@@ -11,9 +12,13 @@ from relay.core.formats import AudioFormat, Encoding
 
 
 class ContainerEncoder(Protocol):
-    """`begin` gives what stands before the first sample; the pieces of `feed` and `flush` follow it."""
+    """`begin` gives what stands before the first sample; the pieces of `feed` and `flush` follow it.
+
+    `slice_bytes`: as much as `feed` is to be given at once, so that it does not hold the loop; None: any.
+    """
 
     media_type: str
+    slice_bytes: int | None
 
     def begin(self) -> bytes: ...
 
@@ -24,6 +29,8 @@ class ContainerEncoder(Protocol):
 
 class Raw:
     """The samples alone."""
+
+    slice_bytes: int | None = None
 
     def __init__(self, audio: AudioFormat) -> None:
         self.media_type = media_type(audio)
@@ -49,7 +56,23 @@ class Wav(Raw):
         return wav_header(self._audio, None)
 
 
-CONTAINERS: Mapping[str, Callable[[AudioFormat], ContainerEncoder]] = {"raw": Raw, "wav": Wav}
+def _compressed(name: str, audio: AudioFormat) -> ContainerEncoder:
+    from relay.codecs.compressed import FORMATS, Compressed
+
+    return Compressed(FORMATS[name], audio)
+
+
+# The names that a client chooses from. Those that are compressed want `loaded` first: they import PyAV.
+CONTAINERS: Mapping[str, Callable[[AudioFormat], ContainerEncoder]] = {
+    "raw": Raw,
+    "wav": Wav,
+    "mp3": partial(_compressed, "mp3"),
+    "ogg": partial(_compressed, "ogg"),
+    "flac": partial(_compressed, "flac"),
+    "aac": partial(_compressed, "aac"),
+}
+PLAIN = ("raw", "wav")
+"""Those that hold samples in the encoding that was asked for; the others take any encoding, and lose it."""
 
 
 def media_type(audio: AudioFormat) -> str:

@@ -4,7 +4,8 @@ import asyncio
 import logging
 from collections.abc import Iterable
 
-from relay.codecs import load_compressed, must_load
+from relay.codecs import is_loaded, load_compressed, must_load
+from relay.codecs.containers import PLAIN
 from relay.codecs.resample import warm_up as warm_filters
 from relay.core.formats import Container, SourceFormat
 from relay.drivers.trust import load_trust
@@ -40,6 +41,12 @@ async def decoder_loaded(source: SourceFormat, content_type: str | None) -> None
     started may not be done with it. Safe to cancel. Raises ImportError where PyAV is broken.
     """
     if must_load(source, content_type):
+        await asyncio.to_thread(load_compressed)
+
+
+async def container_loaded(name: str) -> None:
+    """The same for a container that audio leaves in, by its name in `codecs.containers`."""
+    if name not in PLAIN and not is_loaded():
         await asyncio.to_thread(load_compressed)
 
 

@@ -213,7 +213,7 @@ class SpeechBody(_TurnFields, tag="speak", kw_only=True):
     """The body of `POST /v1/speech`: a `speak` message, with or without its `type`, and the packaging of the reply."""
 
     text: str
-    container: Literal["raw", "wav"] = "raw"
+    container: Literal["raw", "wav", "mp3", "ogg", "flac", "aac"] = "raw"
 
 
 class TokenBody(_Strict):

@@ -6,13 +6,14 @@ from contextlib import aclosing
 
 from aiohttp import web
 
-from relay.codecs.containers import CONTAINERS
+from relay.codecs.containers import CONTAINERS, ContainerEncoder
 from relay.core.events import Event
 from relay.core.playout import Run
+from relay.engine.codec_warmup import container_loaded
 from relay.engine.engine import Engine
 from relay.engine.one_shot import OneShot
 from relay.errors import Code, LimitError, RelayError
-from relay.protocols.base import Handshake, SpeechCall, SpeechProtocol
+from relay.protocols.base import Handshake, SpeechCall, SpeechProtocol, SpeechReply
 from relay.server.access.scope import TokenScope
 from relay.server.open_requests import cut
 
@@ -42,16 +43,19 @@ async def speak(
             before, first = await _until_audio(contents)  # a failure before the first audio is raised here
             record, reply = one_shot.record, protocol.reply(call)
             assert record.frame_format is not None, "a turn that has ended, or has audio, has its format"
+            await container_loaded(call.container)
             container = CONTAINERS[call.container](record.frame_format.audio)
             response = web.StreamResponse(headers=reply.headers(record, container.media_type))
             await response.prepare(request)
             try:
                 await _write(engine, response, b"".join([*map(reply.event, before), reply.audio(container.begin())]))
                 if first is not None:
-                    await _write(engine, response, reply.audio(container.feed(first.payload)))
+                    await _write_audio(engine, response, reply, container, first.payload)
                 async for item in contents:
-                    data = reply.audio(container.feed(item.payload)) if isinstance(item, Run) else reply.event(item)
-                    await _write(engine, response, data)
+                    if isinstance(item, Run):
+                        await _write_audio(engine, response, reply, container, item.payload)
+                    else:
+                        await _write(engine, response, reply.event(item))
                 await _write(engine, response, reply.audio(container.flush()))
             except (RelayError, asyncio.CancelledError):
                 # The status was sent: only a cut connection can still say that this is not the end.
@@ -69,6 +73,18 @@ async def _until_audio(contents: AsyncIterator[Run | Event]) -> tuple[list[Event
             return before, item
         before.append(item)
     return before, None
+
+
+async def _write_audio(
+    engine: Engine, response: web.StreamResponse, reply: SpeechReply, container: ContainerEncoder, pcm: bytes
+) -> None:
+    """In the container's own slices, with the loop's other work in between."""
+    slice_bytes = container.slice_bytes or len(pcm)
+    for at in range(0, len(pcm), slice_bytes):
+        if at:
+            await asyncio.sleep(0)
+        if data := container.feed(pcm[at : at + slice_bytes]):
+            await _write(engine, response, reply.audio(data))
 
 
 async def _write(engine: Engine, response: web.StreamResponse, data: bytes) -> None:

@@ -1,0 +1,108 @@
+"""Containers around the audio that leaves, read back by FFmpeg's readers."""
+
+import io
+import random
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from relay.codecs.containers import CONTAINERS, PLAIN, ContainerEncoder
+from relay.core.formats import AudioFormat, Encoding
+
+COMPRESSED = sorted(CONTAINERS.keys() - PLAIN)
+RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+
+
+def tone(rate_hz: int, seconds: float = 0.7) -> NDArray[np.int16]:
+    """Two tones, so that a shift by a period is seen."""
+    at = np.arange(int(rate_hz * seconds)) / rate_hz
+    wave = 0.4 * np.sin(2 * np.pi * 440 * at) + 0.2 * np.sin(2 * np.pi * 307 * at)
+    return (wave * 32767).astype(np.int16)
+
+
+def packed(encoder: ContainerEncoder, pcm: bytes, sizes: list[int]) -> bytes:
+    pieces, at = [encoder.begin()], 0
+    for size in sizes:
+        pieces.append(encoder.feed(pcm[at : at + size]))
+        at += size
+    return b"".join([*pieces, encoder.feed(pcm[at:]), encoder.flush()])
+
+
+def read(data: bytes) -> tuple[NDArray[np.float32], int, int]:
+    """Samples of the first channel, rate and number of channels, by FFmpeg."""
+    with av.open(io.BytesIO(data), "r") as file:
+        stream = file.streams.audio[0]
+        resampler = av.AudioResampler(format="fltp")
+        frames = [out for frame in file.decode(stream) for out in resampler.resample(frame)]
+        return np.concatenate([frame.to_ndarray()[0] for frame in frames]), stream.rate, stream.channels
+
+
+def lag_of(heard: NDArray[np.float32], said: NDArray[np.float32]) -> int:
+    """By how many samples what is heard is late."""
+    spectrum = np.fft.rfft(heard, 1 << 17) * np.conj(np.fft.rfft(said, 1 << 17))
+    lag = int(np.argmax(np.fft.irfft(spectrum)))
+    return lag if lag < 1 << 16 else lag - (1 << 17)
+
+
+@pytest.mark.parametrize("name", COMPRESSED)
+@pytest.mark.parametrize("channels", [1, 2])
+def test_every_rate_is_the_same_sound_whatever_the_cuts(name: str, channels: int) -> None:
+    chance = random.Random(name)
+    for rate_hz in RATES_HZ:
+        said = tone(rate_hz)
+        pcm = said.repeat(channels).astype("<i2").tobytes()
+        audio = AudioFormat(encoding=Encoding.PCM_S16LE, sample_rate_hz=rate_hz, channels=channels)
+        whole = packed(CONTAINERS[name](audio), pcm, [])
+        cuts = [chance.randint(1, 3000) for _ in range(20)]
+        assert packed(CONTAINERS[name](audio), pcm, cuts) == whole
+        heard, heard_hz, heard_channels = read(whole)
+        assert heard_channels == channels
+        assert heard_hz == (48000 if name == "ogg" else rate_hz)
+        # MP3 and AAC begin with what their encoder is late by, and end with a whole frame.
+        longest_s = {"mp3": 0.5, "aac": 0.4}.get(name, 0.0)
+        extra_s = len(heard) / heard_hz - len(said) / rate_hz
+        assert -1 / heard_hz <= extra_s <= longest_s + 1 / heard_hz
+        said_there = np.interp(np.arange(0, 0.7, 1 / heard_hz), np.arange(len(said)) / rate_hz, said / 32768)
+        lag = lag_of(heard, said_there.astype(np.float32))
+        # Opus itself shifts by a tenth of a millisecond.
+        assert -5 <= lag <= longest_s * heard_hz + 5
+        lag = max(lag, 0)
+        middle = slice(int(0.2 * heard_hz), int(0.5 * heard_hz))
+        error = heard[lag:][middle] - said_there[middle]
+        assert np.sqrt(np.mean(error**2)) < 0.03, (rate_hz, np.sqrt(np.mean(error**2)))
+
+
+def test_flac_is_sample_exact_also_from_other_encodings() -> None:
+    said = tone(24000)
+    for encoding, pcm, expected in (
+        (Encoding.PCM_S16LE, said.astype("<i2").tobytes(), said),
+        (Encoding.PCM_F32LE, (said / 32768).astype("<f4").tobytes(), said),
+    ):
+        audio = AudioFormat(encoding=encoding, sample_rate_hz=24000)
+        data = packed(CONTAINERS["flac"](audio), pcm, [1, 7, 4801])
+        samples, rate_hz, _ = read(data)
+        assert rate_hz == 24000
+        assert np.array_equal((samples * 32768).astype(np.int16), expected)
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_the_first_bytes_do_not_wait_for_the_end(name: str) -> None:
+    audio = AudioFormat(encoding=Encoding.PCM_S16LE, sample_rate_hz=24000)
+    encoder = CONTAINERS[name](audio)
+    encoder.begin()
+    frame = tone(24000)[:480].tobytes()
+    frames = next(count for count in range(1, 20) if encoder.feed(frame))
+    assert frames * 20 <= {"raw": 20, "wav": 20, "mp3": 100, "ogg": 60, "flac": 200, "aac": 120}[name]
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_no_audio_at_all_is_a_file_without_samples(name: str) -> None:
+    encoder = CONTAINERS[name](AudioFormat(encoding=Encoding.PCM_S16LE, sample_rate_hz=24000))
+    data = encoder.begin() + encoder.flush()
+    if name not in ("raw", "mp3", "aac"):
+        assert data
+    if name == "flac":
+        with av.open(io.BytesIO(data), "r") as file:
+            assert list(file.decode(audio=0)) == []
