@@ -5,10 +5,11 @@ other voices are downloaded when first used, so they are not offered here. This 
 the library.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
+from relay.core.text.spoken import Phonemes
 from relay.errors import ClientError, Code
 from relay.providers.base import checks
 from relay.providers.base.provider import (
@@ -50,6 +51,7 @@ class Hibari:
         formats=(Container.RAW,),
         languages=("en", "en-US"),
         word_times=True,
+        phonemes=True,
         max_segment_chars=MAX_SEGMENT_CHARS,
         needs_key=False,
         needs_packages=(
@@ -70,7 +72,12 @@ class Hibari:
         return Speech(voice=VOICE.id, settings=self._options | self._checked_options(wanted.options))
 
     def request(self, speech: Speech, text: str) -> LocalRequest:
-        return self._for_worker({"do": "speak", "text": text, "speed": speech.settings["speed"]})
+        return self.pronounce(speech, text, ())
+
+    def pronounce(self, speech: Speech, text: str, phonemes: Sequence[Phonemes]) -> LocalRequest:
+        """See `base.PronouncingProvider.pronounce`. At most `pronunciation.MAX_IPA_CHARS` are used."""
+        words = [(text[known.start : known.stop], known.ipa) for known in phonemes]
+        return self._for_worker({"do": "speak", "text": text, "speed": speech.settings["speed"], "phonemes": words})
 
     def voices(self) -> list[Voice]:
         return [VOICE]

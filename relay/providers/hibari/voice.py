@@ -6,13 +6,14 @@ becomes an output when its name is added to the network's list of outputs.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from relay.providers.hibari.passages import Passage, passages
+from relay.providers.hibari.pronunciation import pronounced
 from relay.providers.hibari.sound import Samples
 
 # The voice is pinned: other weights may speak otherwise, or need another value for the durations.
@@ -57,14 +58,16 @@ class Library:
         self._hop = dsp.HOP
         self.sample_rate_hz: int = SAMPLE_RATE
 
-    def passages(self, text: str) -> Iterator[Passage]:
-        """What the network is to speak of a text, sentence by sentence."""
+    def passages(self, text: str, pronunciations: Sequence[tuple[str, str]] = ()) -> Iterator[Passage]:
+        """What the network is to speak of a text, sentence by sentence. `pronunciations`: words of it with their
+        phonemes, in order."""
         from hibari.g2p.normalize import normalize
 
+        words = list(pronunciations)
         for sentence in self._split_sentences(text):
             # `[word](/phonemes/)` is markup to the library. A text is spoken as it is written.
             plain = normalize(sentence).replace("](", "] (")
-            tokens = self._reader.phonemize_tokens(self._reader.tokenize(plain))
+            tokens = self._reader.phonemize_tokens(pronounced(self._reader.tokenize(plain), words))
             yield from passages(tokens)
 
     def speak(self, passage: Passage, speed: float) -> tuple[Samples, list[tuple[int, int]]]:

@@ -2,8 +2,9 @@
 
 It is a process of its own because a sentence takes it up to a tenth of a second of a core. Jobs::
 
-    {"do": "speak", "text": .., "speed": ..}   audio and word times, sentence by sentence
-    {"do": "check"}                            `ok`, when the voice is loaded
+    {"do": "speak", "text": .., "speed": ..,
+     "phonemes": [[word of the text, its IPA], ..]}   audio and word times, sentence by sentence
+    {"do": "check"}                                   `ok`, when the voice is loaded
 """
 
 from collections import deque
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from relay.drivers.local.worker import CannotWorkError, Job, RefusedError, serve
 from relay.providers.hibari import sound
 from relay.providers.hibari.passages import Passage
+from relay.providers.hibari.pronunciation import MAX_IPA_CHARS, voiced
 from relay.providers.hibari.speakable import UnspeakableError, has_sound, speakable
 from relay.providers.hibari.voice import Library, WrongWeightsError
 from relay.providers.hibari.words import matches
@@ -33,12 +35,12 @@ class Utterance:
         # First and end sample of each word that was read so far.
         self._times: list[tuple[int, int]] = []
 
-    def speak(self, text: str) -> None:
+    def speak(self, text: str, phonemes: list[tuple[str, str]]) -> None:
         """Raises UnspeakableError for a text that the voice would leave something out of."""
         said = speakable(text)
         rate_hz = self._library.sample_rate_hz
         self._job.head(rate_hz)
-        passages = list(self._library.passages(said))
+        passages = list(self._library.passages(said, _voiced(phonemes)))
         if not passages or not has_sound(said):
             self._job.give(sound.silence(rate_hz, sound.SENTENCE_END_MS))
             return
@@ -70,6 +72,17 @@ class Utterance:
         self._job.flush()
 
 
+def _voiced(phonemes: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The words, as the library reads them, whose pronunciation the voice has; at most MAX_IPA_CHARS are used."""
+    told, left = [], MAX_IPA_CHARS
+    for word, ipa in phonemes:
+        left -= len(ipa)
+        letters = voiced(ipa) if left >= 0 else None
+        if letters is not None:
+            told.append((speakable(word), letters))
+    return told
+
+
 def prepare() -> Callable[[Job], None]:
     """Loads the voice and speaks once: half a second, which no request has to wait for."""
     try:
@@ -89,9 +102,9 @@ def prepare() -> Callable[[Job], None]:
         match job.wanted:
             case {"do": "check"}:
                 job.give(b"ok")
-            case {"do": "speak", "text": text, "speed": speed}:
+            case {"do": "speak", "text": text, "speed": speed, "phonemes": phonemes}:
                 try:
-                    Utterance(job, library, speed).speak(text)
+                    Utterance(job, library, speed).speak(text, phonemes)
                 except UnspeakableError as error:
                     raise RefusedError(
                         "provider_rejected",

@@ -23,7 +23,7 @@ def test_a_request_is_complete() -> None:
         provider="hibari",
         module="relay.providers.hibari.worker",
         processes=1,
-        job={"do": "speak", "text": "Hello.", "speed": 1.0},
+        job={"do": "speak", "text": "Hello.", "speed": 1.0, "phonemes": []},
         source=SourceFormat(
             container=Container.RAW, pcm=AudioFormat(encoding=Encoding.PCM_S16LE, sample_rate_hz=24000)
         ),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
+from relay.core.text.spoken import Phonemes
 from relay.core.timings import Timings
 from relay.drivers.local.driver import LocalDriver
 from relay.errors import Code, ProviderError
@@ -44,6 +45,25 @@ async def test_the_samples_are_the_librarys_own_trimmed_and_raised(driver: Local
     assert audio == sound.s16(trimmed)
     again, _ = await spoken(driver, SENTENCE)
     assert again == audio
+
+
+async def test_a_word_is_said_as_its_ipa_says_and_nothing_else_is(driver: LocalDriver) -> None:
+    async def said(text: str, *phonemes: Phonemes) -> tuple[bytes, list[WordTime]]:
+        request = PROVIDER.pronounce(PROVIDER.resolve(SpeechRequest()), text, phonemes)
+        async with driver.open(request, Timings()) as reply:
+            pieces = [piece async for piece in reply]
+        return b"".join(piece for piece in pieces if isinstance(piece, bytes)), [
+            piece for piece in pieces if isinstance(piece, WordTime)
+        ]
+
+    plain, _ = await said("Bob is here.")
+    named, words = await said("Bob is here.", Phonemes(0, 3, "ɛksəkəˈluːmə"))
+    assert [word.text for word in words] == ["Bob", "is", "here"]
+    assert len(named) > len(plain) + 0.3 * 48000
+    for unusable in ("漢字", "b](/a/)", "a" * 401):
+        assert (await said("Bob is here.", Phonemes(0, 3, unusable)))[0] == plain
+    written, words = await said("Bob [is](/x/) here.", Phonemes(0, 3, "bɑb"))
+    assert len(written) > len(plain), "what the client wrote is spoken, not read as phonemes"
 
 
 async def test_each_word_has_its_time_within_the_audio_and_before_it(driver: LocalDriver) -> None:
