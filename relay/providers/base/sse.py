@@ -14,6 +14,8 @@ MAX_EVENT_BYTES = 8 * 1024 * 1024
 # What is kept of a body that turns out to hold no event, so that an error message in it can be read.
 _HEAD_BYTES = 16 * 1024
 
+# How events begin; what begins otherwise is something else, of which no line may be taken for an event.
+_BEGINNING = re.compile(rb"(\xef\xbb\xbf)?[\r\n]{0,16}(data|event|id|retry|:)")
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _BOM = b"\xef\xbb\xbf"
 
@@ -112,14 +114,20 @@ class EventAudio:
         self._refuse = refuse
         self._lines = EventLines()
         self._head = bytearray()
-        self._has_events = self._has_audio = self._is_done = False
+        self._has_begun = self._has_audio = self._is_done = False
         self._fault: ProviderError | None = None
 
     def feed(self, piece: bytes) -> list[Piece]:
         if self._fault:
             raise self._fault
-        if not self._has_events:
-            self._head += piece[: _HEAD_BYTES - len(self._head)]
+        if not self._has_begun:
+            self._head += piece
+            if not _BEGINNING.match(self._head):
+                if len(self._head) >= _HEAD_BYTES:
+                    self._fault = self._no_events()
+                    raise self._fault
+                return []
+            self._has_begun, piece = True, bytes(self._head)
         pieces: list[Piece] = []
         try:
             for event in self._lines.feed(piece):
@@ -140,8 +148,8 @@ class EventAudio:
             # One without its blank line may have been cut.
             if event.data.strip() == b"[DONE]" or faults.json_object(event.data):
                 pieces += self._read(event)
-        if not self._has_events:
-            raise self._refuse(Refusal(status=200, headers={}, body=bytes(self._head)))
+        if not self._has_begun:
+            raise self._no_events()
         if not self._is_done:
             raise ProviderError(
                 Code.PROVIDER_CUT,
@@ -151,7 +159,6 @@ class EventAudio:
         return pieces
 
     def _read(self, event: ServerEvent) -> list[Piece]:
-        self._has_events = True
         if self._is_done:
             return []
         if event.data.strip() == b"[DONE]":
@@ -170,6 +177,9 @@ class EventAudio:
             raise faults.unreadable(self._name, "audio that is not base64") from None
         self._has_audio |= bool(audio)
         return [audio] if audio else []
+
+    def _no_events(self) -> ProviderError:
+        return self._refuse(Refusal(status=200, headers={}, body=bytes(self._head)))
 
     def _status_of(self, error: object) -> int:
         code = error.get("code") if isinstance(error, Mapping) else None

@@ -95,6 +95,8 @@ FAULTS = [
     (ERROR % b'"odd"', b"", Code.BAD_AUDIO),
     (ERROR % b'"gone"', b"", Code.PROVIDER_UNAVAILABLE),
     (b"<html><title>Sign in</title>", b"", Code.BAD_AUDIO),
+    (b"RIFF\x00\x00WAVE" + audio(b"bad") + DONE, b"", Code.BAD_AUDIO),
+    (b"RIFF" + bytes(20_000), b"", Code.BAD_AUDIO),
     (b'{"error": {"message": "No.", "code": "gone"}}', b"", Code.PROVIDER_UNAVAILABLE),
 ]
 
@@ -114,7 +116,7 @@ def test_a_fault_comes_after_what_was_good(body: bytes, good: bytes, code: Code,
 
 def test_an_event_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "MAX_EVENT_BYTES", 100)
-    for body in (b"x" * 101, b"data: xxxx\n" * 30):
+    for body in (b"data:" + b"x" * 101, b"data: xxxx\n" * 30):
         reader = EventAudio("it", SHAPE, refuse)
         with pytest.raises(ProviderError, match="more than 100 bytes") as caught:
             for at in range(0, len(body), 10):
