@@ -24,6 +24,7 @@ LIBRARIES = ("aiohttp", "uvloop", "msgspec", "numpy", "av")
 RUNS: dict[str, tuple[str, str | None]] = {
     "start": ("", "1"),
     "relay_ms": ("", "30"),
+    "adapters": ("", "50"),
     "timings": ("", "2"),
     "memory": ("", "50"),
     "micro.request": ("", None),
