@@ -8,6 +8,7 @@ from collections.abc import Callable
 from relay.providers.base.provider import Provider, ProviderSettings
 from relay.providers.bland.provider import Bland
 from relay.providers.breeze.provider import Breeze
+from relay.providers.deepgram.provider import Deepgram
 from relay.providers.espeak.provider import Espeak
 from relay.providers.hibari.provider import Hibari
 from relay.providers.openai.provider import OpenAI
@@ -25,4 +26,5 @@ PROVIDERS: dict[str, Callable[[ProviderSettings], Provider]] = {
     "sauti": Sauti,
     "playai": PlayAI,
     "openai": OpenAI,
+    "deepgram": Deepgram,
 }

@@ -26,6 +26,7 @@ WANTED = {
     "sauti": (SpeechRequest(), SpeechRequest(options={"delivery": "job"})),
     "playai": (SpeechRequest(), SpeechRequest(options={"delivery": "job"})),
     "openai": (SpeechRequest(), SpeechRequest(options={"stream_format": "sse"}), SpeechRequest(instructions="Calm.")),
+    "deepgram": (SpeechRequest(), SpeechRequest(options={"transport": "socket"})),
 }
 VOICES = {"bland": KAREN, "espeak": "en", "hibari": "heart"}
 # The accounts that the goldens were written with.
@@ -38,6 +39,7 @@ TEST_ACCOUNTS = {
         ("pk_test", "user_test"),
     ),
     "openai": (ProviderSettings(api_key="sk-test_key", base_url="http://openai.test"), ("sk-test_key",)),
+    "deepgram": (ProviderSettings(api_key="dg_test_key"), ("dg_test_key",)),
 }
 
 

@@ -67,8 +67,8 @@ class Place:
 
     @property
     def is_nameless(self) -> bool:
-        """Whether nothing in the request tells which turn it is for: Bland's handshake."""
-        return self.step == "handshake" and self.product.provider == "bland"
+        """Whether nothing in the request tells which turn it is for: a handshake without a credential of its own."""
+        return self.step == "handshake" and self.product.provider != "breeze"
 
     @property
     def clip(self) -> Clip:
@@ -94,6 +94,7 @@ _CHOSEN = (
     *("playai-body-mp3-pcm_s16le-24k", "playai-body-bare-pcm_f32le-24k-raw"),
     *("playai-job-wav-pcm_s16le-24k-elsewhere", "openai-body-bare-pcm_s16le-24k-pcm"),
     *("openai-events-bare-pcm_s16le-24k-pcm-sse", "openai-compatible-body-unsized wav-pcm_s16le-16k-wav"),
+    *("deepgram-body-bare-pcm_s16le-24k-http-linear16", "deepgram-socket-bare-pcm_s16le-16k-linear16"),
 )
 CHOSEN = tuple(product for product in PRODUCTS if str(product) in _CHOSEN)
 assert len(CHOSEN) == len(_CHOSEN)

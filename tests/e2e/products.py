@@ -40,9 +40,10 @@ VOICES = {
     "sauti": "sauti-swahili-v1",
     "playai": "s3://voices/v/manifest.json",
     "openai": "alloy",
+    "deepgram": "aura-2-thalia-en",
 }
 # Longest text of a request, as the providers' pages say; None for what is told to a socket as it is typed.
-LONGEST_CHARS = {"breeze": 1000, "bland": 5000, "sauti": 5000, "playai": 20_000, "openai": 4096}
+LONGEST_CHARS = {"breeze": 1000, "bland": 5000, "sauti": 5000, "playai": 20_000, "openai": 4096, "deepgram": 2000}
 MP3 = (Path(__file__).parent.parent / "golden" / "mp3" / "bare_24k.mp3").read_bytes()
 MP3_FRAME_BYTES = 192
 # Whole, with what faad makes of it: libsndfile reads no AAC.
@@ -185,6 +186,17 @@ def _openai(packing: Packing, preset: str = "openai", **fields: Any) -> Product:
     return Product(provider="openai", preset=preset, options=options, packing=packing, **fields)
 
 
+def _deepgram(encoding: str, rate_hz: int, packing: Packing = "bare", **options: Any) -> Product:
+    asked: dict[str, Any] = {"transport": "http", "encoding": encoding, **options}
+    if packing in ("bare", "wav"):
+        asked["sample_rate"] = rate_hz
+    coded = {"mulaw": Encoding.MULAW}.get(encoding, Encoding.PCM_S16LE)
+    delivery: Delivery = "socket" if asked["transport"] == "socket" else "body"
+    return Product(
+        provider="deepgram", options=asked, packing=packing, delivery=delivery, encoding=coded, rate_hz=rate_hz
+    )
+
+
 JOB: dict[str, Any] = {"delivery": "job"}
 EVENTS: dict[str, Any] = {"options": {"stream_format": "sse"}, "delivery": "events"}
 PRODUCTS = (
@@ -223,6 +235,15 @@ PRODUCTS = (
     _openai(
         "bare", "xai", options={"response_format": "mulaw", "sample_rate": 8000}, encoding=Encoding.MULAW, rate_hz=8000
     ),
+    _deepgram("linear16", 24000),
+    _deepgram("linear16", 48000, "wav", container="wav"),
+    _deepgram("mulaw", 8000),
+    _deepgram("mp3", 24000, "mp3"),
+    _deepgram("opus", 48000, "opus"),
+    _deepgram("flac", 24000, "flac"),
+    _deepgram("aac", 24000, "aac"),
+    _deepgram("linear16", 16000, transport="socket"),
+    _deepgram("mulaw", 8000, transport="socket"),
 )
 
 
@@ -283,8 +304,7 @@ class Service:
 
     async def converse(self, link: Link) -> None:
         """One turn after another, spoken when its text has ended."""
-        breeze = self.product.provider == "breeze"
-        await (greet_as_breeze(link) if breeze else greet_as_bland(link))
+        await greet(link, self.product)
         while True:
             text, turn = await told_text(link)
             self.texts.append(text)
@@ -370,6 +390,16 @@ async def greet_as_bland(link: Link) -> None:
     await link.say(type="ready", session_id=f"ses_{link.number}", **(await link.heard("init"))["audio"])
 
 
+async def greet(link: Link, product: Product) -> None:
+    match product.provider:
+        case "breeze":
+            await greet_as_breeze(link)
+        case "bland":
+            await greet_as_bland(link)
+        case _:
+            await link.say(type="Metadata", request_id="r1")
+
+
 async def told_text(link: Link) -> tuple[str, str]:
     """A turn's text when it has ended, and the turn's name."""
     text, turn = "", ""
@@ -378,9 +408,9 @@ async def told_text(link: Link) -> tuple[str, str]:
         match message["type"]:
             case "turn.start":
                 turn = message["turn_id"]
-            case "text.append" | "speak":
+            case "text.append" | "speak" | "Speak":
                 text += message["text"]
-            case "turn.end":
+            case "turn.end" | "Flush":
                 return text, turn
             case "end_of_turn":
                 return text, message["context_id"]
@@ -389,13 +419,22 @@ async def told_text(link: Link) -> tuple[str, str]:
 def started(product: Product, turn: str) -> dict[str, Any]:
     if product.provider == "breeze":
         return {"type": "turn.started", "turn_id": turn}
+    if product.provider == "deepgram":
+        return {"type": "Metadata", "request_id": "r1"}
     return {"type": "utterance_start", "context_id": turn}
 
 
 def ended(product: Product, turn: str) -> dict[str, Any]:
     if product.provider == "breeze":
         return {"type": "turn.done", "turn_id": turn, "status": "completed"}
+    if product.provider == "deepgram":
+        return {"type": "Flushed", "sequence_id": 0}
     return {"type": "utterance_end", "context_id": turn, "reason": "complete"}
+
+
+def error_kind(product: Product) -> str:
+    """The type of a message that tells an error."""
+    return "Error" if product.provider == "deepgram" else "error"
 
 
 # A relay to them ----------------------------------------------------------------------------------------------------
@@ -433,8 +472,8 @@ async def relay_to(
         other = await stack.enter_async_context(FakeProvider(files))
         fake = await stack.enter_async_context(FakeProvider(api))
         sockets = await stack.enter_async_context(FakeSocket(scene)) if scene else None
-        # Bland's socket is opened without a word over HTTP before.
-        url = sockets.url.replace("ws", "http", 1) if sockets and product.provider == "bland" else fake.url
+        # Some sockets are opened without a word over HTTP before.
+        url = sockets.url.replace("ws", "http", 1) if sockets and product.provider != "breeze" else fake.url
         if tls:
             url = url.replace("http", "https", 1)
         if isinstance(api, Service):

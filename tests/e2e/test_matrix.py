@@ -25,6 +25,7 @@ from relay.providers.bland import v2 as bland_v2
 from relay.providers.breeze.api import FORMATS
 from relay.providers.breeze.settings import TRANSPORTS
 from relay.providers.catalog import BUILT_IN, PROVIDERS
+from relay.providers.deepgram import provider as deepgram
 from relay.providers.openai import presets as openai
 from relay.providers.playai import provider as playai
 from relay.server.app import Server
@@ -160,6 +161,12 @@ def test_no_form_that_an_adapter_can_ask_for_is_left_out() -> None:
     assert {each["response_format"] for each in asked["openai"]} == {
         *(form for preset in openai.PRESETS.values() for form in preset.formats)
     } - {"ogg", "alaw"}, "which are as opus and mulaw"
+    deepgram_forms = {(each["transport"], each["encoding"], each.get("container")) for each in asked["deepgram"]}
+    assert deepgram_forms == {
+        *(("http", each, None) for each in (*deepgram.RAW, *deepgram.PACKED) if each != "alaw"),
+        *(("socket", each, None) for each in deepgram.RAW if each != "alaw"),
+        ("http", "linear16", "wav"),
+    }, "a-law is as mu-law"
 
 
 class Cuts:

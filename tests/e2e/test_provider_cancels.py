@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from relay.testing.fake_breeze import greet as greet_as_breeze
 from relay.testing.fake_provider import Exchange
 from relay.testing.fake_socket import Link
 from relay.testing.script import Repeat, Script, Stall, Status
 from tests.e2e.faults import CHOSEN, PLACES, Place, be_patient, relay_to_faulty, soon, text_of
-from tests.e2e.products import House, Product, Service, answer, greet_as_bland, relay_to, started
+from tests.e2e.products import House, Product, Service, answer, greet, relay_to, started
 from tests.server.harness import Client, client
 from tests.server.held import nothing_left
 
@@ -135,23 +134,36 @@ async def test_while_a_job_is_polled_for(product: Product) -> None:
         assert not house.files.exchanges
 
 
+def cancelled(product: Product, turn: str) -> list[dict[str, Any]]:
+    match product.provider:
+        case "breeze":
+            return [{"type": "turn.cancelled", "turn_id": turn, "status": "cancelled"}]
+        case "bland":
+            return [{"type": "utterance_end", "context_id": turn, "reason": "cancelled"}]
+    # Without the answer to its flush the socket is not used again.
+    return [{"type": "Flushed", "sequence_id": 0}, {"type": "Cleared", "sequence_id": 0}]
+
+
 @pytest.mark.parametrize("confirmed", [True, False])
 @pytest.mark.parametrize("product", SOCKETS, ids=str)
 async def test_while_a_socket_speaks(product: Product, confirmed: bool) -> None:
     """The provider is told; a socket that does not confirm it is closed."""
-    breeze = product.provider == "breeze"
+    begins, cancels, names = {
+        "breeze": ("turn.start", "turn.cancel", "turn_id"),
+        "bland": ("speak", "cancel", "context_id"),
+        # Its turns have no names.
+        "deepgram": ("Speak", "Clear", "type"),
+    }[product.provider]
 
     async def scene(link: Link) -> None:
-        await (greet_as_breeze(link) if breeze else greet_as_bland(link))
-        begun = await link.heard("turn.start" if breeze else "speak")
-        turn = begun["turn_id" if breeze else "context_id"]
+        await greet(link, product)
+        turn = (await link.heard(begins))[names]
         await link.say(**started(product, turn))
         await link.audio(product.clip("Good."))
-        await link.heard("turn.cancel" if breeze else "cancel")
-        if confirmed and breeze:
-            await link.say(type="turn.cancelled", turn_id=turn, status="cancelled")
-        elif confirmed:
-            await link.say(type="utterance_end", context_id=turn, reason="cancelled")
+        await link.heard(cancels)
+        if confirmed:
+            for message in cancelled(product, turn):
+                await link.say(**message)
         told.set()
 
     told = asyncio.Event()

@@ -10,10 +10,10 @@ from relay.engine.closure import Closure
 from relay.errors import Code
 from relay.providers.bland import errors as bland_errors
 from relay.providers.breeze import api as breeze_api
+from relay.providers.deepgram import account as deepgram_account
 from relay.providers.openai import presets as openai_presets
 from relay.providers.playai import job as playai_job
 from relay.providers.sauti import job as sauti_job
-from relay.testing.fake_breeze import greet as greet_as_breeze
 from relay.testing.fake_socket import Link
 from relay.testing.script import Script
 from tests.e2e.faults import CHOSEN, PLACES, Faulty, Place, relay_to_faulty, soon, text_of
@@ -24,7 +24,8 @@ from tests.e2e.products import (
     Product,
     Service,
     answer,
-    greet_as_bland,
+    error_kind,
+    greet,
     relay_to,
     told_text,
 )
@@ -32,11 +33,13 @@ from tests.providers.documented_errors import (
     BLAND_FATAL,
     BLAND_STATUSES,
     BREEZE,
+    DEEPGRAM,
     OPENAI,
     PLAYAI,
     SAUTI,
     bland_shapes,
     breeze_body,
+    deepgram_shapes,
     openai_shapes,
     playai_body,
     sauti_body,
@@ -83,6 +86,10 @@ def errors_at(place: Place) -> Iterator[Told]:
         case "sauti":
             for status, code, ours, retryable in SAUTI:
                 yield Told(status, sauti_body(code, words), code, ours, retryable)
+        case "deepgram":
+            for status, code, ours, retryable in DEEPGRAM:
+                for body in deepgram_shapes(code, words):
+                    yield Told(status, body, code, ours, retryable)
         case "openai":
             for status, code, ours, retryable in OPENAI:
                 for body in openai_shapes(code, words):
@@ -157,11 +164,11 @@ async def test_every_documented_error_on_a_socket(product: Product) -> None:
     vendor_code = ""
 
     async def scene(link: Link) -> None:
-        await (greet_as_breeze(link) if product.provider == "breeze" else greet_as_bland(link))
+        await greet(link, product)
         _, turn = await told_text(link)
         meta = {"retry_after_seconds": WAIT_S}
         await link.say(
-            type="error",
+            type=error_kind(product),
             code=vendor_code,
             message=f"{KEY} may not say {TEXT}",
             turn_id=turn,
@@ -173,6 +180,9 @@ async def test_every_documented_error_on_a_socket(product: Product) -> None:
         table = [(code, ours, retryable) for status, code, ours, retryable in BREEZE if code != "TEAPOT"]
         table += [("TEAPOT", Code.PROVIDER_UNAVAILABLE, True), ("SESSION_EXPIRED", Code.PROVIDER_CUT, True)]
         table += [("IDLE_TIMEOUT", Code.PROVIDER_CUT, True)]
+    elif product.provider == "deepgram":
+        table = [(code.upper(), ours, ours.retryable) for code, ours in deepgram_account.CODES.items()]
+        table += [("ODD", Code.PROVIDER_UNAVAILABLE, True)]
     else:
         table = [(code, ours, False) for code, ours in BLAND_FATAL]
         table += [("never_heard_of", Code.PROVIDER_UNAVAILABLE, True), ("idle_timeout", Code.PROVIDER_CUT, True)]

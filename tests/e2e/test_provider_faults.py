@@ -14,7 +14,6 @@ import aiohttp
 import pytest
 
 from relay.errors import Code
-from relay.testing.fake_breeze import greet as greet_as_breeze
 from relay.testing.fake_socket import Link
 from relay.testing.scenarios import SCENARIOS
 from tests.e2e.faults import CHOSEN, PATIENCE_S, PLACES, Faulty, Place, be_patient, relay_to_faulty, soon, text_of
@@ -26,7 +25,8 @@ from tests.e2e.products import (
     Product,
     Service,
     ended,
-    greet_as_bland,
+    error_kind,
+    greet,
     relay_to,
     started,
     told_text,
@@ -118,6 +118,8 @@ SPECIAL: Mapping[Where, Ends] = {
     ("sauti", "job", "poll"): {"status_404": DOWN},
     ("sauti", "job", "file"): {"status_404": DOWN},
     ("playai", "body", "speech"): {"status_404": REJECTED},
+    ("deepgram", "body", "speech"): {"status_404": MISSING, "status_422": MISSING},
+    ("deepgram", "socket", "handshake"): {"status_404": MISSING, "status_422": MISSING},
     ("openai", "events", "speech"): {"wav_wrong_rate": NO_AUDIO},
     ("playai", "job", "make"): {"status_404": REJECTED},
     ("playai", "job", "poll"): {"status_404": DOWN},
@@ -209,7 +211,7 @@ async def end_of(place: Place, house: House, name: str) -> str:
 
 async def greeted(link: Link, product: Product) -> str:
     """A turn whose text has ended; its name."""
-    await (greet_as_breeze(link) if product.provider == "breeze" else greet_as_bland(link))
+    await greet(link, product)
     return (await told_text(link))[1]
 
 
@@ -240,7 +242,7 @@ class Scenes:
         await link.garble()
 
     async def error_at_once(self, link: Link, product: Product) -> None:
-        await link.say(type="error", code="BAD_REQUEST", message=f"No: {KEY}")
+        await link.say(type=error_kind(product), code="BAD_REQUEST", message=f"No: {KEY}")
 
     async def stall_before_audio(self, link: Link, product: Product) -> None:
         await greeted(link, product)
@@ -274,7 +276,7 @@ class Scenes:
     async def error_in_audio(self, link: Link, product: Product) -> None:
         turn = await half_spoken(link, product)
         told = f"{KEY}: {text_of('error_in_audio')}"
-        await link.say(type="error", code="odd", message=told, turn_id=turn, context_id=turn)
+        await link.say(type=error_kind(product), code="odd", message=told, turn_id=turn, context_id=turn)
 
 
 SCENES: Ends = {
@@ -288,7 +290,12 @@ SCENES: Ends = {
     **all_of(("cut_in_audio", "closed_in_audio"), CUT),
     **all_of(("garbage_in_audio", "error_in_audio"), DOWN),
 }
-SPECIAL_SCENES: Mapping[str, Ends] = {"breeze": {"error_at_once": REJECTED}, "bland": {}}
+SPECIAL_SCENES: Mapping[str, Ends] = {
+    "breeze": {"error_at_once": REJECTED},
+    "bland": {},
+    # No greeting is waited for: a turn is on from the first.
+    "deepgram": all_of(("cut_at_once", "closed_at_once", "refused_at_once"), CUT),
+}
 
 
 @pytest.mark.parametrize("product", SOCKETS, ids=str)

@@ -123,6 +123,27 @@ OPENAI = [
 ]
 
 
+# Status, `err_code` or `category`, ours, whether another try may help.
+DEEPGRAM = [
+    (400, "Bad Request", Code.PROVIDER_REJECTED, False),
+    (401, "INVALID_AUTH", Code.PROVIDER_AUTH, False),
+    (403, "INSUFFICIENT_PERMISSIONS", Code.PROVIDER_AUTH, False),
+    (402, "ASR_PAYMENT_REQUIRED", Code.PROVIDER_AUTH, False),
+    (413, "PAYLOAD_ERROR", Code.TEXT_TOO_LONG, False),
+    (429, "TOO_MANY_REQUESTS", Code.PROVIDER_RATE_LIMITED, True),
+    (500, "INTERNAL_SERVER_ERROR", Code.PROVIDER_UNAVAILABLE, True),
+    (503, "ODD", Code.PROVIDER_UNAVAILABLE, True),
+]
+
+
+def deepgram_shapes(code: str, message: str) -> list[bytes]:
+    told: list[Any] = [
+        {"err_code": code, "err_msg": message, "request_id": "r1"},
+        {"category": code, "message": message, "details": "More.", "request_id": "r1"},
+    ]
+    return [json.dumps(body).encode() for body in told]
+
+
 def openai_shapes(code: str, message: str) -> list[bytes]:
     """An error in each of the shapes that the servers of this API send."""
     told: list[Any] = [

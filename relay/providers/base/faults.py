@@ -23,7 +23,7 @@ SHARED_RUN_CHARS = 8
 LONGEST_RETRY_AFTER_S = 86_400.0
 
 _REDACTED = "[redacted]"
-_REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-amzn-requestid", "cf-ray")
+_REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-amzn-requestid", "dg-request-id", "cf-ray")
 
 # Statuses whose meaning all providers share (RFC 9110, 6585, 8470). 402 is the plan's or the credits' word.
 _CODES = {

@@ -6,8 +6,8 @@ from typing import Any
 from relay.providers.base import faults
 from relay.providers.base.provider import Voice
 
-_LISTS = ("voices", "data", "models", "items")
-_IDS = ("id", "voice_id", "slug", "name")
+_LISTS = ("voices", "tts", "data", "models", "items")
+_IDS = ("canonical_name", "id", "voice_id", "slug", "name")
 _LANGUAGES = ("languages", "language", "locale", "lang_code")
 _DESCRIPTIONS = ("description", "desc")
 

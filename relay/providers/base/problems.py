@@ -18,7 +18,8 @@ _CODES = ("code", "err_code", "error", "type", "category")
 _FIELDS = ("param", "field")
 # Statuses with which a server says that something in the request is wrong.
 _ABOUT_THE_REQUEST = (400, 404, 422)
-_UNKNOWN_VOICE = re.compile(
+# A sentence that says so of a voice.
+UNKNOWN_VOICE = re.compile(
     r"\b(voice|speaker)\b.*\b(not found|not exist|unknown|invalid|unsupported|not supported|not available|not one of)"
     r"|\b(unknown|invalid|unsupported|no such) (voice|speaker)\b",
     re.IGNORECASE | re.DOTALL,
@@ -59,15 +60,17 @@ def refused(
     *,
     secrets: Iterable[str | None] = (),
     hints: Mapping[int, str] | None = None,
+    unknown_voice: re.Pattern[str] = UNKNOWN_VOICE,
 ) -> ProviderError:
     """The error of a refusal: by the names that it goes by (`codes`, in lower case), by the field or the thing that its
     sentence is about, else by its status. `hints` say what to look at where only the status tells.
 
-    `x-should-retry: false` (the vendors' own SDKs obey it) makes any error a final one.
+    A sentence in which `unknown_voice` is found is about the voice. `x-should-retry: false` (the vendors' own SDKs obey
+    it) makes any error a final one.
     """
     problem = read_problem(refusal.body)
     known = next((each for each in problem.codes if each.lower() in codes), None)
-    code = codes[known.lower()] if known else _meaning(refusal.status, problem)
+    code = codes[known.lower()] if known else _meaning(refusal, problem, unknown_voice)
     final = refusal.headers.get("x-should-retry") == "false"
     return faults.refused(
         name,
@@ -81,11 +84,12 @@ def refused(
     )
 
 
-def _meaning(status: int, problem: Problem) -> Code | None:
-    if status not in _ABOUT_THE_REQUEST:
+def _meaning(refusal: Refusal, problem: Problem, unknown_voice: re.Pattern[str]) -> Code | None:
+    if refusal.status not in _ABOUT_THE_REQUEST:
         return None
-    said = " ".join((problem.words[:_SEARCHED_CHARS], *problem.codes))
-    if problem.field in ("voice", "voice_id", "speaker", "speaker_id") or _UNKNOWN_VOICE.search(said):
+    words = problem.words or faults.body_words(refusal.body[: _SEARCHED_CHARS * 4])
+    said = " ".join((words[:_SEARCHED_CHARS], *problem.codes))
+    if problem.field in ("voice", "voice_id", "speaker", "speaker_id") or unknown_voice.search(said):
         return Code.VOICE_NOT_FOUND
     return Code.TEXT_TOO_LONG if _TOO_LONG.search(said) and problem.field in (None, "input", "text") else None
 

@@ -1,8 +1,9 @@
 """An HTTP API whose requests are JSON, whose key stands in one header, and whose errors are JSON too. Pure."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
@@ -20,7 +21,7 @@ Refuse = Callable[[Refusal], ProviderError]
 class RestApi:
     """One account at such an API. `base_url` has no slash at its end; `scheme` stands before the key in `key_header`.
 
-    `codes` and `hints` are those of `problems.refused`.
+    `codes`, `hints` and `unknown_voice` are those of `problems.refused`.
     """
 
     name: str
@@ -30,6 +31,9 @@ class RestApi:
     scheme: str = "Bearer "
     codes: Mapping[str, Code] = field(default_factory=dict)
     hints: Mapping[int, str] = field(default_factory=dict)
+    unknown_voice: re.Pattern[str] = problems.UNKNOWN_VOICE
+    # A header that says what is wrong where a refusal has no body, as one of a handshake.
+    words_header: str | None = None
 
     def post(
         self,
@@ -78,8 +82,23 @@ class RestApi:
     def credentials(self) -> dict[str, str]:
         return {self.key_header: f"{self.scheme}{self.key}"} if self.key else {}
 
+    def socket_url(self, path: str, query: Mapping[str, str] | None = None) -> str:
+        """`http` becomes `ws`, `https` becomes `wss`."""
+        return "ws" + self.url(path, query).removeprefix("http")
+
     def refused(self, private: tuple[str, ...], refusal: Refusal) -> ProviderError:
-        return problems.refused(self.name, refusal, self.codes, secrets=(self.key, *private), hints=self.hints)
+        """The error of a refusal, without the key and what is `private`."""
+        if self.words_header and not refusal.body:
+            said = refusal.headers.get(self.words_header, "")
+            refusal = replace(refusal, body=said.encode("utf-8", "surrogateescape"))
+        return problems.refused(
+            self.name,
+            refusal,
+            self.codes,
+            secrets=(self.key, *private),
+            hints=self.hints,
+            unknown_voice=self.unknown_voice,
+        )
 
 
 def _ids(headers: Mapping[str, str]) -> dict[str, str]:
