@@ -107,7 +107,7 @@ class Compressed:
             self._stream.codec_context.bit_rate = bit_rate * audio.channels
         self._position = 0
 
-    def begin(self) -> bytes:
+    def begin(self, _pcm_bytes: int | None) -> bytes:
         """What stands before the first packet."""
         self._file.start_encoding()
         return self._written.take()

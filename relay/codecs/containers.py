@@ -14,13 +14,14 @@ from relay.core.formats import AudioFormat, Encoding
 class ContainerEncoder(Protocol):
     """`begin` gives what stands before the first sample; the pieces of `feed` and `flush` follow it.
 
+    `pcm_bytes`: how much will be fed, where that is known; None where it is not.
     `slice_bytes`: as much as `feed` is to be given at once, so that it does not hold the loop; None: any.
     """
 
     media_type: str
     slice_bytes: int | None
 
-    def begin(self) -> bytes: ...
+    def begin(self, pcm_bytes: int | None) -> bytes: ...
 
     def feed(self, pcm: bytes) -> bytes: ...
 
@@ -35,7 +36,7 @@ class Raw:
     def __init__(self, audio: AudioFormat) -> None:
         self.media_type = media_type(audio)
 
-    def begin(self) -> bytes:
+    def begin(self, pcm_bytes: int | None) -> bytes:
         return b""
 
     def feed(self, pcm: bytes) -> bytes:
@@ -46,14 +47,20 @@ class Raw:
 
 
 class Wav(Raw):
-    """A WAV whose length is not known before its end: its sizes are those of a stream."""
+    """A WAV. Its sizes are those of a stream where its length is not known before its end."""
 
     def __init__(self, audio: AudioFormat) -> None:
         self.media_type = "audio/wav"
         self._audio = audio
+        self._is_odd = False
 
-    def begin(self) -> bytes:
-        return wav_header(self._audio, None)
+    def begin(self, pcm_bytes: int | None) -> bytes:
+        self._is_odd = bool(pcm_bytes and pcm_bytes % 2)
+        return wav_header(self._audio, pcm_bytes)
+
+    def flush(self) -> bytes:
+        # RIFF pads a chunk of known size to an even length.
+        return b"\0" if self._is_odd else b""
 
 
 def _compressed(name: str, audio: AudioFormat) -> ContainerEncoder:

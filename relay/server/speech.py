@@ -47,8 +47,9 @@ async def speak(
             container = CONTAINERS[call.container](record.frame_format.audio)
             response = web.StreamResponse(headers=reply.headers(record, container.media_type))
             await response.prepare(request)
+            begun = reply.audio(container.begin(_whole_bytes(first)))
             try:
-                await _write(engine, response, b"".join([*map(reply.event, before), reply.audio(container.begin())]))
+                await _write(engine, response, b"".join([*map(reply.event, before), begun]))
                 if first is not None:
                     await _write_audio(engine, response, reply, container, first.payload)
                 async for item in contents:
@@ -73,6 +74,13 @@ async def _until_audio(contents: AsyncIterator[Run | Event]) -> tuple[list[Event
             return before, item
         before.append(item)
     return before, None
+
+
+def _whole_bytes(first: Run | None) -> int | None:
+    """How much audio the turn has, where all of it is there with the first; else None."""
+    if first is None:
+        return 0
+    return len(first.payload) if first.last else None
 
 
 async def _write_audio(

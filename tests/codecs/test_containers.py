@@ -6,6 +6,7 @@ import random
 import av
 import numpy as np
 import pytest
+import soundfile
 from numpy.typing import NDArray
 
 from relay.codecs.containers import CONTAINERS, PLAIN, ContainerEncoder
@@ -23,7 +24,7 @@ def tone(rate_hz: int, seconds: float = 0.7) -> NDArray[np.int16]:
 
 
 def packed(encoder: ContainerEncoder, pcm: bytes, sizes: list[int]) -> bytes:
-    pieces, at = [encoder.begin()], 0
+    pieces, at = [encoder.begin(None)], 0
     for size in sizes:
         pieces.append(encoder.feed(pcm[at : at + size]))
         at += size
@@ -91,16 +92,26 @@ def test_flac_is_sample_exact_also_from_other_encodings() -> None:
 def test_the_first_bytes_do_not_wait_for_the_end(name: str) -> None:
     audio = AudioFormat(encoding=Encoding.PCM_S16LE, sample_rate_hz=24000)
     encoder = CONTAINERS[name](audio)
-    encoder.begin()
+    encoder.begin(None)
     frame = tone(24000)[:480].tobytes()
     frames = next(count for count in range(1, 20) if encoder.feed(frame))
     assert frames * 20 <= {"raw": 20, "wav": 20, "mp3": 100, "ogg": 60, "flac": 200, "aac": 120}[name]
 
 
+@pytest.mark.parametrize("encoding", [Encoding.MULAW, Encoding.PCM_S16LE, Encoding.PCM_F32LE])
+def test_a_wav_whose_length_is_known_states_it(encoding: Encoding) -> None:
+    pcm = bytes(3 * encoding.sample_width)
+    encoder = CONTAINERS["wav"](AudioFormat(encoding=encoding, sample_rate_hz=8000))
+    data = encoder.begin(len(pcm)) + encoder.feed(pcm) + encoder.flush()
+    assert len(data) % 2 == 0
+    assert int.from_bytes(data[4:8], "little") == len(data) - 8
+    assert soundfile.info(io.BytesIO(data)).frames == 3
+
+
 @pytest.mark.parametrize("name", CONTAINERS)
 def test_no_audio_at_all_is_a_file_without_samples(name: str) -> None:
     encoder = CONTAINERS[name](AudioFormat(encoding=Encoding.PCM_S16LE, sample_rate_hz=24000))
-    data = encoder.begin() + encoder.flush()
+    data = encoder.begin(0) + encoder.flush()
     if name not in ("raw", "mp3", "aac"):
         assert data
     if name == "flac":

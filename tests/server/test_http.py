@@ -15,6 +15,7 @@ from relay.config import LimitsConfig, ServerConfig
 from relay.errors import Code
 from relay.server.app import Server
 from relay.testing.scenarios import PCM_CLIP, scenario
+from relay.testing.script import Send, Status
 from tests.server.harness import KEY, client, config, relay_to, serving
 
 CALLER_KEY = "a key of the relay"
@@ -110,6 +111,13 @@ async def test_nothing_to_say_is_an_empty_body(http: aiohttp.ClientSession) -> N
     async with relay_to(scenario("ok")) as (server, _):
         async with http.post(url(server, "/v1/speech"), json={"text": " "}) as response:
             assert (response.status, await response.read()) == (200, b"")
+        async with http.post(url(server, "/v1/speech"), json={"text": " ", "container": "wav"}) as response:
+            assert soundfile.info(io.BytesIO(await response.read())).frames == 0
+    short = PCM_CLIP.data[:300]  # less than a frame: all of it is there when the header leaves
+    async with relay_to((Status(200, {"content-type": "audio/pcm"}), Send(short))) as (server, _):
+        async with http.post(url(server, "/v1/speech"), json={"text": "A.", "container": "wav"}) as response:
+            body = await response.read()
+    assert (int.from_bytes(body[4:8], "little"), body[44:]) == (len(body) - 8, short)
 
 
 async def test_a_client_that_hangs_up_ends_the_providers_work(http: aiohttp.ClientSession) -> None:
