@@ -36,6 +36,7 @@ RUNS: dict[str, tuple[str, str | None]] = {
     "micro.builtin_voice": ("", None),
     "load": ("", "pcm 50"),
     "cancel": ("", "3 50"),
+    "dropped": ("", "20"),
     "pacing": ("", "4"),
     "slow_reader": ("120", "4 20"),
     "soak": ("10", "0.1"),

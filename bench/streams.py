@@ -2,7 +2,8 @@
 
 Run: `python -m bench.streams KIND SECONDS [SPEED]`. KIND: `pcm` (24 kHz), `mp3` (24 kHz, 64 kbit/s), `mp3_44k`. SPEED:
 how many times faster than real time chunks of 4 KiB come (default 1); 0 is as fast as they are read, and so is every
-stream whose text says `at once`. `GET /sent` tells how many bytes the kernel has taken, of all streams together.
+stream whose text says `at once`. `GET /sent` tells how many bytes the kernel has taken, of all streams together;
+`GET /lost` when the connection of a stream ended last, on the monotonic clock.
 """
 
 import asyncio
@@ -43,6 +44,8 @@ class Link(asyncio.Protocol):
 
     # Of those that are closed.
     sent_before_bytes = 0
+    # When a stream lost its connection last.
+    lost_s = 0.0
     open: ClassVar[set["Link"]] = set()
 
     def __init__(self, kind: str, chunks: list[bytes], every_s: float, due: dict["Link", None]) -> None:
@@ -68,7 +71,10 @@ class Link(asyncio.Protocol):
         if not end:
             return
         if head.startswith(b"GET /sent "):
-            self._tell()
+            self._tell(b"%d" % (self.sent_before_bytes + sum(link.sent_bytes for link in self.open)))
+            return
+        if head.startswith(b"GET /lost "):
+            self._tell(b"%.9f" % self.lost_s)
             return
         if not head.startswith(b"POST "):  # a relay that keeps its connections warm
             del self._received[: len(head) + 4]
@@ -96,8 +102,7 @@ class Link(asyncio.Protocol):
             self._transport.write(b"0\r\n\r\n")
             self._due.pop(self, None)
 
-    def _tell(self) -> None:
-        body = b"%d" % (self.sent_before_bytes + sum(link.sent_bytes for link in self.open))
+    def _tell(self, body: bytes) -> None:
         self._transport.write(
             b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
         )
@@ -113,6 +118,8 @@ class Link(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         Link.sent_before_bytes += self.sent_bytes
+        if self in self._due:
+            Link.lost_s = time.monotonic()
         self.open.discard(self)
         self._due.pop(self, None)
 

@@ -16,7 +16,7 @@ MOST_UNDERRUN_MS = 3_600_000
 
 def opening(defaults: SessionDefaults, turn_id: str, index: int, request: TurnRequest) -> OpenTurn:
     """The turn that is asked for. Raises ClientError."""
-    audio = replace(defaults.audio, **request.audio)
+    audio = replace(defaults.audio, **request.audio) if request.audio else defaults.audio
     if request.window_ms is not None and request.window_ms < audio.frame_ms:
         raise ClientError(
             Code.INVALID_CONFIG,
@@ -64,6 +64,8 @@ def underruns(report: ReportPlayback) -> list[Effect]:
 def _pacing(defaults: Pacing, request: TurnRequest) -> Pacing:
     """A lead of the client's own has a group of its own: the configured one may not fit into it."""
     given = request.pacing
+    if not given:
+        return defaults
     if "lead_ms" in given and "burst_ms" not in given:
         return replace(defaults, burst_ms=None, **given)
     return replace(defaults, **given)

@@ -144,8 +144,10 @@ class TurnTimings:
     @property
     def held_until_s(self) -> float | None:
         """Until when the first frame was held by the client's own wish: the turn before it, pacing, credit."""
-        waits = [wait_s for wait_s in (self.waited_until_s, self.sent.held_until_s) if wait_s is not None]
-        return max(waits, default=None)
+        waited_s, held_s = self.waited_until_s, self.sent.held_until_s
+        if waited_s is None or held_s is None:
+            return held_s if waited_s is None else waited_s
+        return max(waited_s, held_s)
 
     @property
     def first(self) -> Timings | None:
@@ -201,19 +203,22 @@ class TurnTimings:
 
     def report(self) -> Report:
         """The `timings` object of `turn.done` and `turn.cancelled`."""
+        # The first of them is made right before a turn's first frame leaves.
+        after_text_ms, first, ttfa_ms = self._after_text_ms, self.first, self.ttfa_ms
+        at = first.instants_s if first is not None else {}
         silence_ms = None if self.leading_silence_ms is None else round(self.leading_silence_ms, 3)
         least_ms = None if self.margin.least_s is None else round(self.margin.least_s * 1000, 3)
         return {
-            **{stage.value: self._after_text_ms(self._first(stage)) for stage in _BEFORE_FIRST_FRAME},
-            "first_frame_complete": self._after_text_ms(self._complete_s()),
-            "first_frame": self.ttfa_ms,
-            "last_byte": self._after_text_ms(self.last_byte_s),
-            "last_frame": self._after_text_ms(self.sent.last_frame_s),
-            "ttfa_ms": self.ttfa_ms,
+            **{name: after_text_ms(at.get(stage)) for name, stage in _BEFORE_FIRST_FRAME},
+            "first_frame_complete": after_text_ms(self._complete_s()),
+            "first_frame": ttfa_ms,
+            "last_byte": after_text_ms(self.last_byte_s),
+            "last_frame": after_text_ms(self.sent.last_frame_s),
+            "ttfa_ms": ttfa_ms,
             "leading_silence_ms": silence_ms,
             "ttfs_ms": self.ttfs_ms,
             "relay_ms": self.relay_ms,
-            "connection_reused": self.first.connection_reused if self.first else None,
+            "connection_reused": first.connection_reused if first is not None else None,
             "min_ahead_ms": least_ms,
             "segments": [self._segment(request) for request in self.requests if request.index is not None],
         }
@@ -226,7 +231,7 @@ class TurnTimings:
         return max(first_byte_s, self.first_frame_complete_s)
 
     def _segment(self, request: Timings) -> Report:
-        stages = {stage.value: self._after_text_ms(request.instants_s.get(stage)) for stage in Stage}
+        stages = {name: self._after_text_ms(request.instants_s.get(stage)) for name, stage in _STAGES}
         return {"index": request.index, **stages, "audio_ms": round(request.audio_ms, 3)}
 
     def _first(self, stage: Stage) -> float | None:
@@ -245,4 +250,6 @@ _ENDS = {
     Share.HEADERS: Stage.RESPONSE_HEADERS,
     Share.BODY: Stage.FIRST_BYTE,
 }
-_BEFORE_FIRST_FRAME = tuple(stage for stage in Stage if stage is not Stage.LAST_BYTE)
+# Their names beside them: `value` of an enumeration's member is a call.
+_STAGES = tuple((stage.value, stage) for stage in Stage)
+_BEFORE_FIRST_FRAME = tuple((name, stage) for name, stage in _STAGES if stage is not Stage.LAST_BYTE)
