@@ -125,7 +125,7 @@ def _wrong(query: Mapping[str, str], known: tuple[str, ...]) -> str | None:
     if query.get("model") not in MODELS:
         return "No such model/version combination found."
     rates = RATES_HZ.get(query.get("encoding", ""))
-    if rates is None or query.get("sample_rate") not in map(str, rates):
+    if rates is None or query.get("sample_rate") not in [str(rate_hz) for rate_hz in rates]:
         return "Unsupported audio format: encoding and sample_rate do not go together."
     if query.get("container", "none") not in ("none", "wav"):
         return "Unsupported audio format: container is not one of this encoding."
