@@ -120,7 +120,6 @@ SPECIAL: Mapping[Where, Ends] = {
     ("playai", "body", "speech"): {"status_404": REJECTED},
     ("deepgram", "body", "speech"): {"status_404": MISSING, "status_422": MISSING},
     ("deepgram", "socket", "handshake"): {"status_404": MISSING, "status_422": MISSING},
-    ("openai", "events", "speech"): {"wav_wrong_rate": NO_AUDIO},
     ("playai", "job", "make"): {"status_404": REJECTED},
     ("playai", "job", "poll"): {"status_404": DOWN},
     # Somebody else's host: none of its refusals is about us.

@@ -9,13 +9,17 @@ from relay.errors import Code, ProviderError, ProviderFault
 from relay.providers.base import faults
 from relay.providers.base.http import Piece, Refusal
 
-# Data of one event: a minute of 48 kHz PCM in base64 is 7.7 MB, and no server sends a minute at once.
-MAX_EVENT_BYTES = 8 * 1024 * 1024
+# Data of one event: a minute of 24 kHz PCM in base64 is 3.8 MB, and no server sends a minute at once. More would hold
+# the event loop for longer than a frame lasts.
+MAX_EVENT_BYTES = 4 * 1024 * 1024
 # What is kept of a body that turns out to hold no event, so that an error message in it can be read.
 _HEAD_BYTES = 16 * 1024
 
 # How events begin; what begins otherwise is something else, of which no line may be taken for an event.
-_BEGINNING = re.compile(rb"(\xef\xbb\xbf)?[\r\n]{0,16}(data|event|id|retry|:)")
+_BEGINNING = re.compile(rb"(\xef\xbb\xbf)?[\r\n]{0,16}(:|(data|event|id|retry)[:\r\n])")
+# A byte that no text has; every kind of audio has one among its first, and of headerless samples few look like letters.
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f]|\xff[\xe0-\xff]")
+_TELLING_BYTES = 64
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _BOM = b"\xef\xbb\xbf"
 
@@ -106,6 +110,8 @@ class EventAudio:
     `refuse` makes the error of an event that tells one, and of a body that is no events at all; it is given the event's
     JSON with the status that its `code` says, else 200 before any audio and 500 after it. The error is raised by the
     call after the one that gave the good pieces before it. A body that ends without the last event was cut.
+
+    Bare audio in place of events, from a server that does not know them, is given as it is.
     """
 
     def __init__(self, name: str, shape: AudioEvents, refuse: Callable[[Refusal], ProviderError]) -> None:
@@ -114,7 +120,7 @@ class EventAudio:
         self._refuse = refuse
         self._lines = EventLines()
         self._head = bytearray()
-        self._has_begun = self._has_audio = self._is_done = False
+        self._is_bare = self._has_begun = self._has_audio = self._is_done = False
         self._fault: ProviderError | None = None
 
     def feed(self, piece: bytes) -> list[Piece]:
@@ -122,7 +128,11 @@ class EventAudio:
             raise self._fault
         if not self._has_begun:
             self._head += piece
-            if not _BEGINNING.match(self._head):
+            if self._is_bare or not _BEGINNING.match(self._head):
+                if self._is_bare or self._is_audio():
+                    self._is_bare, bare = True, bytes(self._head)
+                    self._head.clear()
+                    return [bare] if bare else []
                 if len(self._head) >= _HEAD_BYTES:
                     self._fault = self._no_events()
                     raise self._fault
@@ -148,6 +158,8 @@ class EventAudio:
             # One without its blank line may have been cut.
             if event.data.strip() == b"[DONE]" or faults.json_object(event.data):
                 pieces += self._read(event)
+        if self._is_bare:
+            return []
         if not self._has_begun:
             raise self._no_events()
         if not self._is_done:
@@ -177,6 +189,10 @@ class EventAudio:
             raise faults.unreadable(self._name, "audio that is not base64") from None
         self._has_audio |= bool(audio)
         return [audio] if audio else []
+
+    def _is_audio(self) -> bool:
+        """Whether the body is bare audio, as of a server that knows no events: its first bytes are those of no text."""
+        return _NO_TEXT.search(self._head[:_TELLING_BYTES]) is not None
 
     def _no_events(self) -> ProviderError:
         return self._refuse(Refusal(status=200, headers={}, body=bytes(self._head)))

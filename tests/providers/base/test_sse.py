@@ -95,8 +95,8 @@ FAULTS = [
     (ERROR % b'"odd"', b"", Code.BAD_AUDIO),
     (ERROR % b'"gone"', b"", Code.PROVIDER_UNAVAILABLE),
     (b"<html><title>Sign in</title>", b"", Code.BAD_AUDIO),
-    (b"RIFF\x00\x00WAVE" + audio(b"bad") + DONE, b"", Code.BAD_AUDIO),
-    (b"RIFF" + bytes(20_000), b"", Code.BAD_AUDIO),
+    (b"RIFF at first, and " + audio(b"bad") + DONE, b"", Code.BAD_AUDIO),
+    (b"plain text " * 2000, b"", Code.BAD_AUDIO),
     (b'{"error": {"message": "No.", "code": "gone"}}', b"", Code.PROVIDER_UNAVAILABLE),
 ]
 
@@ -112,6 +112,16 @@ def test_a_fault_comes_after_what_was_good(body: bytes, good: bytes, code: Code,
     assert (heard, caught.value.code) == (good, code)
     with pytest.raises(ProviderError):
         reader.flush()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"RIFF\x24\x00\x00\x00WAVEfmt " + DONE, b"\xff\xfb\x90\x64" + DONE, b"OggS\x00\x02", b"data\x00\x01", bytes(99)],
+    ids=range(5),
+)
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_server_that_knows_no_events_is_heard_all_the_same(body: bytes, cut: Cut) -> None:
+    assert b"".join(run(EventAudio("it", SHAPE, refuse), cut(body))) == body
 
 
 def test_an_event_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
