@@ -15,6 +15,7 @@ from relay.core.timings import Stage, Timings
 from relay.engine.concurrency import ConcurrencyLimiter
 from relay.engine.notices import Notices
 from relay.engine.read_ahead import ReadAheadBudget, reading_ahead
+from relay.engine.speaker import Position
 from relay.errors import ProviderError
 from relay.providers.base.poll import PollRequest
 from relay.providers.base.provider import Driver, Provider, Reply, Speech, Upstream, takes_phonemes
@@ -75,6 +76,7 @@ async def opened(
     timings: Timings,
     *,
     urgency: int,
+    position: Position | None = None,
     waits: Waits | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Reply]:
@@ -83,8 +85,11 @@ async def opened(
 
     A provider that says it is busy, and until when, gets that time from everyone, and is asked again if the wait for a
     slot is not over by then; else its answer is the error. Raises RelayError only. `waits` is told of the wait for it.
+    `position` None: no turn stands before this one.
     """
     limiter = candidate.limiter
+    if position is not None:
+        await until_its_turn(limiter, position)
     deadline_s = clock() + limiter.timeout_s
     while True:
         async with AsyncExitStack() as stack:
@@ -115,6 +120,17 @@ def _upstream(candidate: Candidate, text: str | SpokenSegment) -> Upstream:
     if text.phonemes and takes_phonemes(provider):
         return provider.pronounce(speech, text.spoken, text.phonemes)
     return provider.request(speech, text.spoken)
+
+
+async def until_its_turn(limiter: ConcurrencyLimiter, position: Position) -> None:
+    """Waits until a turn may ask for a slot. One that stands behind others takes one at once where another stays free;
+    else it asks when those before it have been fed.
+
+    Its audio cannot be fed before theirs, so a slot that it held for a reply that is too long to be read ahead would
+    not come back before they had one.
+    """
+    if not (limiter.has_spare or position.is_current):
+        await position.until_current()
 
 
 def chunker_for(candidates: Sequence[Candidate], current: Provider) -> TextChunker:

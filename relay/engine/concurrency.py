@@ -165,6 +165,11 @@ class ConcurrencyLimiter:
         """Whether a caller waits for a slot that another one holds (and not for the provider to reopen)."""
         return bool(self._waiting) and self._limit is not None and self.in_use >= self._limit
 
+    @property
+    def has_spare(self) -> bool:
+        """Whether another slot stays free behind the one that the next caller takes."""
+        return self._limit is None or (not self._waiting and self.in_use + 1 < self._limit)
+
     def slot(
         self, urgency: int = NOW, *, on_wait: Callable[[], None] | None = None, deadline_s: float | None = None
     ) -> Taking:

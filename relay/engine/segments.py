@@ -1,6 +1,6 @@
 """A turn's text, segment by segment: the next one's request is under way while one is being spoken.
 
-    async with Segments(text, candidates, driver, notices, timings) as segments:
+    async with Segments(text, candidates, driver, notices, position, timings) as segments:
         while (segment := await segments.next()) is not None:
             async with segment:
                 ...     # carry segment.reply; a ProviderError goes to segments.failed
@@ -23,6 +23,7 @@ from relay.core.timings import Timings, TurnTimings
 from relay.engine.candidates import Candidate, Candidates, opened
 from relay.engine.concurrency import AHEAD, NOW
 from relay.engine.notices import Notices
+from relay.engine.speaker import Position
 from relay.engine.text import PassedText, TurnText, given_of, spoken_of
 from relay.engine.untraced import UNTRACED
 from relay.errors import ProviderError, untrace
@@ -91,7 +92,12 @@ class _Opening(Segment):
             self._notices.progress(progress, waited_s)
 
     async def open(
-        self, candidate: Candidate, driver: Driver, timings: TurnTimings, clock: Callable[[], float]
+        self,
+        candidate: Candidate,
+        driver: Driver,
+        position: Position,
+        timings: TurnTimings,
+        clock: Callable[[], float],
     ) -> None:
         """Raises RelayError; then nothing is left open."""
         with UNTRACED:
@@ -103,6 +109,7 @@ class _Opening(Segment):
                 opened(
                     *(candidate, driver, self._asked, self.request),
                     urgency=NOW if self._in_front else AHEAD,
+                    position=position,
                     waits=self,
                     clock=clock,
                 )
@@ -122,6 +129,7 @@ class Segments:
         candidates: Candidates,
         driver: Driver,
         notices: Notices,
+        position: Position,
         timings: TurnTimings,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -131,6 +139,7 @@ class Segments:
         self._candidates = candidates
         self._driver = driver
         self._notices = notices
+        self._position = position
         self._timings = timings
         self._clock = clock
         self._slots = asyncio.Semaphore(OPEN_SEGMENTS)
@@ -245,4 +254,4 @@ class Segments:
         task.add_done_callback(self._openings.discard)
 
     async def _opened(self, opening: _Opening) -> None:
-        await opening.open(self._candidates.current, self._driver, self._timings, self._clock)
+        await opening.open(self._candidates.current, self._driver, self._position, self._timings, self._clock)

@@ -46,6 +46,24 @@ class TurnLog(Protocol):
     def error_told(self, error: RelayError) -> None: ...
 
 
+class Position:
+    """Where a turn stands among those of its session."""
+
+    __slots__ = ("_speaker", "_turn_id")
+
+    def __init__(self, speaker: "Speaker", turn_id: str) -> None:
+        self._speaker = speaker
+        self._turn_id = turn_id
+
+    @property
+    def is_current(self) -> bool:
+        """Whether all turns before it have been fed whole."""
+        return self._speaker.is_current(self._turn_id)
+
+    async def until_current(self) -> None:
+        await self._speaker.until_current(self._turn_id)
+
+
 class Speaker:
     """Speaks the turns of one session into one outlet. Belongs to one event loop; nothing here waits but `room`."""
 
@@ -68,6 +86,9 @@ class Speaker:
         self._clock = clock
         # Turns that wait for room to feed.
         self._waiting: dict[str, asyncio.Event] = {}
+        # Turns that wait for those before them; and which turn was current when they began to.
+        self._current_changed: asyncio.Event | None = None
+        self._current: str | None = None
         self._alarm_s = NEVER_S
         self._closed = False
 
@@ -126,6 +147,14 @@ class Speaker:
             finally:
                 del self._waiting[turn_id]
 
+    async def until_current(self, turn_id: str) -> None:
+        """Waits until all turns before it have been fed whole. The owner of the turn's task cancels it when the turn
+        ends before."""
+        while (current := self._playout.current) != turn_id:
+            if self._current_changed is None:
+                self._current_changed, self._current = asyncio.Event(), current
+            await self._current_changed.wait()
+
     # What the session's owner calls.
 
     def flush(self) -> None:
@@ -150,7 +179,7 @@ class Speaker:
         except Exception as error:
             self._closed = True
             outlet.fail(error)
-        if self._waiting:
+        if self._waiting or self._current_changed is not None:
             self._let_in()
 
     def close(self) -> None:
@@ -158,10 +187,13 @@ class Speaker:
         self._closed = True
 
     def _let_in(self) -> None:
-        """Wakes the turn that may feed again."""
+        """Wakes the turn that may feed again, and those that wait for the turns before them."""
         for turn_id, changed in self._waiting.items():
             if self._playout.wants(turn_id):
                 changed.set()
+        if self._current_changed is not None and self._playout.current != self._current:
+            self._current_changed.set()
+            self._current_changed = None
 
     def _noted(self, item: Any) -> Any:
         """An item as the outlet gets it."""

@@ -11,9 +11,10 @@ from contextlib import asynccontextmanager
 from relay.core.formats import AudioFormat
 from relay.core.text.spoken import SpokenSegment, WordPlaces
 from relay.core.timings import Stage, Timings, TurnTimings
-from relay.engine.candidates import Candidate, Candidates
+from relay.engine.candidates import Candidate, Candidates, until_its_turn
 from relay.engine.notices import Notices
 from relay.engine.read_ahead import reading_ahead
+from relay.engine.speaker import Position
 from relay.engine.text import Mark, PassedText, StreamedText, given_of, spoken_of
 from relay.engine.untraced import UNTRACED
 from relay.errors import ProviderError, RelayError
@@ -47,6 +48,7 @@ class Streaming:
         candidates: Candidates,
         driver: DialogueDriver,
         notices: Notices,
+        position: Position,
         timings: TurnTimings,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -55,17 +57,19 @@ class Streaming:
         self._candidates = candidates
         self._driver = driver
         self._notices = notices
+        self._position = position
         self._timings = timings
         self._clock = clock
         self._candidate: Candidate | None = None
-        self._deadline_s = 0.0
+        # Until when the candidate is asked for a slot: from the first time on.
+        self._deadline_s: float | None = None
 
     def provider(self) -> StreamingProvider | None:
         """Who is to be given the text; None where who speaks now takes segments."""
         candidate = self._candidates.current
         if candidate is not self._candidate:
             self._candidate = candidate
-            self._deadline_s = self._clock() + candidate.limiter.timeout_s
+            self._deadline_s = None
         return candidate.provider if takes_text_as_typed(candidate.provider, candidate.speech) else None
 
     @asynccontextmanager
@@ -74,7 +78,11 @@ class Streaming:
 
         Raises the RelayError of either side: a provider that takes no more text ends the audio too.
         """
-        candidate, now_s = self._candidates.current, self._clock()
+        candidate = self._candidates.current
+        await until_its_turn(candidate.limiter, self._position)
+        now_s = self._clock()
+        if self._deadline_s is None:
+            self._deadline_s = now_s + candidate.limiter.timeout_s
         upstream = provider.converse(candidate.speech)
         request = self._timings.request(0, provider.name, now_s, now_s)
         passed = PassedText()
@@ -106,7 +114,7 @@ class Streaming:
         """The conversation has ended in `error`: the text is given again, to another candidate perhaps, or the error is
         raised."""
         candidate = self._candidate
-        assert candidate is not None, "a conversation has a candidate"
+        assert candidate is not None and self._deadline_s is not None, "a conversation has asked for a slot"
         again = candidate.limiter.waits_out(error, self._deadline_s)
         if (passed and passed.heard) or not (again or self._candidates.replace(candidate, error)):
             raise error

@@ -18,7 +18,7 @@ from relay.engine.candidates import Candidate, Candidates, chunker_for
 from relay.engine.notices import Notices
 from relay.engine.rewritten import Rewriting, as_given, cut_text, streamed_text
 from relay.engine.segments import Segments
-from relay.engine.speaker import Speaker
+from relay.engine.speaker import Position, Speaker
 from relay.engine.streaming import Streaming
 from relay.engine.text import Flushes, PassedText, StreamedText, Taken, TurnText
 from relay.engine.trimming import Placed, Unplaced
@@ -80,6 +80,7 @@ class Turn:
         self._speaker = speaker
         self._clock = clock
         self._notices = Notices(record, speaker, clock=clock)
+        self._position = Position(speaker, record.turn_id)
         self._candidates = Candidates(settings.candidates, record, self._notices)
         self._taken = Taken(self.turn_id, speaker)
         self._text: TurnText | StreamedText
@@ -161,7 +162,7 @@ class Turn:
         text = self._text
         assert isinstance(text, TurnText), "what is not streamed is cut"
         segments = self._segments = Segments(
-            *(text, self._candidates, self._settings.drivers, self._notices, self.record.timings),
+            *(text, self._candidates, self._settings.drivers, self._notices, self._position, self.record.timings),
             clock=self._clock,
         )
         async with segments:
@@ -188,7 +189,8 @@ class Turn:
     async def _stream(self, given: StreamedText) -> bool:
         """Whether all text was spoken in a conversation; else it is to be spoken in segments, all of it."""
         streaming = Streaming(
-            *(given, self._candidates, self._settings.drivers, self._notices, self.record.timings), clock=self._clock
+            *(given, self._candidates, self._settings.drivers, self._notices, self._position, self.record.timings),
+            clock=self._clock,
         )
         while (provider := streaming.provider()) is not None:
             if not await given.beginning():

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from relay.core.events import FlushDone
 from relay.core.timings import Timings
+from relay.engine.concurrency import ConcurrencyLimiter
 from relay.engine.one_shot import OneShot
 from relay.engine.text import Mark
 from relay.errors import Code, ProviderError, ProviderFault, RelayError
@@ -286,3 +287,24 @@ async def test_nothing_to_say_asks_nobody() -> None:
     assert "".join(heard.texts) == " \n"
     assert heard.dialogues.conversations == []
     assert heard.taken == 2
+
+
+async def test_the_wait_for_a_slot_is_counted_from_the_text_and_not_from_the_start_of_the_turn() -> None:
+    now_s = [0.0]
+    limiter = ConcurrencyLimiter("one", 1, timeout_s=10.0, clock=lambda: now_s[0])
+    of = settings(FakeDriver(lambda text: FakeReply([])), Typist("one"), dialogues=Dialogues({}), tail="short")
+    [candidate] = of.candidates
+    of = replace(of, candidates=(replace(candidate, limiter=limiter),))
+    taken = limiter.take()
+    assert taken is not None
+    async with asyncio.timeout(10), one_shot(of, clock=lambda: now_s[0]) as turn, asyncio.TaskGroup() as tasks:
+        listening = tasks.create_task(listen(turn, clock=lambda: now_s[0]))
+        await asyncio.sleep(0)
+        now_s[0] = 15.0
+        turn.append("Late. ")
+        turn.end_input()
+        while not limiter.waiting and not listening.done():
+            await asyncio.sleep(0)
+        taken.release()
+    assert listening.result().error is None
+    assert listening.result().audio == clip("one", "Late. ")

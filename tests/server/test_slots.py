@@ -97,3 +97,33 @@ async def test_a_slot_of_a_cancelled_turn_is_free_at_once() -> None:
             await one.send(type="turn.cancel")
             async with asyncio.timeout(5):
                 await two.event("audio.started")
+
+
+@pytest.mark.parametrize(("limit", "ahead_bytes"), [(1, 0), (1, 20_000), (2, 0)])
+async def test_a_turn_holds_no_slot_that_the_turns_before_it_need(limit: int, ahead_bytes: int) -> None:
+    """Those behind have their text first, and replies that are too long to be read ahead."""
+    async with FakeProvider(seconds) as fake:
+        settings = config(
+            fake.url,
+            providers={"breeze": breeze(fake.url, max_concurrent=limit, queue_timeout_s=0.5)},
+            engine=EngineConfig(read_ahead_bytes=ahead_bytes),
+        )
+        async with serving(settings) as server, client(server) as caller:
+            await caller.send(type="turn.start", turn_id="a")
+            for turn_id in "bc":
+                await caller.send(type="speak", turn_id=turn_id, text="For 8 seconds. ")
+            # As long as a slot would have been waited for.
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.6):
+                    while True:
+                        await caller.receive()
+            await caller.send(type="text.append", turn_id="a", text="For 1 seconds. ")
+            await caller.send(type="text.flush", turn_id="a")
+            await caller.send(type="text.append", turn_id="a", text="For 1 seconds. ")
+            await caller.send(type="turn.end", turn_id="a")
+            heard = await caller.turn("c")
+            assert [(end["turn_id"], end["samples"]) for end in heard.of("turn.done")] == [
+                *(("a", 48_000), ("b", 192_000), ("c", 192_000)),
+            ]
+            assert heard.of("error") == []
+        assert server.engine.limiters["breeze"].in_use == 0
