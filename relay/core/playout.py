@@ -334,7 +334,7 @@ class Playout:
         run = self._cut(turn, frame_format, frames, now_s)
         # As nearly always: the lead is full. Where credit bounds it, or the lead is still low, `_allowed` looks again.
         paced_only = turn.lead_s is not None and turn.credit_samples is None
-        if run.frames == allowed < there and paced_only and self._clock.heard(now_s) > turn.low_s + _SAME_S:
+        if run.frames == allowed < there and paced_only and self._clock.playing_until_s - now_s > turn.low_s + _SAME_S:
             self._hold(turn, turn.low_s)
         return run
 
@@ -368,6 +368,7 @@ class Playout:
         self.next_due_s = self._clock.playing_until_s - low_s
 
     def _cut(self, turn: _Turn, frame_format: FrameFormat, frames: int, now_s: float) -> Run:
+        """The turn's next frames, which the listener gets now."""
         held, sent = turn.held, turn.sent
         if sent.first_frame_s is None:
             sent.first_frame_s = now_s
@@ -375,9 +376,15 @@ class Playout:
         samples = min(frames * frame_format.frame_samples, held.fed_samples - held.cut_samples)
         run = _take_run(turn, frame_format, frames, samples, pads=frame_format.tail == "pad", now_s=now_s)
         if turn.lead_s is not None:
-            self._play(turn, frames, (samples + run.padding) / held.rate_hz, now_s)
-            # A frame that stays was there as well.
-            turn.waited = turn.waited and held.samples >= frame_format.frame_samples
+            if turn.waited:
+                sent.count_lateness(frames, now_s - self._clock.playing_until_s, held.frame_s)
+                # A frame that stays was there as well.
+                turn.waited = held.fed_samples - held.cut_samples >= frame_format.frame_samples
+            duration_s = (samples + run.padding) / held.rate_hz
+            ran_dry_s = self._clock.play(turn.turn_id, duration_s, now_s, first=sent.frames == frames)
+            if ran_dry_s:
+                sent.ran_dry += 1
+                sent.ran_dry_s += ran_dry_s
         return run
 
     def _fade(self, turn: _Turn, now_s: float) -> None:
@@ -388,16 +395,6 @@ class Playout:
             return
         run = _take_run(turn, frame_format, -(-samples // frame_format.frame_samples), samples, pads=True, now_s=now_s)
         self._urgent.append(run._replace(last=True, fades=True))
-
-    def _play(self, turn: _Turn, frames: int, duration_s: float, now_s: float) -> None:
-        """The listener gets so many paced frames now."""
-        sent = turn.sent
-        if turn.waited:
-            sent.count_lateness(frames, now_s - self._clock.playing_until_s, turn.held.frame_s)
-        ran_dry_s = self._clock.play(turn.turn_id, duration_s, now_s, first=sent.frames == frames)
-        if ran_dry_s:
-            sent.ran_dry += 1
-            sent.ran_dry_s += ran_dry_s
 
     def _next_becomes_head(self, now_s: float) -> None:
         """The turn that now is first may have had its first frame for a while."""

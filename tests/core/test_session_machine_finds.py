@@ -95,7 +95,7 @@ class CountsFastTurns(Playout):
     def _cut(self, turn: Any, form: Any, frames: int, now_s: float) -> Run:
         run = super()._cut(turn, form, frames, now_s)
         if turn.lead_s is None:
-            self._play(turn, frames, frames * turn.held.frame_s, now_s)
+            self._clock.play(turn.turn_id, frames * turn.held.frame_s, now_s, first=turn.sent.frames == frames)
         return run
 
 
