@@ -200,6 +200,18 @@ class VoiceConfig(Struct, forbid_unknown_fields=True, frozen=True):
     options: dict[str, Any] = field(default_factory=dict)
 
 
+class DoorConfig(Struct, forbid_unknown_fields=True, frozen=True):
+    """What clients of another service's protocol mean by its names."""
+
+    enabled: bool = True
+    # Their name for a voice -> `provider:voice`, `provider:`, or a name of [voices].
+    voices: dict[str, str] = field(default_factory=dict)
+    # For every other name; without it they are asked for as they are.
+    default_voice: str | None = None
+    # Their name for a model -> the provider's. Others are ignored.
+    models: dict[str, str] = field(default_factory=dict)
+
+
 class Config(Struct, forbid_unknown_fields=True, frozen=True):
     server: ServerConfig = field(default_factory=ServerConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
@@ -215,6 +227,8 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     providers: dict[str, ProviderConfig] = field(default_factory=dict)
     # A name for a voice -> instance -> its voice there.
     voices: dict[str, dict[str, str | VoiceConfig]] = field(default_factory=dict)
+    # A protocol of another service -> what its names stand for here.
+    doors: dict[str, DoorConfig] = field(default_factory=dict)
 
 
 # Sections whose keys have an environment variable each; a list is separated by commas.

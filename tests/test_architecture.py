@@ -36,7 +36,10 @@ RULES: dict[str, Rule] = {
     "relay/tracing": Rule(("relay.core", "relay.config"), ("asyncio", "aiohttp", "socket")),
     "relay/core": Rule(("relay.core", "relay.errors"), (*PURE, "numpy", "msgspec")),
     "relay/codecs": Rule(("relay.core", "relay.errors", "relay.codecs"), PURE),
-    "relay/protocols": Rule(("relay.core", "relay.errors", "relay.protocols.base"), (*PURE, "numpy")),
+    "relay/protocols": Rule(
+        ("relay.core", "relay.errors", *(f"relay.protocols.{name}" for name in ("base", "body", "door"))),
+        (*PURE, "numpy"),
+    ),
     # Which protocols there are.
     "relay/protocols/table": Rule(("relay.protocols",), PURE),
     "relay/providers": Rule(("relay.core", "relay.errors", "relay.providers.base"), (*IO, *CLOCKS, "ctypes")),

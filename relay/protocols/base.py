@@ -14,11 +14,12 @@ clock.
     session.close_code(error)                -> the WebSocket's close code
     protocol.parse(handshake, body)          -> SpeechCall, for one turn over HTTP
     protocol.reply(call)                     -> SpeechReply: headers and chunks of the body
+    protocol.lists[path](handshake, known)   -> HttpAnswer, for a list of voices or models
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from relay.core.events import Command, Event, TurnRequest
 from relay.core.playout import Run
@@ -105,6 +106,7 @@ class HttpProtocol(Protocol):
         ...
 
 
+@runtime_checkable
 class StreamProtocol(HttpProtocol, Protocol):
     """A protocol over WebSockets. `subprotocols` are those that it selects, the first that a client offers."""
 
@@ -124,6 +126,8 @@ class SpeechCall:
     text: str = field(repr=False)
     # A name of `codecs.containers`.
     container: str = "raw"
+    # What the protocol itself wants to know again when it replies.
+    own: Any = None
 
 
 class SpeechReply(Protocol):
@@ -138,10 +142,12 @@ class SpeechReply(Protocol):
         ...
 
     def event(self, event: Event) -> bytes:
-        """The chunk that tells of an event; empty where the protocol has no words for it."""
+        """The chunk that tells of an event; empty where the protocol has no words for it. The end of the turn comes
+        behind all of its audio."""
         ...
 
 
+@runtime_checkable
 class SpeechProtocol(HttpProtocol, Protocol):
     """A protocol with one turn a request."""
 
@@ -152,3 +158,30 @@ class SpeechProtocol(HttpProtocol, Protocol):
         ...
 
     def reply(self, call: SpeechCall) -> SpeechReply: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownVoice:
+    """A voice that can be asked for. `id` is what a client of the protocol names it by."""
+
+    id: str
+    name: str
+    provider: str
+    languages: tuple[str, ...] = ()
+    gender: str | None = None
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What there is to choose from. `models` are names that a client may give."""
+
+    voices: Sequence[KnownVoice] = ()
+    models: Sequence[str] = ()
+
+
+@runtime_checkable
+class ListProtocol(HttpProtocol, Protocol):
+    """A protocol that lists voices or models: `GET` of each path is answered by its function."""
+
+    lists: Mapping[str, Callable[[Handshake, Known], HttpAnswer]]

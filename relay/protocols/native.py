@@ -16,6 +16,7 @@ from relay.core.frames import pack_header
 from relay.core.playout import Run
 from relay.errors import ClientError, Code, RelayError
 from relay.protocols.base import Binary, Frames, Message, Text
+from relay.protocols.body import decode, explain
 from relay.protocols.native_events import NAME, encode, error_fields, http_error
 
 __all__ = [
@@ -291,21 +292,12 @@ def read(message: str) -> Command:
 
 def receive_speech(body: bytes) -> SpeechBody:
     """The body of `POST /v1/speech`. Raises ClientError `invalid_message`."""
-    return _body(_SPEECH_DECODER, SpeechBody, body)
+    return decode(_SPEECH_DECODER, body, _NESTED)
 
 
 def receive_token(body: bytes) -> TokenBody:
     """The body of `POST /v1/tokens`, which may be empty. Raises ClientError `invalid_message`."""
-    return _body(_TOKEN_DECODER, TokenBody, body or b"{}")
-
-
-def _body(decoder: "msgspec.json.Decoder[S]", kind: type[Struct], body: bytes) -> S:
-    try:
-        return decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise ClientError(Code.INVALID_MESSAGE, _explain(kind, error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise ClientError(Code.INVALID_MESSAGE, "the body is not JSON; send one JSON object") from None
+    return decode(_TOKEN_DECODER, body or b"{}")
 
 
 def _given(fields: Struct | None) -> dict[str, Any]:
@@ -336,7 +328,7 @@ def _unreadable(message: str | bytes, error: msgspec.ValidationError) -> events.
         return events.Unreadable(error=ClientError(Code.INVALID_MESSAGE, f"type is {shown!r}; must be one of {types}"))
     opens = issubclass(kind, _TurnFields)
     return events.Unreadable(
-        error=ClientError(Code.INVALID_MESSAGE, _explain(kind, error)),
+        error=ClientError(Code.INVALID_MESSAGE, f"{kind.__struct_config__.tag}: {explain(kind, error, _NESTED)}"),
         opens_turn=opens,
         turn_id=head.turn_id if opens and isinstance(head.turn_id, str) else None,
     )
@@ -348,13 +340,3 @@ _NESTED: dict[str, type[Struct]] = {
     "flow": FlowFields,
     "providers": ProviderFields,
 }
-
-
-def _explain(kind: type[Struct], error: msgspec.ValidationError) -> str:
-    """msgspec's reason, which names the field, with the valid names where the field's own name is the mistake."""
-    reason = str(error).replace(" - at `$", " at `").replace("`.", "`").removesuffix(" at ``")
-    if "unknown field" in reason:
-        place = reason.partition(" at `")[2].removesuffix("`").partition("[")[0]
-        fields = [field.encode_name for field in msgspec.structs.fields(_NESTED.get(place, kind))]
-        reason = f"{reason}; the fields there are {', '.join(fields)}"
-    return reason if kind in (SpeechBody, TokenBody) else f"{kind.__struct_config__.tag}: {reason}"

@@ -1,13 +1,19 @@
 """The wire protocols that the server speaks, a line each. A new one is picked up everywhere from here."""
 
-from relay.protocols.base import SpeechProtocol, StreamProtocol
+from collections.abc import Callable, Mapping
+
+from relay.protocols.base import HttpProtocol
+from relay.protocols.door import Door
 from relay.protocols.native import TokenBody, error_fields, receive_token
 from relay.protocols.native_http import Native
+from relay.protocols.openai import OpenAI
 
-__all__ = ["OWN", "SPEECHES", "STREAMS", "TokenBody", "error_fields", "receive_token"]
+__all__ = ["DOORS", "OWN", "Door", "TokenBody", "error_fields", "receive_token"]
 
 # The relay's own, which also speaks for the routes that belong to none.
 OWN = Native()
 
-STREAMS: tuple[StreamProtocol, ...] = (OWN,)
-SPEECHES: tuple[SpeechProtocol, ...] = (OWN,)
+# Those of other services, by the name that `[doors.NAME]` has; each is made with the operator's settings for it.
+DOORS: Mapping[str, Callable[[Door], HttpProtocol]] = {
+    "openai": OpenAI,
+}

@@ -18,6 +18,7 @@ from relay.server.access.authenticator import Authenticator
 from relay.server.access.keys import Auth
 from relay.server.access.tokens import Tokens
 from relay.server.bad_http import server_log
+from relay.server.doors import protocols_of
 from relay.server.process import gc, worker_dir
 from relay.server.process.listen_socket import BACKLOG, bind, is_loopback
 from relay.server.process.orders import Orders, drained
@@ -66,7 +67,8 @@ class Server:
         self._spent = spent_tokens_of(config, worker_dir.store())
         secret = config.tokens.secret or worker_dir.secret()
         self._tokens = Tokens(secret, self._spent, self.engine.metrics, now_s=wall_clock_s)
-        self._routes = Routes(self.engine, Authenticator(auth, self._tokens, config.tokens), self._tokens)
+        authenticator = Authenticator(auth, self._tokens, config.tokens)
+        self._routes = Routes(self.engine, authenticator, self._tokens, protocols_of(config, self.engine))
         self._cors = Cors(auth)
         self.port = config.server.port
 

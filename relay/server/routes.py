@@ -1,7 +1,7 @@
 """The HTTP routes, and the one place where an error becomes a status and a body."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from functools import partial
@@ -15,11 +15,12 @@ from relay.engine.engine import Engine
 from relay.engine.setup import adapter_of
 from relay.engine.untraced import UNTRACED
 from relay.errors import ClientError, Code, InternalError, LimitError, RelayError, untrace
-from relay.protocols.base import Handshake, HttpProtocol, SpeechProtocol, StreamProtocol
-from relay.protocols.table import OWN, SPEECHES, STREAMS, error_fields
+from relay.protocols.base import Handshake, HttpProtocol, ListProtocol, SpeechProtocol, StreamProtocol
+from relay.protocols.table import OWN, error_fields
 from relay.server.access.authenticator import Authenticator, Caller
 from relay.server.access.minting import mint
 from relay.server.access.tokens import Tokens
+from relay.server.doors import known_of
 from relay.server.open_requests import OpenRequests
 from relay.server.speech import speak
 from relay.server.web.body import read_body
@@ -37,22 +38,29 @@ DRAINING_RETRY_AFTER_S = 5
 class Routes:
     """Handlers over one engine. `sessions` and `requests` are those now open, for draining and for the sweep."""
 
-    def __init__(self, engine: Engine, authenticator: Authenticator, tokens: Tokens) -> None:
+    def __init__(
+        self, engine: Engine, authenticator: Authenticator, tokens: Tokens, protocols: Sequence[HttpProtocol]
+    ) -> None:
         self._engine = engine
+        self._streams = [each for each in protocols if isinstance(each, StreamProtocol)]
+        self._speeches = [each for each in protocols if isinstance(each, SpeechProtocol)]
+        self._lists = [each for each in protocols if isinstance(each, ListProtocol)]
         self._authenticator = authenticator
         self._tokens = tokens
         self.sessions: set[WebSocketSession] = set()
         self.requests = OpenRequests()
         # Whose form a refusal has, by route.
         self._protocols: dict[str, HttpProtocol] = {
-            **{path: each for each in STREAMS for path in each.stream_paths},
-            **{path: each for each in SPEECHES for path in each.speech_paths},
+            **{path: each for each in self._streams for path in each.stream_paths},
+            **{path: each for each in self._speeches for path in each.speech_paths},
+            **{path: each for each in self._lists for path in each.lists},
         }
 
     def table(self) -> list[web.RouteDef]:
         return [
-            *(web.get(path, partial(self.stream, each)) for each in STREAMS for path in each.stream_paths),
-            *(web.post(path, partial(self.speech, each)) for each in SPEECHES for path in each.speech_paths),
+            *(web.get(path, partial(self.stream, each)) for each in self._streams for path in each.stream_paths),
+            *(web.post(path, partial(self.speech, each)) for each in self._speeches for path in each.speech_paths),
+            *(web.get(path, partial(self.known, each, path)) for each in self._lists for path in each.lists),
             web.post("/v1/tokens", self.tokens),
             web.get("/v1/providers", self.providers),
             web.get("/v1/voices", self.voices),
@@ -154,6 +162,15 @@ class Routes:
             found, failed = await self._engine.voices(request.query.get("provider"), request.query.get("language"))
         listed = [{"provider": name, **asdict(voice)} for name, voices in found.items() for voice in voices]
         return _json({"voices": listed, "failed": [error_fields(error) for error in failed]})
+
+    async def known(self, protocol: ListProtocol, path: str, request: web.Request) -> web.Response:
+        """A list of voices or models in a protocol's own form; those of providers that do not answer are left out."""
+        handshake = handshake_of(request)
+        self._admit(request, protocol, handshake)
+        async with self.requests.entered(request):
+            found, _ = await self._engine.voices()
+        answer = protocol.lists[path](handshake, known_of(self._engine, found))
+        return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
 
     async def healthz(self, request: web.Request) -> web.Response:
         return _json({"status": "ok"})

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from aiohttp import web
 
 from relay.codecs.containers import CONTAINERS, ContainerEncoder
-from relay.core.events import Event
+from relay.core.events import Event, TurnDone
 from relay.core.playout import Run
 from relay.engine.codec_warmup import container_loaded
 from relay.engine.engine import Engine
@@ -55,9 +55,9 @@ async def speak(
                 async for item in contents:
                     if isinstance(item, Run):
                         await _write_audio(engine, response, reply, container, item.payload)
-                    else:
-                        await _write(engine, response, reply.event(item))
-                await _write(engine, response, reply.audio(container.flush()))
+                        continue
+                    rest = reply.audio(container.flush()) if isinstance(item, TurnDone) else b""
+                    await _write(engine, response, rest + reply.event(item))
             except (RelayError, asyncio.CancelledError):
                 # The status was sent: only a cut connection can still say that this is not the end.
                 cut(request)

@@ -11,8 +11,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
 from relay.config import ServerConfig
-from relay.protocols.table import STREAMS
-from relay.server import routes
+from relay.protocols import table
+from relay.server import doors
 from relay.testing.conformance.protocol import check_carries, check_keeps_text, check_reads, check_sends
 from relay.testing.scenarios import PCM_CLIP, scenario
 from tests.protocols.drafts.deepgram import Deepgram, DeepgramSession
@@ -35,7 +35,7 @@ def test_it_keeps_what_every_protocol_has_to() -> None:
 async def spoken(
     monkeypatch: pytest.MonkeyPatch, query: str = "", key: str = "k", chosen: str = "ok"
 ) -> AsyncIterator[ClientConnection]:
-    monkeypatch.setattr(routes, "STREAMS", (*STREAMS, Deepgram()))
+    monkeypatch.setattr(doors, "DOORS", {**table.DOORS, "draft": lambda _: Deepgram()})
     async with relay_to(scenario(chosen), server=ServerConfig(port=0, keys=["k"])) as (server, _):
         url = f"ws://127.0.0.1:{server.port}/v1/speak{query}"
         headers = {"Authorization": f"Token {key}"}
