@@ -86,7 +86,8 @@ def test_every_setting_has_its_row_with_its_variable_and_its_default() -> None:
     for key in config.ProviderConfig.__struct_fields__:
         row_of(page, key)
     for key in config.DoorConfig.__struct_fields__:
-        assert row_of(page, key)[1] == f"`{json.dumps(getattr(config.DoorConfig(), key))}`", key
+        default = f"`{json.dumps(getattr(config.DoorConfig(), key))}`"
+        assert any(cells[:2] == [f"`{key}`", default] for cells in rows(page)), key
     for key in config.VoiceConfig.__struct_fields__:
         assert f"`{key}`" in named(page), key
     assert sections | {"providers", "voices", "lexicon", "doors"} == set(Config.__struct_fields__), (
