@@ -1,4 +1,5 @@
-"""Deepgram's Aura voices: `POST /v1/speak`, audio as it is made, or its WebSocket for text as it is typed.
+"""Deepgram: `POST /v1/speak` for Aura voices and `/v2/speak` for those of Flux, audio as it is made; or, of Aura, its
+WebSocket for text as it is typed.
 
 `http` (the default) gives the first sample as soon as the socket does, holds nothing open between sentences, and is
 cancelled by leaving. `socket` takes text as it is written; what Deepgram limits there is in `socket`. The voice is the
@@ -22,7 +23,6 @@ from relay.providers.base.provider import (
     ProviderSettings,
     Speech,
     SpeechRequest,
-    Voice,
     VoiceQuery,
 )
 from relay.providers.base.rates import best_rate_hz
@@ -38,6 +38,10 @@ RAW = {"linear16": Encoding.PCM_S16LE, "mulaw": Encoding.MULAW, "alaw": Encoding
 PACKED = {"mp3": Container.MP3, "opus": Container.OGG, "flac": Container.FLAC, "aac": Container.AAC}
 RATES_HZ = {"linear16": (8000, 16000, 24000, 32000, 48000), "mulaw": (8000, 16000), "alaw": (8000, 16000)}
 NATIVE_HZ = 24000
+# Voices that begin so speak on `/v2/speak` alone, which has another rate and another range of speed.
+FLUX = "flux-"
+_FLUX_HZ = 44100
+_AURA_SPEED = 0.7
 TRANSPORTS = ("http", "socket")
 
 _OPTIONS: Mapping[str, Check] = {
@@ -46,10 +50,12 @@ _OPTIONS: Mapping[str, Check] = {
     "container": partial(checks.one_of, valid=("none", "wav")),
     "sample_rate": partial(checks.whole, low=8000, high=48000),
     "bit_rate": partial(checks.whole, low=4000, high=650_000),
-    "speed": partial(checks.number, low=0.7, high=1.5),
+    "speed": partial(checks.number, low=0.5, high=1.5),
+    "expressivity": partial(checks.whole, low=0, high=100),
     "mip_opt_out": checks.boolean,
     "tag": partial(checks.text, longest=128),
 }
+_IN_QUERY = ("speed", "expressivity", "bit_rate", "mip_opt_out", "tag")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +86,7 @@ class Deepgram:
             checks.api_key(f"{name}.api_key", settings.api_key),
         )
         self._options = checks.options(f"{name}.options", settings.options, _OPTIONS)
-        self._own_settings(VOICE, self._options, None)
+        self._own_settings(settings.voice or VOICE, self._options, None)
         _refuse_fieldless(name, settings.model, None)
 
     def resolve(self, wanted: SpeechRequest) -> Speech:
@@ -105,11 +111,18 @@ class Deepgram:
         ):
             where = "the socket" if socketed else f"encoding {encoding}"
             raise checks.invalid(f"options.container is {container!r} with {encoding}, which {where} does not have")
+        flux = voice.startswith(FLUX)
+        if flux and socketed:
+            raise checks.invalid(f"options.transport is socket, which speaks no {FLUX} voices here; use http")
+        if not flux and (options.get("speed", 1) < _AURA_SPEED or "expressivity" in options):
+            raise checks.invalid(
+                f"options.speed below {_AURA_SPEED} and options.expressivity are of {FLUX} voices only"
+            )
         query: dict[str, Any] = {"model": voice, "encoding": encoding}
-        query |= {name: value for name, value in options.items() if name in ("speed", "bit_rate", "mip_opt_out", "tag")}
+        query |= {name: value for name, value in options.items() if name in _IN_QUERY}
         pcm = None
         if encoding in RAW:
-            rates = RATES_HZ[encoding]
+            rates = (*RATES_HZ[encoding], *((_FLUX_HZ,) if flux and encoding == "linear16" else ()))
             rate_hz = options.get("sample_rate") or best_rate_hz(rates, wanted_hz or (min(rates[-1], NATIVE_HZ)))
             if rate_hz not in rates:
                 raise checks.invalid(f"options.sample_rate is {rate_hz}; for {encoding} it must be one of {rates}")
@@ -132,7 +145,7 @@ class Deepgram:
         query = (
             {"container": "none", **settings.query} if settings.source.container is Container.RAW else settings.query
         )
-        return self._api.post("/v1/speak", {"text": text}, settings.source, query=query, private=(text,))
+        return self._api.post(_path(speech.voice), {"text": text}, settings.source, query=query, private=(text,))
 
     def converse(self, speech: Speech) -> DialogueRequest:
         assert speech.streaming_text, "only the socket takes text as it is written"
@@ -140,13 +153,10 @@ class Deepgram:
         return socket.request(self._api, settings.query, settings.source)
 
     def voices(self) -> VoiceQuery:
-        """The models of speech, but for those of Flux, which speak on another route."""
-
-        def parse(body: bytes) -> tuple[list[Voice], None]:
-            found = listings.voices_in(self.name, body)
-            return [voice for voice in found if not voice.id.startswith("flux-")], None
-
-        return VoiceQuery(request=self._api.get("/v1/models"), parse=parse)
+        """The models of speech."""
+        return VoiceQuery(
+            request=self._api.get("/v1/models"), parse=lambda body: (listings.voices_in(self.name, body), None)
+        )
 
     def warm(self, wanted: SpeechRequest) -> list[Ahead]:
         return ahead(self, wanted, self._api.base_url)
@@ -154,6 +164,11 @@ class Deepgram:
     def check(self) -> VoiceQuery:
         """The list wants the key."""
         return self.voices()
+
+
+def _path(voice: str) -> str:
+    """Each route refuses the other's voices."""
+    return "/v2/speak" if voice.startswith(FLUX) else "/v1/speak"
 
 
 def _refuse_fieldless(name: str, model: str | None, instructions: str | None) -> None:

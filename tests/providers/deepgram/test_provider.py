@@ -31,7 +31,7 @@ async def test_golden_exchange_and_its_invalid_twin(name: str) -> None:
     await goldens.play_twin(made, both, secrets=(KEY,))
 
 
-def test_the_voices_are_the_models_of_speech_but_for_those_of_another_route() -> None:
+def test_the_voices_are_the_models_of_speech() -> None:
     both = goldens.load("deepgram", "voices")
     query = made().voices()
     assert isinstance(query, VoiceQuery)

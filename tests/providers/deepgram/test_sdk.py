@@ -22,6 +22,7 @@ from relay.providers.deepgram.provider import Deepgram
 from relay.testing.fake_deepgram import FLUSHES, FakeDeepgram, clip
 from relay.testing.fake_provider import FakeProvider, FakeRequest
 from relay.testing.fake_socket import FakeSocket
+from relay.testing.script import Send, Status
 
 KEY = "dg_test_key"
 TEXT = "The same words, said by both."
@@ -94,6 +95,24 @@ async def test_a_request_is_what_the_sdk_sends(wish: dict[str, Any]) -> None:
         first, second = (exchange.request for exchange in of.api.exchanges)
     assert described(second) == described(first)
     assert ours == theirs
+
+
+async def test_a_request_of_flux_is_what_the_sdk_sends() -> None:
+    asked: dict[str, Any] = {"encoding": "linear16", "container": "none", "sample_rate": 44100, "expressivity": 2}
+    async with FakeProvider((Status(200, {"content-type": "audio/l16"}), Send(bytes(8)))) as api, house() as of:
+        at = DeepgramClientEnvironment(base=api.url, production=api.url, agent=api.url, agent_rest=api.url)
+        async with httpx.AsyncClient() as client:
+            sdk = AsyncDeepgramClient(api_key=KEY, environment=at, httpx_client=client)
+            theirs = b"".join(
+                [piece async for piece in sdk.speak.v2.audio.generate(model="flux-x-en", text=TEXT, **asked)]
+            )
+        provider = Deepgram(ProviderSettings(api_key=KEY, base_url=api.url))
+        speech = provider.resolve(SpeechRequest(voice="flux-x-en", options=asked))
+        async with of.http.open(provider.request(speech, TEXT), Timings()) as reply:
+            assert b"".join([piece async for piece in reply if isinstance(piece, bytes)]) == theirs
+        first, second = (exchange.request for exchange in api.exchanges)
+    assert described(second) == described(first)
+    assert first.path == "/v2/speak"
 
 
 async def test_what_the_service_refuses_is_refused_to_both() -> None:
