@@ -51,11 +51,22 @@ class Child(asyncio.Protocol):
         return self._process.pid
 
     async def connect(self) -> None:
-        """Lets the owner hear of the process; from here on it can be written to."""
+        """Lets the owner hear of the process; from here on it can be written to. After an error, such as OSError for
+        want of descriptors, the process is killed, and the owner hears of its end only."""
         self._watch()
-        pipe, _ = await self._loop.connect_write_pipe(asyncio.Protocol, self._process.stdin)
-        self._input = pipe
-        await self._loop.connect_read_pipe(lambda: self, self._process.stdout)
+        try:
+            pipe, _ = await self._loop.connect_write_pipe(asyncio.Protocol, self._process.stdin)
+            self._input = pipe
+            await self._loop.connect_read_pipe(lambda: self, self._process.stdout)
+        except BaseException:
+            self._closed_its_pipe = True
+            self.kill()
+            assert self._process.stdin is not None and self._process.stdout is not None, "they were asked for"
+            self._process.stdout.close()
+            if self._input is None:
+                self._process.stdin.close()
+            self.end_input()
+            raise
 
     def write(self, data: bytes) -> None:
         """No-op after `end_input`, and where the process has closed its side."""

@@ -105,15 +105,17 @@ class WorkerProcess:
         command = (sys.executable, "-P", "-m", self._module)
         try:
             self._child = Child(command, _environment(os.environ), self)
+            self._within(self._timeouts.start_s, Code.PROVIDER_UNAVAILABLE, "has not become ready within {} s")
+            await self._child.connect()
         except OSError as error:
             reason = error.strerror or type(error).__name__
             self._settle(self._error(Code.PROVIDER_UNAVAILABLE, f"its worker cannot be started: {reason}"))
-            self.gone.set_result(None)
-            return await self._ready
-        self._within(self._timeouts.start_s, Code.PROVIDER_UNAVAILABLE, "has not become ready within {} s")
-        await self._child.connect()
-        if self._ending:
-            self._child.end_input()
+            self._ending = True
+            if self._child is None:
+                self.gone.set_result(None)
+        else:
+            if self._ending:
+                self._child.end_input()
         return await self._ready
 
     def begin(self, job: bytes, reply: LocalReply, timings: Timings) -> int:

@@ -1,6 +1,7 @@
 """The life and death of worker processes, on either event loop and when the relay itself dies."""
 
 import asyncio
+import errno
 import os
 import select
 import signal
@@ -8,11 +9,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
 
 from relay.core.timings import Timings
+from relay.drivers.local.child import Child
 from relay.drivers.local.driver import LocalDriver
 from relay.errors import Code
 from tests.providers.fake_requests import HASTY, WORKER, exists, job, pid_of_worker, refusal, take
@@ -51,6 +54,30 @@ def test_a_whole_life_on_each_loop_leaves_nothing(
     with asyncio.Runner(loop_factory=new_loop) as runner:
         pids = runner.run(life())
     assert not any(exists(pid) for pid in pids)
+
+
+@pytest.mark.parametrize("call", ["connect_write_pipe", "connect_read_pipe"])
+async def test_a_worker_whose_pipes_cannot_be_used_is_ended_and_refused(
+    call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+
+    class Noted(Child):
+        def __init__(self, *of: Any) -> None:
+            super().__init__(*of)
+            started.append(self.pid)
+
+    async def fails(*_: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("relay.drivers.local.process.Child", Noted)
+    monkeypatch.setattr(asyncio.get_running_loop(), call, fails)
+    async with LocalDriver(workers=1, timeouts=HASTY) as driver:
+        error = await refusal(driver, job("give", pieces=["a"]))
+        assert error.code is Code.PROVIDER_UNAVAILABLE
+        assert "Too many open files" in error.message
+    assert started
+    assert not any(map(exists, started))
 
 
 RELAY_THAT_DIES = """
