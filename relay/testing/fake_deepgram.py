@@ -109,6 +109,38 @@ class FakeDeepgram:
                     await link.close(1003, "MESSAGE-0000")
                     return
 
+    async def converse_flux(self, link: Link) -> None:
+        """One socket of `/v2/speak`, until it is closed. Raises AssertionError as `converse` does."""
+        query = dict(parse_qsl(urlsplit(link.path).query))
+        assert urlsplit(link.path).path == "/v2/speak", link.path
+        assert self._is_let_in(link.headers), "the key is refused"
+        assert query.pop("model").startswith("flux-"), "a voice of the other route"
+        assert not (wrong := _wrong({"model": MODELS[0], **query}, _SHARED)), wrong
+        await link.say(
+            type="Connected", request_id=f"s{link.number}", model_name="flux", model_version="1", model_uuids=[]
+        )
+        text, speeches = "", 0
+        while True:
+            match await link.next_told():
+                case {"type": "Speak", "text": str(more), **rest} if not rest:
+                    text += more
+                case {"type": "Flush", **rest} if not rest and not text:
+                    await link.say(type="Warning", code="NO_ACTIVE_SPEECH", description="There is no turn.")
+                case {"type": "Flush", **rest} if not rest:
+                    speech = f"dg_sp_{speeches:012x}"
+                    await link.say(type="SpeechStarted", speech_id=speech)
+                    await self._speak(link, text, int(query["sample_rate"]))
+                    await link.say(type="Flushed", speech_id=speech)
+                    await link.say(type="SpeechMetadata", speech_id=speech, audio_duration_ms=0)
+                    text, speeches = "", speeches + 1
+                case {"type": "Interrupt", **rest} if not rest:
+                    code = "NO_ACTIVE_SPEECH" if speeches else "NO_AUDIO_GENERATED"
+                    await link.say(type="Warning", code=code, description="It was ignored.")
+                case _:
+                    await link.say(type="Error", code="MESSAGE-0000", description="The message is not known.")
+                    await link.close(1003, "MESSAGE-0000")
+                    return
+
     async def _speak(self, link: Link, text: str, rate_hz: int) -> None:
         if text.strip():
             self.spoken.append(text)

@@ -95,6 +95,7 @@ _CHOSEN = (
     *("playai-job-wav-pcm_s16le-24k-elsewhere", "openai-body-bare-pcm_s16le-24k-pcm"),
     *("openai-events-bare-pcm_s16le-24k-pcm-sse", "openai-compatible-body-unsized wav-pcm_s16le-16k-wav"),
     *("deepgram-body-bare-pcm_s16le-24k-http-linear16", "deepgram-socket-bare-pcm_s16le-16k-linear16"),
+    "deepgram-socket-bare-pcm_s16le-44k-linear16",
 )
 CHOSEN = tuple(product for product in PRODUCTS if str(product) in _CHOSEN)
 assert len(CHOSEN) == len(_CHOSEN)

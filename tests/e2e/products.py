@@ -11,7 +11,7 @@ import json
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -74,6 +74,7 @@ class Product:
     # A job's file on another host.
     elsewhere: bool = False
     preset: str | None = None
+    voice: str | None = None
 
     def __str__(self) -> str:
         words = (self.packing, self.encoding, f"{self.rate_hz // 1000}k", "elsewhere" if self.elsewhere else "")
@@ -244,6 +245,8 @@ PRODUCTS = (
     _deepgram("aac", 24000, "aac"),
     _deepgram("linear16", 16000, transport="socket"),
     _deepgram("mulaw", 8000, transport="socket"),
+    replace(_deepgram("linear16", 44100, transport="socket"), voice="flux-x-en"),
+    replace(_deepgram("linear16", 44100), voice="flux-x-en"),
 )
 
 
@@ -428,7 +431,7 @@ def ended(product: Product, turn: str) -> dict[str, Any]:
     if product.provider == "breeze":
         return {"type": "turn.done", "turn_id": turn, "status": "completed"}
     if product.provider == "deepgram":
-        return {"type": "Flushed", "sequence_id": 0}
+        return {"type": "SpeechMetadata", "speech_id": "a"} if product.voice else {"type": "Flushed", "sequence_id": 0}
     return {"type": "utterance_end", "context_id": turn, "reason": "complete"}
 
 
@@ -487,7 +490,7 @@ async def relay_to(
             limits=LimitsConfig(),
             defaults=DefaultsConfig(provider=product.provider),
             http=http or HttpConfig(retries=0),
-            providers={product.provider: ProviderConfig(voice=VOICES[product.provider], **settings)},
+            providers={product.provider: ProviderConfig(voice=product.voice or VOICES[product.provider], **settings)},
         )
         server = await stack.enter_async_context(serving(config))
         yield House(server=server, api=fake, files=other, sockets=sockets)

@@ -140,6 +140,8 @@ def cancelled(product: Product, turn: str) -> list[dict[str, Any]]:
             return [{"type": "turn.cancelled", "turn_id": turn, "status": "cancelled"}]
         case "bland":
             return [{"type": "utterance_end", "context_id": turn, "reason": "cancelled"}]
+    if product.voice:
+        return [{"type": "SpeechInterrupted", "audio_played_ms": 0, "metadata": {"speech_id": "a"}}]
     # Without the answer to its flush the socket is not used again.
     return [{"type": "Flushed", "sequence_id": 0}, {"type": "Cleared", "sequence_id": 0}]
 
@@ -154,6 +156,8 @@ async def test_while_a_socket_speaks(product: Product, confirmed: bool) -> None:
         # Its turns have no names.
         "deepgram": ("Speak", "Clear", "type"),
     }[product.provider]
+    if product.voice:
+        cancels = "Interrupt"
 
     async def scene(link: Link) -> None:
         await greet(link, product)

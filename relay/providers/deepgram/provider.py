@@ -1,4 +1,4 @@
-"""Deepgram: `POST /v1/speak` for Aura voices and `/v2/speak` for those of Flux, audio as it is made; or, of Aura, its
+"""Deepgram: `/v1/speak` for Aura voices and `/v2/speak` for those of Flux; a POST for audio as it is made, or a
 WebSocket for text as it is typed.
 
 `http` (the default) gives the first sample as soon as the socket does, holds nothing open between sentences, and is
@@ -28,6 +28,7 @@ from relay.providers.base.provider import (
 from relay.providers.base.rates import best_rate_hz
 from relay.providers.deepgram import socket
 from relay.providers.deepgram.account import PROVIDER, account
+from relay.providers.deepgram.flux import FluxDialogue
 
 BASE_URL = "https://api.deepgram.com"
 VOICE = "aura-2-thalia-en"
@@ -112,8 +113,6 @@ class Deepgram:
             where = "the socket" if socketed else f"encoding {encoding}"
             raise checks.invalid(f"options.container is {container!r} with {encoding}, which {where} does not have")
         flux = voice.startswith(FLUX)
-        if flux and socketed:
-            raise checks.invalid(f"options.transport is socket, which speaks no {FLUX} voices here; use http")
         if not flux and (options.get("speed", 1) < _AURA_SPEED or "expressivity" in options):
             raise checks.invalid(
                 f"options.speed below {_AURA_SPEED} and options.expressivity are of {FLUX} voices only"
@@ -150,7 +149,8 @@ class Deepgram:
     def converse(self, speech: Speech) -> DialogueRequest:
         assert speech.streaming_text, "only the socket takes text as it is written"
         settings: _Settings = speech.settings
-        return socket.request(self._api, settings.query, settings.source)
+        dialogue = FluxDialogue if speech.voice.startswith(FLUX) else socket.AuraDialogue
+        return socket.request(self._api, _path(speech.voice), settings.query, settings.source, dialogue)
 
     def voices(self) -> VoiceQuery:
         """The models of speech."""

@@ -1,4 +1,4 @@
-"""Deepgram's WebSocket, `/v1/speak`: text as it is written, headerless audio as it is made.
+"""Deepgram's WebSocket of Aura voices, `/v1/speak`: text as it is written, headerless audio as it is made.
 
 `Speak` adds text, `Flush` has all of it spoken and is answered by `Flushed`, `Clear` drops what is not sent yet and is
 answered by `Cleared`. No reply says which turn it is for: the order of the messages does, so flushes are counted. At
@@ -7,35 +7,41 @@ its SDK 7.17.0, and the plugins for LiveKit 1.8.9 and Pipecat 1.14).
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from relay.core.formats import SourceFormat
 from relay.errors import Code, ProviderError, ProviderFault
 from relay.providers.base import faults
-from relay.providers.base.dialogue import DialogueRequest, Heard, Message, SocketAddress, TurnOver
+from relay.providers.base.dialogue import Dialogue, DialogueRequest, Heard, Message, SocketAddress, TurnOver
 from relay.providers.base.http import Refusal
 from relay.providers.base.rest import RestApi
 from relay.providers.deepgram.account import CODES
 
+# After that long without a message of ours the socket of Flux is closed; of the other nothing is stated.
+IDLE_CLOSE_S = 60.0
 
-def request(api: RestApi, query: Mapping[str, str], source: SourceFormat) -> DialogueRequest:
-    url = api.socket_url("/v1/speak", query)
+
+def request(
+    api: RestApi, path: str, query: Mapping[str, str], source: SourceFormat, dialogue: Callable[[RestApi], Dialogue]
+) -> DialogueRequest:
+    """For the socket of either route; both say something first, which nothing depends on."""
+    url = api.socket_url(path, query)
     return DialogueRequest(
         provider=api.name,
         key=url,
         mint=None,
         connect=lambda _minted: SocketAddress(url=url, secret_headers=api.credentials()),
-        dialogue=lambda: DeepgramDialogue(api),
+        dialogue=lambda: dialogue(api),
         refuse=partial(api.refused, ()),
         source=source,
-        # It says something first, `Metadata`, which nothing depends on.
+        idle_close_s=IDLE_CLOSE_S,
         greeted=False,
     )
 
 
-class DeepgramDialogue:
+class AuraDialogue:
     """One socket, one turn after another."""
 
     def __init__(self, api: RestApi) -> None:
@@ -109,30 +115,32 @@ class DeepgramDialogue:
                     # The answer to a flush that was cleared may still come, and would be taken for the next turn's.
                     return self._over(reusable=not self._flushes)
             case "Error":
-                raise self._failed(message, said)
+                raise told_error(self._api, said, "".join(self._given))
             case None:
-                raise ProviderError(
-                    Code.PROVIDER_UNAVAILABLE,
-                    f"{self._api.name} sent a message that is no JSON object with a type",
-                    retryable=False,
-                    provider=ProviderFault(name=self._api.name),
-                )
+                raise no_message(self._api)
         return []
 
     def _over(self, *, reusable: bool) -> list[Heard]:
         self._in_turn = False
         return [TurnOver(ids=self._ids, reusable=reusable)]
 
-    def _failed(self, message: str, said: Mapping[str, Any]) -> ProviderError:
-        """There is no status: an error of no known name is one of the moment."""
-        named = str(said.get("code") or said.get("err_code") or "")
-        error = self._api.refused(
-            ("".join(self._given),), Refusal(status=503, headers={}, body=message.encode("utf-8", "replace"))
-        )
-        code = CODES.get(named.lower(), Code.PROVIDER_UNAVAILABLE)
-        fault = ProviderFault(name=self._api.name, code=error.provider.code, message=error.provider.message)
-        words = error.message.replace("answered 503", "sent an error", 1)
-        return ProviderError(code, words, provider=fault)
+
+def told_error(api: RestApi, said: Mapping[str, Any], given: str) -> ProviderError:
+    """The error that a message tells. There is no status: one of no known name is of the moment."""
+    body = json.dumps(said).encode()
+    error = api.refused((given,), Refusal(status=503, headers={}, body=body))
+    code = CODES.get((error.provider.code or "").lower(), Code.PROVIDER_UNAVAILABLE)
+    fault = ProviderFault(name=api.name, code=error.provider.code, message=error.provider.message)
+    return ProviderError(code, error.message.replace("answered 503", "sent an error", 1), provider=fault)
+
+
+def no_message(api: RestApi) -> ProviderError:
+    return ProviderError(
+        Code.PROVIDER_UNAVAILABLE,
+        f"{api.name} sent a message that is no JSON object with a type",
+        retryable=False,
+        provider=ProviderFault(name=api.name),
+    )
 
 
 def _json(message: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from relay.providers.base.http import Refusal
 from relay.providers.base.provider import ProviderSettings, SpeechRequest, VoiceQuery
 from relay.providers.deepgram.account import account
 from relay.providers.deepgram.provider import Deepgram
-from relay.providers.deepgram.socket import DeepgramDialogue
+from relay.providers.deepgram.socket import AuraDialogue
 from tests.providers import goldens
 
 KEY = "dg_test_key"
@@ -45,11 +45,11 @@ def test_the_voices_are_the_models_of_speech() -> None:
 # The socket
 
 
-def dialogue() -> DeepgramDialogue:
-    return DeepgramDialogue(account("deepgram", "https://api.deepgram.com", KEY))
+def dialogue() -> AuraDialogue:
+    return AuraDialogue(account("deepgram", "https://api.deepgram.com", KEY))
 
 
-def say(of: DeepgramDialogue, kind: str, **fields: Any) -> list[Any]:
+def say(of: AuraDialogue, kind: str, **fields: Any) -> list[Any]:
     return list(of.receive(json.dumps({"type": kind, **fields})))
 
 

@@ -12,6 +12,7 @@ from deepgram import AsyncDeepgramClient
 from deepgram.core.api_error import ApiError
 from deepgram.environment import DeepgramClientEnvironment
 from deepgram.speak.v1.types.speak_v1text import SpeakV1Text
+from deepgram.speak.v2.types.speak_v2speak import SpeakV2Speak
 
 from relay.core.timings import Timings
 from relay.drivers.http.driver import HttpDriver, HttpSettings
@@ -159,6 +160,37 @@ async def test_a_turn_on_the_socket_is_what_the_sdk_sends() -> None:
         assert queries[0] == queries[1]
         assert first.headers["authorization"] == second.headers["authorization"]
         assert second.told == first.told[: len(second.told)]
+    assert ours == theirs == clip(TEXT)
+
+
+async def test_a_turn_of_flux_on_the_socket_is_what_the_sdk_sends() -> None:
+    asked: dict[str, Any] = {"encoding": "linear16", "sample_rate": 24000}
+    async with house() as of, FakeSocket(of.fake.converse_flux) as sockets, httpx.AsyncClient() as client:
+        at = DeepgramClientEnvironment(base="", production=sockets.url, agent="", agent_rest="")
+        sdk = AsyncDeepgramClient(api_key=KEY, environment=at, httpx_client=client)
+        theirs = ours = b""
+        async with sdk.speak.v2.connect(model="flux-x-en", **asked) as speaking:
+            await speaking.send_speak(SpeakV2Speak(type="Speak", text=TEXT))
+            await speaking.send_flush()
+            async for message in speaking:
+                if isinstance(message, bytes):
+                    theirs += message
+                elif message.type == "SpeechMetadata":
+                    break
+        provider = Deepgram(ProviderSettings(api_key=KEY, base_url=sockets.url.replace("ws", "http", 1)))
+        speech = provider.resolve(SpeechRequest(voice="flux-x-en", options={"transport": "socket", **asked}))
+        for _ in range(2):  # the second turn over the same socket
+            ours = b""
+            async with of.ws.converse(provider.converse(speech), Timings()) as conversation:
+                await conversation.give(TEXT)
+                await conversation.end_text()
+                async for piece in conversation:
+                    ours += piece if isinstance(piece, bytes) else b""
+        first, second = sockets.links
+        assert parse_qsl(urlsplit(first.path).query) == parse_qsl(urlsplit(second.path).query)
+        assert urlsplit(first.path).path == urlsplit(second.path).path == "/v2/speak"
+        assert first.headers["authorization"] == second.headers["authorization"]
+        assert second.told[:2] == first.told[:2]
     assert ours == theirs == clip(TEXT)
 
 
