@@ -29,6 +29,7 @@ LATER_BY_MS = 1.0
 # Row -> adapter, preset, voice, options; each is answered with headerless PCM.
 ROWS: Mapping[str, tuple[str, str | None, str, Mapping[str, object]]] = {
     "openai pcm": ("openai", "openai", "alloy", {}),
+    "deepgram http": ("deepgram", None, "aura-2-thalia-en", {}),
     "bland v2": ("bland", None, "29158307-9893-4149-8a75-bc9ce313d64e", {"audio": {"sample_rate": 24000}}),
     "breeze stream": ("breeze", None, "voc_1", {"transport": "stream", "output_format": "pcm"}),
 }

@@ -25,7 +25,7 @@ WANTED = {
     "bland": tuple(SpeechRequest(options={"api": api}) for api in ("v1", "v2", "socket")),
     "sauti": (SpeechRequest(), SpeechRequest(options={"delivery": "job"})),
     "playai": (SpeechRequest(), SpeechRequest(options={"delivery": "job"})),
-    "openai": (SpeechRequest(), SpeechRequest(options={"stream_format": "sse"}), SpeechRequest(instructions="Calm.")),
+    "openai": (SpeechRequest(), SpeechRequest(options={"stream_format": "sse"}, instructions="Calm.")),
     "deepgram": (SpeechRequest(), SpeechRequest(options={"transport": "socket"})),
 }
 VOICES = {"bland": KAREN, "espeak": "en", "hibari": "heart"}

@@ -93,7 +93,7 @@ _CHOSEN = (
     *("bland-socket-bare-pcm_s16le-24k", "sauti-json-wav-pcm_s16le-16k", "sauti-job-wav-pcm_s16le-16k"),
     *("playai-body-mp3-pcm_s16le-24k", "playai-body-bare-pcm_f32le-24k-raw"),
     *("playai-job-wav-pcm_s16le-24k-elsewhere", "openai-body-bare-pcm_s16le-24k-pcm"),
-    *("openai-events-bare-pcm_s16le-24k-pcm-sse", "openai-compatible-body-unsized wav-pcm_s16le-16k-wav"),
+    "openai-events-bare-pcm_s16le-24k-pcm-sse",
     *("deepgram-body-bare-pcm_s16le-24k-http-linear16", "deepgram-socket-bare-pcm_s16le-16k-linear16"),
     "deepgram-socket-bare-pcm_s16le-44k-linear16",
 )
