@@ -70,13 +70,6 @@ class _Settings:
 class Deepgram:
     """The speech of Deepgram."""
 
-    capabilities = Capabilities(
-        formats=(Container.RAW, Container.WAV, *PACKED.values()),
-        streaming_text=True,
-        max_segment_chars=MAX_TEXT_CHARS,
-        options=tuple(_OPTIONS),
-    )
-
     def __init__(self, settings: ProviderSettings) -> None:
         """Raises ClientError for settings that no request could be made with."""
         self.name = name = settings.name or PROVIDER
@@ -87,12 +80,20 @@ class Deepgram:
             checks.api_key(f"{name}.api_key", settings.api_key),
         )
         self._options = checks.options(f"{name}.options", settings.options, _OPTIONS)
+        self.capabilities = Capabilities(
+            formats=(Container.RAW, Container.WAV, *PACKED.values()),
+            streaming_text=True,
+            max_segment_chars=MAX_TEXT_CHARS,
+            # A server of one's own has none.
+            needs_key=self._api.base_url.partition("://")[2].partition("/")[0].endswith("deepgram.com"),
+            options=tuple(_OPTIONS),
+        )
         self._own_settings(settings.voice or VOICE, self._options, None)
         _refuse_fieldless(name, settings.model, None)
 
     def resolve(self, wanted: SpeechRequest) -> Speech:
         """See `base.Provider.resolve`. A language is the voice's own: it is not sent."""
-        if self._api.key is None:
+        if self.capabilities.needs_key and self._api.key is None:
             raise checks.no_key(self.name, PROVIDER)
         _refuse_fieldless(self.name, wanted.model, wanted.instructions)
         voice = checks.text("voice", wanted.voice or self._settings.voice or VOICE, 200)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.errors import Code, ProviderError
+from relay.errors import ClientError, Code, ProviderError
 from relay.providers.base.dialogue import TurnOver
 from relay.providers.base.http import Refusal
 from relay.providers.base.provider import ProviderSettings, SpeechRequest, VoiceQuery
@@ -40,6 +40,14 @@ def test_the_voices_are_the_models_of_speech() -> None:
     with pytest.raises(ProviderError) as caught:
         query.parse(json.dumps(both["invalid"]["json"]).encode())
     goldens.check_error(caught.value, both["invalid"]["error"])
+
+
+def test_a_server_of_ones_own_needs_no_key() -> None:
+    own = made("http://127.0.0.1:8080", api_key=None)
+    assert not own.capabilities.needs_key
+    assert own.request(own.resolve(SpeechRequest()), "Hi").secret_headers == {}
+    with pytest.raises(ClientError, match="set DEEPGRAM_API_KEY"):
+        made("https://api.eu.deepgram.com", api_key=None).resolve(SpeechRequest())
 
 
 # The socket
