@@ -1,7 +1,8 @@
-"""Memory of a session that is idle, that streams, and whose listener has stopped reading.
+"""Memory of a session that is idle, that streams, and whose listener has stopped reading; and of a relay at rest.
 
 Run: `python -m bench.memory [SESSIONS]`. Each is the growth of the relay's resident memory, divided by the number of
-sessions; each in a relay of its own, which some sessions have warmed before.
+sessions; each in a relay of its own, which some sessions have warmed before. At rest: before any session, when all that
+is loaded after the start has been.
 """
 
 import asyncio
@@ -17,14 +18,27 @@ WARMING = 50
 LONG_S = 600
 SETTLE_S = 4.0
 PACED = {"mode": "realtime", "lead_ms": 200}
-# state: what the session asks for, how fast its provider is, and the most that it may cost
-STATES = {"idle": (None, "1", 40), "streaming": (PACED, "2", 200), "stalled": ({"mode": "fast"}, "0", 500)}
+# state: what the provider sends, what the session asks for, how fast its provider is, and the most that it may cost
+STATES = {
+    "idle": ("pcm", None, "1", 40),
+    "streaming": ("pcm", PACED, "2", 200),
+    "streaming mp3": ("mp3", PACED, "2", 200),
+    "stalled": ("pcm", {"mode": "fast"}, "0", 500),
+}
+AT_REST_MIB = 60
+
+
+async def at_rest() -> float:
+    """Resident memory of a relay that has just started, in MiB."""
+    async with provider("pcm", str(LONG_S), module="bench.streams") as source, relay(source.url, **MANY) as server:
+        await asyncio.sleep(SETTLE_S)
+        return server.rss_kib() / 1024
 
 
 async def measure(state: str, sessions: int) -> float:
-    pacing, speed, _ = STATES[state]
+    kind, pacing, speed, _ = STATES[state]
     async with (
-        provider("pcm", str(LONG_S), speed, module="bench.streams") as source,
+        provider(kind, str(LONG_S), speed, module="bench.streams") as source,
         relay(source.url, **MANY) as server,
     ):
 
@@ -52,9 +66,10 @@ async def measure(state: str, sessions: int) -> float:
 
 def main(sessions: int = SESSIONS) -> None:
     stay_off_the_relays_core()
-    print(f"{'session':12} {'KiB':>8} {'at most':>8}   mean of {sessions}")
-    for state, (_, _, most_kib) in STATES.items():
-        print(f"{state:12} {uvloop.run(measure(state, sessions)):8.1f} {most_kib:8}", flush=True)
+    print(f"{'at rest, MiB':14} {uvloop.run(at_rest()):8.1f} {AT_REST_MIB:8}")
+    print(f"{'session':14} {'KiB':>8} {'at most':>8}   mean of {sessions}")
+    for state, (*_, most_kib) in STATES.items():
+        print(f"{state:14} {uvloop.run(measure(state, sessions)):8.1f} {most_kib:8}", flush=True)
 
 
 if __name__ == "__main__":
