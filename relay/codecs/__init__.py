@@ -139,9 +139,10 @@ def is_loaded() -> bool:
 
 def must_load(source: SourceFormat, content_type: str | None) -> bool:
     """Whether a decoder for such a reply would import PyAV. A reply may still turn out to be what it does not say."""
+    if _LOADED:
+        return False
     said = read_media_type(content_type, source.pcm).container
-    compressed = any(each in DECODERS and each not in _PLAIN for each in (source.container, said))
-    return compressed and not _LOADED
+    return any(each in DECODERS and each not in _PLAIN for each in (source.container, said))
 
 
 # Containers whose library has been imported.

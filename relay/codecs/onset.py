@@ -20,6 +20,7 @@ __all__ = ["OnsetDetector"]
 _HOPS_PER_S = 1000
 _SPREAD = 2**15 * 10 ** (-50 / 20)  # in s16 steps
 _LOUD_HOPS, _WITHIN_HOPS = 5, 20
+_NO_SAMPLES, _NO_HOPS = np.zeros(0), np.zeros(0, np.intp)
 
 
 class OnsetDetector:
@@ -34,8 +35,8 @@ class OnsetDetector:
         self._sample_rate_hz = 0
         self._before_ms = 0.0  # of audio at other rates, before the rate of now
         self._samples = 0
-        self._carry: NDArray[np.float64] = np.zeros(0)
-        self._loud: NDArray[np.intp] = np.zeros(0, np.intp)
+        self._carry: NDArray[np.float64] = _NO_SAMPLES
+        self._loud: NDArray[np.intp] = _NO_HOPS
 
     def feed(self, block: Block) -> None:
         if self.leading_silence_ms is not None:

@@ -41,6 +41,8 @@ __all__ = ["HEAD_BYTES_MAX", "Hints", "NotAudioError", "SniffingDecoder"]
 _TELLING_STARTS = frozenset(BY_FIRST_BYTE) | framed.FIRST_BYTES | TEXT_FIRST_BYTES
 
 _ZERO_SAMPLE = bytes(2)
+_SILENT_SAMPLE = np.zeros(1, np.int16)
+_SILENT_SAMPLE.flags.writeable = False
 _ID3_HEADER_BYTES = 10
 _ID3_FOOTER = 0x10
 
@@ -135,7 +137,7 @@ class SniffingDecoder:
     def _begin_with_silence(self, *, ended: bool) -> Sequence[Block]:
         """Digital silence begins like some containers. Its first sample does not wait until they are told apart: one
         silent sample is given whatever it turns out to be, and for every cut."""
-        early = [] if self._given_early else [Block(np.zeros(1, np.int16), self._hints.at_once_hz)]
+        early = [] if self._given_early else [Block(_SILENT_SAMPLE, self._hints.at_once_hz)]
         self._given_early = True
         try:
             blocks = self._begin(ended=ended)

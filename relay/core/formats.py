@@ -6,6 +6,7 @@ divided, so that 200 ms at 22,050 Hz is 4,410 samples and not 4,400.
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from math import gcd
 from typing import Literal
 
@@ -207,9 +208,8 @@ class AudioRequest:
                 f"audio.frame_ms {self.frame_ms} at audio.sample_rate {rate_hz} is more than the {MAX_PADDING_SAMPLES} "
                 "samples whose padding a frame header can count; ask for shorter frames, or none of audio.header",
             )
-        audio = AudioFormat(encoding=self.encoding, sample_rate_hz=rate_hz, channels=self.channels)
-        return FrameFormat(
-            audio=audio, frame_samples=rate_hz * self.frame_ms // 1000, tail=self.tail, header=self.header
+        return _frame_format(
+            self.encoding, rate_hz, self.channels, rate_hz * self.frame_ms // 1000, self.tail, self.header
         )
 
 
@@ -235,6 +235,14 @@ class FrameFormat:
     def samples_in(self, duration_ms: float) -> int:
         """Whole samples in a duration, rounded down."""
         return int(duration_ms * self.audio.sample_rate_hz) // 1000
+
+
+@lru_cache(maxsize=64)  # turns at the provider's own rate wait for it with their first audio in hand
+def _frame_format(
+    encoding: Encoding, rate_hz: int, channels: int, frame_samples: int, tail: Tail, header: bool
+) -> FrameFormat:
+    audio = AudioFormat(encoding=encoding, sample_rate_hz=rate_hz, channels=channels)
+    return FrameFormat(audio=audio, frame_samples=frame_samples, tail=tail, header=header)
 
 
 def _within(name: str, value: object, least: float, most: float) -> None:

@@ -49,8 +49,8 @@ class TurnAudio:
             last.insert(0, Gain(wanted.gain_db, self._rate_hz))
         trimmers = [] if self._trimmer is None else [self._trimmer]
         self._chain: Chain[Block, bytes] = Chain(Resampler(self._rate_hz), *trimmers, *last)
-        # The same stages, for what the trimmer gives up before the end.
-        self._finish: Chain[Block, bytes] = Chain(*last)
+        # What comes behind the trimmer, for what it gives up before the end.
+        self._last = last
         # The whole way of what nothing is done to, as long as all input has the turn's rate.
         self._direct = encoder if len(last) == 1 and not trimmers else None
         # Input of the rate now playing, and the output samples that all input before it became.
@@ -105,7 +105,8 @@ class TurnAudio:
         """No sound is waited for any more: silence that is held is trimmed as at the end, and what follows is not."""
         if self._trimmer is None:
             return b""
-        pieces = [piece for block in self._trimmer.flush() for piece in self._finish.feed(block)]
+        finish: Chain[Block, bytes] = Chain(*self._last)
+        pieces = [piece for block in self._trimmer.flush() for piece in finish.feed(block)]
         self._look()
         return b"".join(pieces)
 

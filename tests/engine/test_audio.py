@@ -58,7 +58,7 @@ async def test_who_waits_for_a_listener_holds_no_audio_that_was_decoded() -> Non
     pieces = decoded(FakeReply(PIECES), "fake")
     blocks = await anext(pieces)
     assert not isinstance(blocks, WordTime) and blocks
-    samples = weakref.ref(blocks[0].samples)
+    samples = weakref.ref(blocks[-1].samples)
     del blocks
     gc.collect()
     assert samples() is None
