@@ -14,6 +14,7 @@ from relay.core.formats import Container
 _FREE_BYTES_MAX = 2048
 # The shortest: 8 kbit/s at 48 kHz.
 _FREE_BYTES_MIN = 24
+_GSM_BYTES = 33
 
 _MPEG1 = 0b11
 _LAYER_II, _LAYER_I = 0b10, 0b11
@@ -139,6 +140,15 @@ def _ac3_size(data: bytes) -> int:
     return 2 * (words + (size_code & 1 if rate_index == 1 else 0))
 
 
+def _gsm_size(data: bytes) -> int | None:
+    """GSM 06.10, as its reference code and RFC 3551, 4.5.8.1 pack it: 33 bytes, the first four bits are 0xD. Those of
+    near silence in A-law are too, whose bytes mostly begin with 0xD or 0x5; a frame's seldom do."""
+    frame = data[:_GSM_BYTES]
+    if sum(byte & 0x7F in range(0x50, 0x60) for byte in frame) > _GSM_BYTES // 2:
+        return 0
+    return _GSM_BYTES if len(frame) == _GSM_BYTES else None
+
+
 # In the order in which they are tried; no header is one of two.
 FRAMINGS = (
     # Sync, version, layer, rate; bit rate, padding, mode and protection change within a stream.
@@ -148,8 +158,9 @@ FRAMINGS = (
     Framing("MP3 of free format", Container.FREE_MP3, 4, (0xFFE6, 0xFFE2), 0xFFFEFC00, _free_size, proof=3),
     Framing("AAC in LATM", Container.LATM, 3, (0xFFE0, 0x56E0), 0xFFE000, _latm_size, proof=3),
     Framing("AC-3", Container.AC3, 6, (0xFFFF, 0x0B77), 0xFFFF000000F8, _ac3_size),
+    Framing("GSM 06.10", Container.GSM, 1, (0xF000, 0xD000), 0xF0, _gsm_size, proof=8),
 )
-FIRST_BYTES = frozenset(b"\xff\x56\x0b")
+FIRST_BYTES = frozenset(b"\xff\x56\x0b") | frozenset(range(0xD0, 0xE0))
 
 # The longest frame of each is bounded by its header; 13 bits of size are the most. Where headerless audio begins like a
 # frame, one in 16,000 streams of noise, so much waits for the next header at most.

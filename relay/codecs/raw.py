@@ -7,7 +7,7 @@ from relay.codecs import g711, pcm
 from relay.codecs.base import Block, CorruptAudioError, SampleDecoder
 from relay.codecs.plausible import Watch
 from relay.codecs.tail import SINGLE_TEXT, Tail
-from relay.core.formats import AudioFormat, Encoding
+from relay.core.formats import AudioFormat
 
 DECODE = {**pcm.DECODE, **g711.DECODE}
 
@@ -41,7 +41,7 @@ class RawDecoder(SampleDecoder):
         self._watching = True
 
     @property
-    def likelier_encoding(self) -> Encoding | None:
+    def likelier_encoding(self) -> str | None:
         """To be asked once, at the end."""
         return self._watch.likelier()
 

@@ -140,6 +140,8 @@ SIGNATURES: tuple[Signature, ...] = (
     _signature("MIDI", Container.MIDI, b"MThd\0\0\0\6"),
     _signature("MIDI", Container.MIDI, b"RIFF", 4, b"RMID"),
     _signature("a sound font", None, b"RIFF", 4, b"sfbk"),
+    # Within a file of the Macintosh (MacBinary II): a name of 63 characters at most, then the type of the file.
+    _signature("HCOM audio", None, b"\0", (0xC0, 0), 63, b"FSSD", 59, b"HCOM"),
     _signature("Shorten audio", None, b"ajkg"),
     _signature("TAK audio", None, b"tBaK"),
     _signature("OptimFROG audio", None, b"OFR "),

@@ -8,8 +8,9 @@
 3. What was asked for.
 
 The judgement is the same for every cut of the same bytes. Nothing that can be played is held back: only bytes that may
-yet turn out to be the start of something else wait, 15 of a signature or of a text with a bracket, 47 of words, one
-frame of a codec. Text (an error message where audio should be) is collected, so that it can be read.
+yet turn out to be the start of something else wait, 15 of a signature or of a text with a bracket, 47 of words, 131 of
+a Macintosh file, one frame of a codec, seven of GSM. Text (an error message where audio should be) is collected, so
+that it can be read.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -32,7 +33,7 @@ from relay.codecs.media_type import HEADERLESS_CODECS
 from relay.codecs.signatures import BY_FIRST_BYTE
 from relay.codecs.texts import BRACKETS, TEXT_BYTES, WORDS_BYTES, text_kind, words_kind
 from relay.codecs.texts import FIRST_BYTES as TEXT_FIRST_BYTES
-from relay.core.formats import Container, Encoding
+from relay.core.formats import Container
 
 __all__ = ["HEAD_BYTES_MAX", "Hints", "NotAudioError", "SniffingDecoder"]
 
@@ -95,10 +96,10 @@ class SniffingDecoder:
         return damage
 
     @property
-    def likelier_encoding(self) -> Encoding | None:
+    def likelier_encoding(self) -> str | None:
         """For headerless audio: the encoding in which it would sound like audio, if as it was played it does not. A
         warning; see `plausible`. To be asked once, at the end."""
-        likelier: Encoding | None = getattr(self._decoder, "likelier_encoding", None)
+        likelier: str | None = getattr(self._decoder, "likelier_encoding", None)
         return likelier
 
     def feed(self, piece: bytes) -> Sequence[Block]:

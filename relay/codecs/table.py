@@ -94,7 +94,8 @@ def _pattern(signature: Signature) -> str:
         else:
             parts.append(f"{signature.value[at]:02x}" if fixed else ".")
             at += 1
-    return f"`{' '.join(parts)}`"
+    # Many bytes of any value are counted.
+    return "`" + re.sub(r"(?<!\S)\.(?: \.){7,}", lambda dots: f"({len(dots[0]) // 2 + 1} bytes)", " ".join(parts)) + "`"
 
 
 def _framing_rows() -> Iterator[tuple[str, ...]]:

@@ -15,6 +15,7 @@ LATM = b"\x56\xe0\x0d" + bytes(13)
 AC3 = b"\x0b\x77\x00\x00\x10\x40" + bytes(506)
 EAC3 = b"\x0b\x77\x00\x2f\x32\x87" + bytes(90)
 FREE = b"\xff\xf3\x04\xc0" + bytes(96)
+GSM = bytes.fromhex("d820a2e15a50004924924924500049249249245000492492492450004924924924")
 FRAMES = [
     (Container.MP3, MP3),
     (Container.MP2, MP2),
@@ -24,6 +25,7 @@ FRAMES = [
     (Container.AC3, AC3),
     (Container.AC3, EAC3),
     (Container.FREE_MP3, FREE),
+    (Container.GSM, GSM),
 ]
 BY_CONTAINER = {framing.container: framing for framing in FRAMINGS}
 
@@ -31,7 +33,7 @@ BY_CONTAINER = {framing.container: framing for framing in FRAMINGS}
 @pytest.mark.parametrize(("container", "frame"), FRAMES)
 def test_as_many_headers_as_are_proof_are_enough(container: Container, frame: bytes) -> None:
     framing = BY_CONTAINER[container]
-    stream = frame * 5
+    stream = frame * (framing.proof + 2)
     enough = len(frame) * (framing.proof - 1) + framing.header_bytes
     answers = [frames_begin(stream[:size], framing, framing.proof, ended=False) for size in range(1, len(stream))]
     assert True in answers
@@ -45,7 +47,8 @@ def test_as_many_headers_as_are_proof_are_enough(container: Container, frame: by
 def test_frames_are_of_one_kind(container: Container, frame: bytes) -> None:
     for framing in FRAMINGS:
         expected = framing.container is container
-        assert frames_begin(frame * 5, framing, framing.proof, ended=True) is expected, framing.name
+        stream = frame * (framing.proof + 2)
+        assert frames_begin(stream, framing, framing.proof, ended=True) is expected, framing.name
 
 
 @pytest.mark.parametrize(("container", "frame"), FRAMES)
@@ -72,6 +75,15 @@ def test_an_answer_once_given_stays(framing: Framing) -> None:
 def test_noise_is_none() -> None:
     source = random.Random(4)
     for _ in range(20_000):
-        data = source.choice((b"\xff", b"\x56", b"\x0b")) + source.randbytes(600)
+        data = source.choice((b"\xff", b"\x56", b"\x0b", b"\xd8")) + source.randbytes(600)
         for framing in FRAMINGS:
             assert not frames_begin(data, framing, framing.proof, ended=True), data[:8].hex()
+
+
+def test_near_silence_in_alaw_is_no_gsm() -> None:
+    source = random.Random(5)
+    framing = BY_CONTAINER[Container.GSM]
+    for _ in range(2000):
+        data = b"\xd5" + bytes(source.choice(b"\xd5\x55\xd4\x54\xd7\x57") for _ in range(600))
+        assert frames_begin(data, framing, framing.proof, ended=True) is False
+    assert frames_begin(b"\xd5" * 600, framing, framing.proof, ended=False) is False

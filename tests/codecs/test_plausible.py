@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
+from av.audio.codeccontext import AudioCodecContext
 from numpy.typing import NDArray
 
 from relay.codecs import open_decoder
@@ -93,6 +95,23 @@ def test_speech_in_another_encoding_is_found(written: Encoding) -> None:
     ]
     assert written in found, found
     assert set(found) <= {written, None}
+
+
+def test_speech_in_g722_is_found() -> None:
+    found = [
+        likelier_encoding(g722(SIGNALS[path.stem])[:WATCHED_BYTES], Encoding.PCM_S16LE, 1, DECODE) for path in SPEECH
+    ]
+    assert found == ["G.722"] * len(SPEECH)
+
+
+def g722(signal: Signal) -> bytes:
+    """Speech at 22 kHz read as at 16 kHz, which is slower, and speech still."""
+    encoder = av.CodecContext.create("g722", "w")
+    assert isinstance(encoder, AudioCodecContext)
+    encoder.sample_rate, encoder.layout, encoder.format = 16000, "mono", "s16"
+    frame = av.AudioFrame.from_ndarray((signal * 32767).astype(np.int16).reshape(1, -1), format="s16", layout="mono")
+    frame.sample_rate = 16000
+    return b"".join(bytes(packet) for packet in (*encoder.encode(frame), *encoder.encode(None)))
 
 
 def test_it_is_a_warning_of_the_whole_reply() -> None:
