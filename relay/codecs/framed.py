@@ -44,6 +44,8 @@ class Framing(NamedTuple):
     size: Callable[[bytes], int | None]
     # Headers in a row that are proof where headerless audio may come.
     proof: int = 2
+    # Whether fewer are, where the input ends with a frame.
+    is_told_by_end: bool = True
 
 
 def frames_begin(data: bytes, framing: Framing, count: int, *, ended: bool) -> bool | None:
@@ -58,7 +60,7 @@ def frames_begin(data: bytes, framing: Framing, count: int, *, ended: bool) -> b
     for left in range(count, 0, -1):
         header = data[at : at + framing.header_bytes]
         if len(header) < framing.header_bytes:
-            return _so_far(header, fixed, framing, ended=ended, exact=at > 0 and at == len(data))
+            return _so_far(header, fixed, framing, ended=ended, exact=framing.is_told_by_end and 0 < at == len(data))
         size = framing.size(data[at:] if left > 1 else header)
         bits = int.from_bytes(header, "big") & framing.fixed
         if size == 0 or bits != (bits if fixed is None else fixed):
@@ -158,7 +160,7 @@ FRAMINGS = (
     Framing("MP3 of free format", Container.FREE_MP3, 4, (0xFFE6, 0xFFE2), 0xFFFEFC00, _free_size, proof=3),
     Framing("AAC in LATM", Container.LATM, 3, (0xFFE0, 0x56E0), 0xFFE000, _latm_size, proof=3),
     Framing("AC-3", Container.AC3, 6, (0xFFFF, 0x0B77), 0xFFFF000000F8, _ac3_size),
-    Framing("GSM 06.10", Container.GSM, 1, (0xF000, 0xD000), 0xF0, _gsm_size, proof=8),
+    Framing("GSM 06.10", Container.GSM, 1, (0xF000, 0xD000), 0xF0, _gsm_size, proof=8, is_told_by_end=False),
 )
 FIRST_BYTES = frozenset(b"\xff\x56\x0b") | frozenset(range(0xD0, 0xE0))
 

@@ -75,7 +75,33 @@ def _is_box(head: bytes) -> bool:
     return head[4:] in FIRST_BOXES and (size in (0, 1) or size >= 8)
 
 
+def _is_icon(head: bytes) -> bool:
+    """One to four images, and the first one begins where their directory ends."""
+    count, bits, offset = head[4], head[12], int.from_bytes(head[18:], "little")
+    return 1 <= count <= 4 and bits in (0, 1, 4, 8, 24, 32) and offset == 6 + 16 * count
+
+
+def _is_message(head: bytes) -> bool:
+    """A gRPC frame whose message is one field that fills it (protobuf, "Message Structure")."""
+    size, field, shift = int.from_bytes(head[1:5], "big"), 0, 0
+    for at in range(6, len(head)):
+        field |= (head[at] & 0x7F) << shift
+        shift += 7
+        if head[at] < 0x80:
+            return field + at - 4 == size and field > 0
+    return False
+
+
+def _is_ascii_16(head: bytes) -> bool:
+    """A byte order mark, and characters of ASCII in two bytes each, in either order."""
+    low, high = (head[2::2], head[3::2]) if head[0] == 0xFF else (head[3::2], head[2::2])
+    return not any(high) and all(0x20 <= character < 0x7F or character in b"\t\r\n" for character in low)
+
+
 _IFF = (b"FORM", 4)
+# What texts without a byte order mark begin with, as quiet samples hardly would.
+_BYTE_ORDERS = ("utf-16-le", "utf-16-be")
+_WIDE_STARTS = ("<!do", "<!DO", "<htm", "<HTM", "<?xm", '{"er', '{"co', '{"de', '{"me', '{"st')
 # Boxes that ISO media files and QuickTime movies begin with. No box that comes first is longer than 16 MiB but `mdat`,
 # whose size is then 1 or 0.
 FIRST_BOXES = frozenset((b"ftyp", b"styp", b"moov", b"moof", b"sidx", b"mdat", b"free", b"skip", b"wide", b"pnot"))
@@ -137,11 +163,35 @@ SIGNATURES: tuple[Signature, ...] = (
     _signature("PAF", Container.AU, b"fap \0\0\0"),
     _signature("Psion", Container.VOC, b"\x37\0\0\x10\x6d\0\0\x10"),
     _signature("Psion", Container.VOC, b"ALawSoundFile"),
+    _signature("SoX audio", None, b".SoX"),
+    _signature("SoX audio", None, b"XoS."),
+    _signature("MAUD audio", None, *_IFF, b"MAUD"),
+    _signature("ADX audio", None, b"\x80\0", 2, (0xFC, 0), b"\x12\4", (0xFC, 0)),
+    _signature("AST audio", None, b"STRM", 4, b"\0"),
+    _signature("Codec 2 audio", None, b"\xc0\xde\xc2", (0xFE, 0)),
+    _signature("KVAG audio", None, b"KVAG"),
+    _signature("SMAF audio", None, b"MMMD"),
+    _signature("AC-3 or DTS in IEC 61937", None, b"\x72\xf8\x1f\x4e"),
+    _signature("AC-3 or DTS in IEC 61937", None, b"\xf8\x72\x4e\x1f"),
+    _signature("AVR audio", None, b"2BIT"),
+    _signature("PVF audio", None, b"PVF1\n"),
+    _signature("PVF audio", None, b"PVF2\n"),
+    _signature("Sample Vision audio", None, b"SOUND SAMPLE"),
+    _signature("SNDT audio", None, b"SOUND\x1a\0"),
+    _signature("a MIDI sample dump", None, b"\xf0\x7e", (0x80, 0), b"\1", *[(0x80, 0)] * 2),
+    _signature("TX-16W audio", None, b"LM8953"),
+    _signature("a FastTracker instrument", None, b"Extended Instr"),
+    _signature("a FastTracker module", None, b"Extended Modul"),
+    _signature("a MATLAB file", None, b"MATLAB 5.0 MAT"),
     _signature("MIDI", Container.MIDI, b"MThd\0\0\0\6"),
     _signature("MIDI", Container.MIDI, b"RIFF", 4, b"RMID"),
     _signature("a sound font", None, b"RIFF", 4, b"sfbk"),
     # Within a file of the Macintosh (MacBinary II): a name of 63 characters at most, then the type of the file.
-    _signature("HCOM audio", None, b"\0", (0xC0, 0), 63, b"FSSD", 59, b"HCOM"),
+    # Of its length each highest bit is a pattern: the length is not zero, for silence begins with two.
+    *(
+        _signature("HCOM audio", None, b"\0", (0x100 - bit, bit), 63, b"FSSD", 59, b"HCOM")
+        for bit in (1, 2, 4, 8, 16, 32)
+    ),
     _signature("Shorten audio", None, b"ajkg"),
     _signature("TAK audio", None, b"tBaK"),
     _signature("OptimFROG audio", None, b"OFR "),
@@ -154,10 +204,27 @@ SIGNATURES: tuple[Signature, ...] = (
     _signature("a BMP image", None, b"BM", 4, b"\0\0\0\0"),
     _signature("a TIFF image", None, b"II*\0"),
     _signature("a TIFF image", None, b"MM\0*"),
+    _signature(
+        "an icon", None, b"\0\0\1\0", 1, b"\0", 3, b"\0", (0xFE, 0), b"\0", 1, b"\0", 4, 2, b"\0\0", check=_is_icon
+    ),
+    _signature("a JPEG 2000 image", None, b"\0\0\0\x0cjP"),
+    _signature("a PNM image", None, b"P", (0xF8, 0x30), b"\n", (0xF0, 0x30), *[(0xC0, 0)] * 3),
     _signature("a PDF document", None, b"%PDF-"),
     _signature("a PostScript document", None, b"%!PS"),
     _signature("gzip-compressed data", None, b"\x1f\x8b\x08", (0xE0, 0)),
     _signature("a ZIP archive", None, b"PK\3\4"),
+    _signature("a ZIP archive", None, b"PK\5\6"),
+    _signature("lz4-compressed data", None, b"\x04\x22\x4d\x18"),
+    _signature("a database", None, b"SQLite format 3\0"),
+    _signature("a Python pickle", None, b"\x80", (0xFE, 4), b"\x95", 4, b"\0\0\0\0"),
+    _signature("a playlist", None, b"#EXTM3U"),
+    _signature("a gRPC message", None, b"\0\0", 3, b'{"'),
+    _signature("a gRPC message", None, b"\0\0", 3, b"\n", 4, check=_is_message),
+    _signature("a gRPC trailer", None, b"\x80\0\0", 2, b"grpc-"),
+    _signature("text in UTF-32", None, b"\xff\xfe\0\0", (0x80, 0), b"\0\0\0"),
+    _signature("text in UTF-16", None, b"\xff\xfe", 14, check=_is_ascii_16),
+    _signature("text in UTF-16", None, b"\xfe\xff", 14, check=_is_ascii_16),
+    *(_signature("text in UTF-16", None, start.encode(order)) for start in _WIDE_STARTS for order in _BYTE_ORDERS),
     _signature("bzip2-compressed data", None, b"BZh", (0xF0, 0x30), b"1AY"),
     _signature("xz-compressed data", None, b"\xfd7zXZ\0"),
     _signature("zstd-compressed data", None, b"\x28\xb5\x2f\xfd"),
@@ -166,6 +233,7 @@ SIGNATURES: tuple[Signature, ...] = (
     _signature("a NumPy array", None, b"\x93NUMPY"),
     _signature("a program", None, b"\x7fELF"),
     _signature("a program", None, b"\0asm\1"),
+    _signature("a program", None, b"\xca\xfe\xba\xbe"),
 )
 
 # Longest of them: what may wait before it is known what came.

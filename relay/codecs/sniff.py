@@ -8,9 +8,9 @@
 3. What was asked for.
 
 The judgement is the same for every cut of the same bytes. Nothing that can be played is held back: only bytes that may
-yet turn out to be the start of something else wait, 15 of a signature or of a text with a bracket, 47 of words, 131 of
-a Macintosh file, one frame of a codec, seven of GSM. Text (an error message where audio should be) is collected, so
-that it can be read.
+yet turn out to be the start of something else wait: 21 of a signature, 131 of a Macintosh file (which begins with a
+zero and the length of a name, so that digital silence is none), 15 of a text with a bracket, 47 of words, one frame of
+a codec, seven of GSM. Text (an error message where audio should be) is collected, so that it can be read.
 """
 
 from collections.abc import Callable, Collection, Sequence

@@ -30,8 +30,9 @@ What the relay makes of a reply, whatever was asked for. This page is printed by
 
 An operator may state the shape of a provider's headerless audio, for one whose headers lie; it wins over 2 and 3. How
 the network cuts the bytes changes nothing. What cannot be decoded is `bad_audio`, with its name; it is never played as
-samples. Samples that sound like noise as they are declared, and like audio in another encoding, are played and
-reported: a warning, never a refusal.
+samples. What has no structure to know it by (G.722, G.726, VOX and other ADPCM, CVSD, LPC-10, TGA images) is known by
+its type alone: without one it is headerless audio. Samples that sound like noise as they are declared, and like audio
+in another encoding, are played and reported: a warning, never a refusal.
 """
 
 

@@ -77,7 +77,7 @@ def text_kind(head: bytes, *, any_text: bool) -> str | None:
         kind = "HTML"
     elif _XML.match(body):
         kind = "XML"
-    elif any_text:
+    elif any_text or head.startswith(_BYTE_ORDER_MARK):
         kind = "an event stream" if _EVENTS.match(body) else "text"
     else:
         return None

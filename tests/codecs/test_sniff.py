@@ -31,6 +31,15 @@ ANYTHING_SAID = [None, "audio/mpeg", "audio/wav", "audio/pcm;rate=8000", "applic
 EXPECTATIONS = [(asked, said) for asked in ANYTHING_ASKED for said in ANYTHING_SAID]
 
 
+# Of what takes more than a pattern to be recognised, something whole.
+CHECKED = (
+    bytes.fromhex("00000100 0100 1010 0000 0100 1800 68030000 16000000"),
+    b"\0\0\0\x01\x04\n\x81\x02\x01\x02" + bytes(255),
+    "\ufeff<html>\r\n502".encode("utf-16-le"),
+    "\ufeff<html>\r\n502".encode("utf-16-be"),
+)
+
+
 def samples_of(blocks: list[Block]) -> list[tuple[int, int | float]]:
     """Each sample with its rate."""
     return [(block.sample_rate_hz, sample) for block in blocks for sample in block.samples.tolist()]
@@ -63,7 +72,7 @@ class TestMagic:
     def test_what_has_no_decoder_is_named(self, cut: Cut, signature: Signature) -> None:
         if signature.container in DECODERS:
             pytest.skip("is decoded")
-        data = b"\0\0\0\x1cftypM4A " if signature.container is Container.MP4 else signature.value
+        data = next((whole for whole in CHECKED if signature.fits(whole)), signature.value)
         kind = "instead of audio" if signature.container is None else "audio, which has no decoder here"
         for asked, said in EXPECTATIONS:
             with pytest.raises(CorruptAudioError, match=f"^{re.escape(signature.name)} {kind}$"):
@@ -86,6 +95,7 @@ class TestMagic:
             (b"<!DOCTYPE html><html><title>502</title></html>", "HTML"),
             (b"\n\n  <html><body>Bad gateway</body></html>", "HTML"),
             (b"\xef\xbb\xbf<HTML>", "HTML"),
+            (b"\xef\xbb\xbfNot now, try again later", "text"),
             (b'<?xml version="1.0"?><Error/>', "XML"),
             (b"<Error><Code>AccessDenied</Code></Error>", "XML"),
             (b"\r\n", "white space"),
