@@ -42,7 +42,7 @@ def page() -> str:
         (
             _HEAD,
             "## Containers and codecs by their first bytes\n",
-            *_table(("first bytes", "what it is", "what becomes of it"), _signature_rows()),
+            *_table(("first bytes", "what it is", "what becomes of it"), dict.fromkeys(_signature_rows())),
             "\nTags of ID3v2 are read over, and what follows decides.\n",
             "## Codecs without a container\n",
             *_table(("what it is", "header", "headers in a row that are proof", "what becomes of it"), _framing_rows()),
