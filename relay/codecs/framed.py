@@ -46,6 +46,8 @@ class Framing(NamedTuple):
     proof: int = 2
     # Whether fewer are, where the input ends with a frame.
     is_told_by_end: bool = True
+    # Whether all frames are as long as the first, but for a byte of padding.
+    is_even: bool = False
 
 
 def frames_begin(data: bytes, framing: Framing, count: int, *, ended: bool) -> bool | None:
@@ -56,7 +58,7 @@ def frames_begin(data: bytes, framing: Framing, count: int, *, ended: bool) -> b
     if int.from_bytes(data[:2], "big") & mask >> missing != value >> missing:
         return False
     fixed: int | None = None
-    at = 0
+    at = even_size = 0
     for left in range(count, 0, -1):
         header = data[at : at + framing.header_bytes]
         if len(header) < framing.header_bytes:
@@ -69,7 +71,9 @@ def frames_begin(data: bytes, framing: Framing, count: int, *, ended: bool) -> b
             return True
         if size is None:
             return False if ended else None
-        fixed = bits
+        if framing.is_even and even_size and abs(size - even_size) > 1:
+            return False
+        fixed, even_size = bits, even_size or size
         at += size
     raise AssertionError("the last header has answered")
 
@@ -157,7 +161,9 @@ FRAMINGS = (
     Framing("MP3", Container.MP3, 4, (0xFFE6, 0xFFE2), 0xFFFE0C00, _mp3_size),
     Framing("AAC", Container.AAC, 7, (0xFFF6, 0xFFF0), 0xFFFFFDC0000000, _adts_size),
     Framing("MPEG audio of layer I or II", Container.MP2, 4, (0xFFE4, 0xFFE4), 0xFFFE0C00, _mp2_size),
-    Framing("MP3 of free format", Container.FREE_MP3, 4, (0xFFE6, 0xFFE2), 0xFFFEFC00, _free_size, proof=3),
+    Framing(
+        "MP3 of free format", Container.FREE_MP3, 4, (0xFFE6, 0xFFE2), 0xFFFEFC00, _free_size, proof=5, is_even=True
+    ),
     Framing("AAC in LATM", Container.LATM, 3, (0xFFE0, 0x56E0), 0xFFE000, _latm_size, proof=3),
     Framing("AC-3", Container.AC3, 6, (0xFFFF, 0x0B77), 0xFFFF000000F8, _ac3_size),
     Framing("GSM 06.10", Container.GSM, 1, (0xF000, 0xD000), 0xF0, _gsm_size, proof=8, is_told_by_end=False),

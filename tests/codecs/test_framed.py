@@ -87,3 +87,13 @@ def test_near_silence_in_alaw_is_no_gsm() -> None:
         data = b"\xd5" + bytes(source.choice(b"\xd5\x55\xd4\x54\xd7\x57") for _ in range(600))
         assert frames_begin(data, framing, framing.proof, ended=True) is False
     assert frames_begin(b"\xd5" * 600, framing, framing.proof, ended=False) is False
+
+
+def test_quiet_samples_in_network_order_are_no_mp3_of_free_format() -> None:
+    """They begin with FF Fx often, and go on with it, but not at one distance."""
+    source = random.Random(6)
+    for _ in range(3000):
+        samples = [source.choice((-5, -6, -13)), *(round(source.gauss(0, 12)) for _ in range(600))]
+        data = b"".join(sample.to_bytes(2, "big", signed=True) for sample in samples)
+        for framing in FRAMINGS:
+            assert not frames_begin(data, framing, framing.proof, ended=True), (framing.name, data[:8].hex())
