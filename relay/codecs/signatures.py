@@ -221,7 +221,9 @@ SIGNATURES: tuple[Signature, ...] = (
     _signature("a gRPC message", None, b"\0\0", 3, b'{"'),
     _signature("a gRPC message", None, b"\0\0", 3, b"\n", 4, check=_is_message),
     _signature("a gRPC trailer", None, b"\x80\0\0", 2, b"grpc-"),
-    _signature("text in UTF-32", None, b"\xff\xfe\0\0", (0x80, 0), b"\0\0\0"),
+    # With a character of ASCII, which is no control character: zeros behind -2 are quiet samples.
+    _signature("text in UTF-32", None, b"\xff\xfe\0\0", (0xE0, 0x20), b"\0\0\0"),
+    _signature("text in UTF-32", None, b"\xff\xfe\0\0", (0xC0, 0x40), b"\0\0\0"),
     _signature("text in UTF-16", None, b"\xff\xfe", 14, check=_is_ascii_16),
     _signature("text in UTF-16", None, b"\xfe\xff", 14, check=_is_ascii_16),
     *(_signature("text in UTF-16", None, start.encode(order)) for start in _WIDE_STARTS for order in _BYTE_ORDERS),

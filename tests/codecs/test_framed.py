@@ -92,7 +92,7 @@ def test_near_silence_in_alaw_is_no_gsm() -> None:
 def test_quiet_samples_in_network_order_are_no_mp3_of_free_format() -> None:
     """They begin with FF Fx often, and go on with it, but not at one distance."""
     source = random.Random(6)
-    for _ in range(3000):
+    for _ in range(400):
         samples = [source.choice((-5, -6, -13)), *(round(source.gauss(0, 12)) for _ in range(600))]
         data = b"".join(sample.to_bytes(2, "big", signed=True) for sample in samples)
         for framing in FRAMINGS:
