@@ -15,6 +15,8 @@ clock.
     protocol.parse(handshake, body)          -> SpeechCall, for one turn over HTTP
     protocol.reply(call)                     -> SpeechReply: headers and chunks of the body
     protocol.lists[path](handshake, known)   -> HttpAnswer, for a list of voices or models
+    protocol.wish(handshake, body)           -> TokenWish, for a token of its own
+    protocol.minted(handshake, wish, token, expires_at_s) -> HttpAnswer
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -51,11 +53,20 @@ Message: TypeAlias = Text | Binary | Frames
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handshake:
-    """What a request says before its body: names of headers are in lower case; `path` holds the route's own parts."""
+    """What a request says before its body: names of headers are in lower case; `path` holds the route's own parts.
+
+    The rest is the server's: a unique `id` of the request, whether it came by TLS (`secure`), once its credential was
+    checked a public name of the key that it came with (`key_id`), and what the protocol put into the token that was
+    shown (`granted`, see `TokenWish`).
+    """
 
     path: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    id: str = ""
+    secure: bool = False
+    key_id: str | None = None
+    granted: str = ""
 
 
 class Credential(NamedTuple):
@@ -96,6 +107,8 @@ class HttpProtocol(Protocol):
     name: str
     # How a client shows its key, for the error that says there was none.
     credential_hint: str
+    # What is asked below it and is none of the routes is refused in this protocol's form; the longest one counts.
+    prefix: str
 
     def credential(self, handshake: Handshake) -> Credential | None:
         """The key or token that the client shows, wherever this protocol has it. Raises ClientError."""
@@ -126,12 +139,16 @@ class SpeechCall:
     text: str = field(repr=False)
     # A name of `codecs.containers`.
     container: str = "raw"
+    # The reply leaves when all of it is there: every failure is a status, and its length is known. Else it leaves as
+    # the audio is made.
+    whole: bool = False
     # What the protocol itself wants to know again when it replies.
     own: Any = None
 
 
 class SpeechReply(Protocol):
-    """How one reply is packed, from its first audio on. The body's chunks are sent in order."""
+    """How one reply is packed, from its first audio on. The body's chunks are sent in order. For a whole reply
+    `headers` is asked last, when all is known of the turn."""
 
     def headers(self, record: TurnRecord, media_type: str) -> Mapping[str, str]:
         """`media_type` is that of the audio in its container."""
@@ -185,3 +202,34 @@ class ListProtocol(HttpProtocol, Protocol):
     """A protocol that lists voices or models: `GET` of each path is answered by its function."""
 
     lists: Mapping[str, Callable[[Handshake, Known], HttpAnswer]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenWish:
+    """What a short-lived token is to be good for; None means no bound, or the default.
+
+    `granted` is the protocol's own: the token carries it, signed but readable by its holder, and `Handshake.granted`
+    shows it again.
+    """
+
+    ttl_s: float | None = None
+    max_chars: int | None = None
+    provider: str | None = None
+    voice: str | None = None
+    origin: str | None = None
+    granted: str = ""
+
+
+@runtime_checkable
+class MintProtocol(HttpProtocol, Protocol):
+    """A protocol with tokens for pages: `POST` of each path makes one."""
+
+    mint_paths: tuple[str, ...]
+
+    def wish(self, handshake: Handshake, body: bytes) -> TokenWish:
+        """Raises ClientError."""
+        ...
+
+    def minted(self, handshake: Handshake, wish: TokenWish, token: str, expires_at_s: int) -> HttpAnswer:
+        """`expires_at_s` is in seconds since the Unix epoch."""
+        ...

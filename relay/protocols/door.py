@@ -16,7 +16,7 @@ class Door:
     of `[voices]`. `default_voice` is what other names stand for; None: they are asked for as they are. `models`: a
     client's name for a model -> a provider's. `providers` are those that can be named in front of a colon;
     `known_models` those that some provider here has: a client's name that is neither one of them nor in `models` is
-    ignored.
+    ignored. `adapters`: a provider -> which API it speaks.
     """
 
     name: str
@@ -25,6 +25,8 @@ class Door:
     models: Mapping[str, str] = field(default_factory=dict)
     providers: Collection[str] = ()
     known_models: Collection[str] = ()
+    adapters: Mapping[str, str] = field(default_factory=dict)
+    default_provider: str = ""
 
     def speaker(self, voice: str | None, model: str | None = None) -> dict[str, Any]:
         """Fields of a `TurnRequest`: who speaks, with which voice and model. None: the relay's defaults."""
@@ -34,6 +36,10 @@ class Door:
         if colon and provider in self.providers:
             return fields | {"provider": provider, "voice": own or None}
         return fields | {"voice": meant}
+
+    def adapter(self, speaker: Mapping[str, Any]) -> str | None:
+        """Which API the provider of such fields speaks: a client's settings may be its own."""
+        return self.adapters.get(speaker.get("provider") or self.default_provider)
 
     def _meant(self, voice: str | None) -> str | None:
         if not voice:

@@ -15,7 +15,7 @@ from relay.core.events import Command, Event, ProviderChoice, TurnRequest
 from relay.core.frames import pack_header
 from relay.core.playout import Run
 from relay.errors import ClientError, Code, RelayError
-from relay.protocols.base import Binary, Frames, Message, Text
+from relay.protocols.base import Binary, Frames, Message, Text, TokenWish
 from relay.protocols.body import decode, explain
 from relay.protocols.native_events import NAME, encode, error_fields, http_error
 
@@ -295,9 +295,9 @@ def receive_speech(body: bytes) -> SpeechBody:
     return decode(_SPEECH_DECODER, body, _NESTED)
 
 
-def receive_token(body: bytes) -> TokenBody:
+def receive_token(body: bytes) -> TokenWish:
     """The body of `POST /v1/tokens`, which may be empty. Raises ClientError `invalid_message`."""
-    return decode(_TOKEN_DECODER, body or b"{}")
+    return TokenWish(**msgspec.structs.asdict(decode(_TOKEN_DECODER, body or b"{}")))
 
 
 def _given(fields: Struct | None) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
+
+import msgspec
 
 from relay.core.events import Event, TurnRequest
 from relay.core.record import TurnRecord
 from relay.errors import ClientError, Code, RelayError
-from relay.protocols.base import Credential, Handshake, HttpAnswer, SpeechCall
-from relay.protocols.native import NAME, NativeSession, http_error, receive_speech
+from relay.protocols.base import Credential, Handshake, HttpAnswer, SpeechCall, TokenWish
+from relay.protocols.native import NAME, NativeSession, http_error, receive_speech, receive_token
 
 # A browser cannot set headers of a WebSocket: its token is one of the subprotocols that it offers.
 TOKEN_SUBPROTOCOL = "relay-token."
@@ -41,11 +44,13 @@ class NativeReply:
 
 
 class Native:
-    """`relay.v1`: a WebSocket at `/v1/stream`, one turn at `/v1/speech`."""
+    """`relay.v1`: a WebSocket at `/v1/stream`, one turn at `/v1/speech`, tokens at `/v1/tokens`."""
 
     name: str = NAME
     stream_paths: tuple[str, ...] = ("/v1/stream",)
     speech_paths: tuple[str, ...] = ("/v1/speech",)
+    mint_paths: tuple[str, ...] = ("/v1/tokens",)
+    prefix: str = "/"
     subprotocols: tuple[str, ...] = (NAME,)
     credential_hint: str = "send the header Authorization: Bearer KEY"
 
@@ -77,6 +82,16 @@ class Native:
 
     def reply(self, call: SpeechCall) -> NativeReply:
         return NativeReply()
+
+    def wish(self, handshake: Handshake, body: bytes) -> TokenWish:
+        return receive_token(body)
+
+    def minted(self, handshake: Handshake, wish: TokenWish, token: str, expires_at_s: int) -> HttpAnswer:
+        expires_at = f"{datetime.fromtimestamp(expires_at_s, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        body = msgspec.json.encode({"token": token, "expires_at": expires_at})
+        return HttpAnswer(
+            status=201, headers={"Content-Type": "application/json", "Cache-Control": "no-store"}, body=body
+        )
 
 
 def _offered(headers: Mapping[str, str]) -> str | None:

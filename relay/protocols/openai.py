@@ -64,6 +64,7 @@ class OpenAI:
 
     name = "openai"
     credential_hint = "send the header Authorization: Bearer KEY"
+    prefix = "/openai/"
     # At the root is what people type: a base URL with nothing but `/v1` behind the host.
     speech_paths: tuple[str, ...] = (*(f"/openai{version}/audio/speech" for version in _ROUTES), "/v1/audio/speech")
 

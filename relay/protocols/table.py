@@ -1,19 +1,20 @@
 """The wire protocols that the server speaks, a line each. A new one is picked up everywhere from here."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from relay.protocols.base import HttpProtocol
 from relay.protocols.door import Door
-from relay.protocols.native import TokenBody, error_fields, receive_token
+from relay.protocols.native import error_fields
 from relay.protocols.native_http import Native
 from relay.protocols.openai import OpenAI
 
-__all__ = ["DOORS", "OWN", "Door", "TokenBody", "error_fields", "receive_token"]
+__all__ = ["DOORS", "OWN", "Door", "error_fields"]
 
 # The relay's own, which also speaks for the routes that belong to none.
 OWN = Native()
 
-# Those of other services, by the name that `[doors.NAME]` has; each is made with the operator's settings for it.
-DOORS: Mapping[str, Callable[[Door], HttpProtocol]] = {
-    "openai": OpenAI,
+# Those of other services, by the name that `[doors.NAME]` has; each is made with the operator's settings for it. A
+# service whose APIs differ in their errors has several.
+DOORS: Mapping[str, Sequence[Callable[[Door], HttpProtocol]]] = {
+    "openai": (OpenAI,),
 }

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from relay.config import Config, ConfigError, DoorConfig
 from relay.engine.engine import Engine
+from relay.engine.setup import adapter_of
 from relay.protocols.base import HttpProtocol, Known, KnownVoice
 from relay.protocols.table import DOORS, OWN, Door
 from relay.providers.base.provider import Voice
@@ -16,10 +17,11 @@ def protocols_of(config: Config, engine: Engine) -> list[HttpProtocol]:
         if name not in DOORS:
             raise ConfigError(f"doors.{name}: there is no such door; there are {', '.join(DOORS)}")
     made: list[HttpProtocol] = [OWN]
-    for name, make in DOORS.items():
+    for name, protocols in DOORS.items():
         settings = config.doors.get(name, DoorConfig())
         if settings.enabled:
-            made.append(make(_door(name, settings, config, engine)))
+            door = _door(name, settings, config, engine)
+            made += [make(door) for make in protocols]
     return made
 
 
@@ -36,6 +38,8 @@ def _door(name: str, settings: DoorConfig, config: Config, engine: Engine) -> Do
         models=settings.models,
         providers=frozenset(providers),
         known_models=_models(engine),
+        adapters={provider: adapter_of(config, provider) for provider in providers},
+        default_provider=engine.defaults.provider,
     )
 
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from secrets import token_hex
 from typing import Any
@@ -15,7 +15,15 @@ from relay.engine.engine import Engine
 from relay.engine.setup import adapter_of
 from relay.engine.untraced import UNTRACED
 from relay.errors import ClientError, Code, InternalError, LimitError, RelayError, untrace
-from relay.protocols.base import Handshake, HttpProtocol, ListProtocol, SpeechProtocol, StreamProtocol
+from relay.protocols.base import (
+    Handshake,
+    HttpAnswer,
+    HttpProtocol,
+    ListProtocol,
+    MintProtocol,
+    SpeechProtocol,
+    StreamProtocol,
+)
 from relay.protocols.table import OWN, error_fields
 from relay.server.access.authenticator import Authenticator, Caller
 from relay.server.access.minting import mint
@@ -31,6 +39,8 @@ log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 JSON = "application/json"
+# 96 bits: no two requests have the same id, on any machine.
+ID_BYTES = 12
 # What a client that came while the relay drains is told to wait: another process usually listens by then.
 DRAINING_RETRY_AFTER_S = 5
 
@@ -45,6 +55,7 @@ class Routes:
         self._streams = [each for each in protocols if isinstance(each, StreamProtocol)]
         self._speeches = [each for each in protocols if isinstance(each, SpeechProtocol)]
         self._lists = [each for each in protocols if isinstance(each, ListProtocol)]
+        self._minting = [each for each in protocols if isinstance(each, MintProtocol)]
         self._authenticator = authenticator
         self._tokens = tokens
         self.sessions: set[WebSocketSession] = set()
@@ -54,14 +65,16 @@ class Routes:
             **{path: each for each in self._streams for path in each.stream_paths},
             **{path: each for each in self._speeches for path in each.speech_paths},
             **{path: each for each in self._lists for path in each.lists},
+            **{path: each for each in self._minting for path in each.mint_paths},
         }
+        self._prefixes = sorted(protocols, key=lambda each: len(each.prefix), reverse=True)
 
     def table(self) -> list[web.RouteDef]:
         return [
             *(web.get(path, partial(self.stream, each)) for each in self._streams for path in each.stream_paths),
             *(web.post(path, partial(self.speech, each)) for each in self._speeches for path in each.speech_paths),
             *(web.get(path, partial(self.known, each, path)) for each in self._lists for path in each.lists),
-            web.post("/v1/tokens", self.tokens),
+            *(web.post(path, partial(self.token, each)) for each in self._minting for path in each.mint_paths),
             web.get("/v1/providers", self.providers),
             web.get("/v1/voices", self.voices),
             web.get("/healthz", self.healthz),
@@ -90,16 +103,18 @@ class Routes:
             return self._refusal(request, InternalError())
 
     def _refusal(self, request: web.Request, error: RelayError, status: int | None = None) -> web.Response:
+        return _response(self._protocol_at(request).refusal(error, status))
+
+    def _protocol_at(self, request: web.Request) -> HttpProtocol:
         resource = request.match_info.route.resource
-        protocol = self._protocols.get(resource.canonical, OWN) if resource is not None else OWN
-        answer = protocol.refusal(error, status)
-        return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
+        if resource is not None and (protocol := self._protocols.get(resource.canonical)) is not None:
+            return protocol
+        return next(each for each in self._prefixes if request.path.startswith(each.prefix))
 
     async def stream(self, protocol: StreamProtocol, request: web.Request) -> web.StreamResponse:
         """A WebSocket. Refusals happen here, before the upgrade, as HTTP errors."""
         try:
-            handshake = handshake_of(request)
-            caller = self._admit(request, protocol, handshake, speaks=True)
+            caller, handshake = self._admit(request, protocol, speaks=True)
             if handshake.headers.get("upgrade", "").lower() != "websocket":
                 reason = f"{request.path} is a WebSocket; connect with ws:// or wss://"
                 raise ClientError(Code.INVALID_MESSAGE, reason)
@@ -125,23 +140,22 @@ class Routes:
             self._engine.metrics.session_closed(session.held_peak_ms)
 
     async def speech(self, protocol: SpeechProtocol, request: web.Request) -> web.StreamResponse:
-        handshake = handshake_of(request)
-        caller = self._admit(request, protocol, handshake, speaks=True)
+        caller, handshake = self._admit(request, protocol, speaks=True)
         async with self.requests.entered(request):
             # Before a place is taken: a body that does not come must not hold one.
             call = protocol.parse(handshake, await self._body(request))
             async with self._entered(caller):
                 return await speak(self._engine, protocol, handshake, call, request, caller.scope)
 
-    async def tokens(self, request: web.Request) -> web.Response:
-        caller = self._admit(request, OWN, handshake_of(request))
+    async def token(self, protocol: MintProtocol, request: web.Request) -> web.Response:
+        caller, handshake = self._admit(request, protocol)
         async with self.requests.entered(request):
-            body = await self._body(request)
-            token = await mint(self._engine, self._authenticator, self._tokens, caller, body)
-        return _json(token, status=201, headers={"Cache-Control": "no-store"})
+            wish = protocol.wish(handshake, await self._body(request))
+            token, expires_at_s = await mint(self._engine, self._authenticator, self._tokens, caller, wish)
+        return _response(protocol.minted(handshake, wish, token, expires_at_s))
 
     async def providers(self, request: web.Request) -> web.Response:
-        self._admit(request, OWN, handshake_of(request))
+        self._admit(request, OWN)
         usable = [
             self._named(name)
             | {"usable": True, "default": name == self._engine.defaults.provider}
@@ -157,7 +171,7 @@ class Routes:
         return {"name": instance, "adapter": adapter_of(self._engine.config, instance)}
 
     async def voices(self, request: web.Request) -> web.Response:
-        self._admit(request, OWN, handshake_of(request))
+        self._admit(request, OWN)
         async with self.requests.entered(request):
             found, failed = await self._engine.voices(request.query.get("provider"), request.query.get("language"))
         listed = [{"provider": name, **asdict(voice)} for name, voices in found.items() for voice in voices]
@@ -165,12 +179,10 @@ class Routes:
 
     async def known(self, protocol: ListProtocol, path: str, request: web.Request) -> web.Response:
         """A list of voices or models in a protocol's own form; those of providers that do not answer are left out."""
-        handshake = handshake_of(request)
-        self._admit(request, protocol, handshake)
+        _, handshake = self._admit(request, protocol)
         async with self.requests.entered(request):
             found, _ = await self._engine.voices()
-        answer = protocol.lists[path](handshake, known_of(self._engine, found))
-        return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
+        return _response(protocol.lists[path](handshake, known_of(self._engine, found)))
 
     async def healthz(self, request: web.Request) -> web.Response:
         return _json({"status": "ok"})
@@ -200,10 +212,10 @@ class Routes:
         limits = self._engine.config.limits
         return await read_body(request, limits.body_timeout_s, limits.max_message_bytes)
 
-    def _admit(
-        self, request: web.Request, protocol: HttpProtocol, handshake: Handshake, *, speaks: bool = False
-    ) -> Caller:
-        """Who asks. Raises RelayError for who may not; a token is good for what `speaks` only."""
+    def _admit(self, request: web.Request, protocol: HttpProtocol, *, speaks: bool = False) -> tuple[Caller, Handshake]:
+        """Who asks, and what the request says. Raises RelayError for who may not; a token is good for what `speaks`
+        only."""
+        handshake = handshake_of(request)
         caller = self._authenticator.caller(
             protocol.credential(handshake), handshake.headers, request.remote or "unknown", protocol.credential_hint
         )
@@ -211,7 +223,8 @@ class Routes:
             raise ClientError(Code.FORBIDDEN, "a token opens one session or speaks one turn, no more; send a key here")
         if self._engine.draining:
             raise _draining()
-        return caller
+        granted = caller.claims.granted if caller.claims is not None else ""
+        return caller, replace(handshake, key_id=self._authenticator.issuer(caller) or None, granted=granted)
 
 
 def handshake_of(request: web.Request) -> Handshake:
@@ -219,7 +232,18 @@ def handshake_of(request: web.Request) -> Handshake:
     headers: dict[str, str] = {}
     for name, value in request.headers.items():
         headers.setdefault(name.lower(), value)
-    return Handshake(path=dict(request.match_info), query=dict(request.query), headers=headers)
+    return Handshake(
+        path=dict(request.match_info),
+        query=dict(request.query),
+        headers=headers,
+        id=token_hex(ID_BYTES),
+        # A proxy that ends TLS says so; what a client claims of itself changes only the address that it is given.
+        secure=request.secure or headers.get("x-forwarded-proto", "").lower() == "https",
+    )
+
+
+def _response(answer: HttpAnswer) -> web.Response:
+    return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
 
 
 def _draining() -> LimitError:

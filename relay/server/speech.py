@@ -1,8 +1,9 @@
 """One turn over HTTP: the same turn as on a WebSocket, with a streamed body for a listener."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -16,6 +17,7 @@ from relay.errors import Code, LimitError, RelayError
 from relay.protocols.base import Handshake, SpeechCall, SpeechProtocol, SpeechReply
 from relay.server.access.scope import TokenScope
 from relay.server.open_requests import cut
+from relay.server.whole_speech import whole_body
 
 
 async def speak(
@@ -26,10 +28,11 @@ async def speak(
     request: web.Request,
     scope: TokenScope,
 ) -> web.StreamResponse:
-    """Speaks the call's text. The status line waits for the first audio; a failure after it cuts the connection."""
+    """Speaks the call's text. The status line waits for the first audio, and a failure after it cuts the connection;
+    that of a whole reply waits for all of it. The turn has the request's id unless it was given one."""
     one_shot = OneShot(
         engine,
-        call.request,
+        call.request if call.request.turn_id is not None else replace(call.request, turn_id=handshake.id),
         defaults=scope.defaults(engine.defaults),
         limits=engine.limits.session,
         check=scope.settings(engine.settings),
@@ -45,6 +48,9 @@ async def speak(
             assert record.frame_format is not None, "a turn that has ended, or has audio, has its format"
             await container_loaded(call.container)
             container = CONTAINERS[call.container](record.frame_format.audio)
+            if call.whole:
+                chunks = await whole_body(reply, container, before, first, contents)
+                return await _send_whole(engine, request, reply.headers(record, container.media_type), chunks)
             response = web.StreamResponse(headers=reply.headers(record, container.media_type))
             await response.prepare(request)
             begun = reply.audio(container.begin(_whole_bytes(first)))
@@ -64,6 +70,22 @@ async def speak(
                 raise
         await response.write_eof()
         return response
+
+
+async def _send_whole(
+    engine: Engine, request: web.Request, headers: Mapping[str, str], chunks: Sequence[bytes]
+) -> web.StreamResponse:
+    response = web.StreamResponse(headers=headers)
+    response.content_length = sum(map(len, chunks))
+    await response.prepare(request)
+    try:
+        for chunk in chunks:
+            await _write(engine, response, chunk)
+    except (RelayError, asyncio.CancelledError):
+        cut(request)
+        raise
+    await response.write_eof()
+    return response
 
 
 async def _until_audio(contents: AsyncIterator[Run | Event]) -> tuple[list[Event], Run | None]:

@@ -35,7 +35,7 @@ def test_it_keeps_what_every_protocol_has_to() -> None:
 async def spoken(
     monkeypatch: pytest.MonkeyPatch, query: str = "", key: str = "k", chosen: str = "ok"
 ) -> AsyncIterator[ClientConnection]:
-    monkeypatch.setattr(doors, "DOORS", {**table.DOORS, "draft": lambda _: Deepgram()})
+    monkeypatch.setattr(doors, "DOORS", {**table.DOORS, "draft": (lambda _: Deepgram(),)})
     async with relay_to(scenario(chosen), server=ServerConfig(port=0, keys=["k"])) as (server, _):
         url = f"ws://127.0.0.1:{server.port}/v1/speak{query}"
         headers = {"Authorization": f"Token {key}"}

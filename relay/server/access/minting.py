@@ -1,15 +1,14 @@
-"""`POST /v1/tokens`: a short-lived token for one session of a page, made by whoever has a key."""
+"""A short-lived token for one session of a page, made for a client that has a key."""
 
 import re
-from datetime import UTC, datetime
 
 from relay.config import TokensConfig
 from relay.engine.engine import Engine
 from relay.errors import ClientError, Code
-from relay.protocols.table import receive_token
+from relay.protocols.base import TokenWish
 from relay.providers.base.provider import SpeechRequest
 from relay.server.access.authenticator import Authenticator, Caller
-from relay.server.access.tokens import DEFAULT_TTL_S, MIN_TTL_S, Claims, Tokens
+from relay.server.access.tokens import DEFAULT_TTL_S, MAX_TOKEN_CHARS, MIN_TTL_S, Claims, Tokens
 
 # As browsers send it: scheme, host, and a port that is not the scheme's own. 253 is the longest name in the DNS.
 ORIGIN = re.compile(r"https?://[a-z0-9.:\[\]-]{1,262}")
@@ -18,32 +17,34 @@ MAX_VOICE_CHARS = 256
 
 
 async def mint(
-    engine: Engine, authenticator: Authenticator, tokens: Tokens, caller: Caller, data: bytes
-) -> dict[str, str]:
-    """The reply's fields. Raises ClientError for a token that could never be used."""
-    body = receive_token(data)
-    ttl_s = _ttl_s(body.ttl_s, engine.config.tokens)
-    if body.max_chars is not None and body.max_chars < 1:
-        raise ClientError(Code.INVALID_CONFIG, f"max_chars is {body.max_chars}; it must be 1 or more")
-    provider = body.provider
-    if body.voice is not None:
-        if not 1 <= len(body.voice) <= MAX_VOICE_CHARS:
-            reason = f"voice has {len(body.voice)} characters; it must have 1 to {MAX_VOICE_CHARS}"
+    engine: Engine, authenticator: Authenticator, tokens: Tokens, caller: Caller, wish: TokenWish
+) -> tuple[str, int]:
+    """The token, and when it expires. Raises ClientError for a token that could never be used."""
+    ttl_s = _ttl_s(wish.ttl_s, engine.config.tokens)
+    if wish.max_chars is not None and wish.max_chars < 1:
+        raise ClientError(Code.INVALID_CONFIG, f"max_chars is {wish.max_chars}; it must be 1 or more")
+    provider = wish.provider
+    if wish.voice is not None:
+        if not 1 <= len(wish.voice) <= MAX_VOICE_CHARS:
+            reason = f"voice has {len(wish.voice)} characters; it must have 1 to {MAX_VOICE_CHARS}"
             raise ClientError(Code.INVALID_CONFIG, reason)
         # A voice is one provider's own.
         provider = provider or engine.defaults.provider
     if provider is not None:
-        engine.resolve(provider, SpeechRequest(voice=body.voice))
+        engine.resolve(provider, SpeechRequest(voice=wish.voice))
     claims = Claims(
         issuer=authenticator.issuer(caller),
-        max_chars=body.max_chars,
+        max_chars=wish.max_chars,
         provider=provider,
-        voice=body.voice,
-        origin=_origin(body.origin),
+        voice=wish.voice,
+        origin=_origin(wish.origin),
+        granted=wish.granted,
     )
     token, expires_at_s = tokens.mint(claims, ttl_s)
-    expires_at = datetime.fromtimestamp(expires_at_s, UTC)
-    return {"token": token, "expires_at": f"{expires_at:%Y-%m-%dT%H:%M:%SZ}"}
+    if len(token) > MAX_TOKEN_CHARS:
+        reason = f"the token would have {len(token)} characters, the most is {MAX_TOKEN_CHARS}; shorten what it holds"
+        raise ClientError(Code.INVALID_CONFIG, reason)
+    return token, expires_at_s
 
 
 def _ttl_s(wanted_s: float | None, settings: TokensConfig) -> float:

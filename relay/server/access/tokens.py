@@ -22,8 +22,8 @@ from relay.server.access.scope import TokenScope
 from relay.store.base import SpentTokens
 
 PREFIX = "rt1."
-# A request line or a header of more than 8 KiB is refused by most servers and proxies.
-MAX_TOKEN_CHARS = 4096
+# A request line or a header of more than 8 KiB is refused by most servers and proxies; something stands beside it.
+MAX_TOKEN_CHARS = 7 * 1024
 TOKEN = re.compile(r"rt1\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]{43})")
 DEFAULT_TTL_S = 60.0
 MIN_TTL_S = 1.0
@@ -53,6 +53,8 @@ class Claims(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkno
     provider: str | None = None
     voice: str | None = None
     origin: str | None = None
+    # The protocol's own: see `protocols.base.TokenWish`.
+    granted: str = ""
 
     def scope(self, session_s: float) -> TokenScope:
         return TokenScope(max_chars=self.max_chars, provider=self.provider, voice=self.voice, session_s=session_s)

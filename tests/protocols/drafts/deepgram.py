@@ -81,6 +81,7 @@ class Deepgram:
     stream_paths: tuple[str, ...] = ("/deepgram/v1/speak", "/v1/speak")
     subprotocols: tuple[str, ...] = ("token",)
     credential_hint: str = "send the header Authorization: Token KEY"
+    prefix = "/deepgram/"
 
     def credential(self, handshake: Handshake) -> Credential | None:
         scheme, _, key = handshake.headers.get("authorization", "").partition(" ")
