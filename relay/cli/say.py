@@ -23,14 +23,19 @@ if TYPE_CHECKING:
 READ_BYTES = 4096
 # Text that came and was not yet taken: a pipe that gives more waits.
 MAX_PENDING_READS = 64
+# What the name of a file ends with -> a name of `codecs.compressed`. Any other file is a WAV, pipes and devices too,
+# but not one whose name says that it is something else.
+COMPRESSED = {".mp3": "mp3", ".ogg": "ogg", ".opus": "ogg", ".flac": "flac", ".aac": "aac"}
+WITHOUT_ENCODER = (".aif", ".aiff", ".au", ".caf", ".m4a", ".mp4", ".webm", ".wma")
 
 
 @click.command()
 @click.argument("text")
 @click.option(
     "--out",
-    metavar="FILE.wav",
-    help="Write a WAV file; - writes raw frames to standard output. Default: this machine's speaker.",
+    metavar="FILE",
+    help="Write a file: .wav, .mp3, .ogg or .opus, .flac, .aac; - writes raw frames to standard output. Default: this "
+    "machine's speaker.",
 )
 @click.option(
     "--url",
@@ -145,7 +150,9 @@ def _cancelled_by_signals() -> Iterator[None]:
 def _written(sink: "Sink", out: str | None) -> str:
     from relay_client import WavSink
 
-    if not isinstance(sink, WavSink):
+    from relay.cli.compressed_sink import CompressedSink
+
+    if not isinstance(sink, WavSink | CompressedSink):
         return ""
     if not sink.duration_ms:
         return "; no audio was written"
@@ -192,7 +199,18 @@ def _sink(out: str | None) -> "Sink":
 
     if out is None:
         return SpeakerSink()
-    return RawSink() if out == "-" else WavSink(Path(out))
+    if out == "-":
+        return RawSink()
+    path = Path(out)
+    suffix = path.suffix.lower()
+    if suffix in COMPRESSED:
+        from relay.cli.compressed_sink import CompressedSink
+
+        return CompressedSink(path, COMPRESSED[suffix])
+    if suffix in WITHOUT_ENCODER:
+        known = ", ".join((".wav", *COMPRESSED))
+        raise click.BadParameter(f"{suffix} cannot be written; there are {known}", param_hint="--out")
+    return WavSink(path)
 
 
 async def _standard_input() -> AsyncIterator[str]:

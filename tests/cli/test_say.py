@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import soundfile
 from click.testing import CliRunner
-from relay_client import TurnFailover, TurnProgress, TurnWaiting
+from relay_client import AudioFormat, Frame, TurnFailover, TurnProgress, TurnWaiting
 from relay_client.events import TextSegment
 
 from relay.cli import main
+from relay.cli.compressed_sink import CompressedSink
 from relay.cli.say import Telling
 from relay.testing.fake_provider import FakeProvider
 from relay.testing.scenarios import PCM_CLIP
@@ -101,6 +102,50 @@ async def test_a_process_that_is_killed_leaves_sizes_that_are_true(tmp_path: Pat
     samples, _ = soundfile.read(part, dtype="int16")
     assert samples.tobytes() == PCM_CLIP.data[: 2 * WHOLE_FRAMES_SAMPLES]
     assert part.read_bytes()[4:8] == (part.stat().st_size - 8).to_bytes(4, "little")
+
+
+def test_the_name_of_the_file_chooses_its_format(tmp_path: Path) -> None:
+    def say(name: str) -> tuple[int, str]:
+        ended = CliRunner().invoke(main, ["say", "Hello there.", "--provider=espeak", f"--out={tmp_path / name}"])
+        return ended.exit_code, ended.output
+
+    plain = tmp_path / "a.wav"
+    assert say(plain.name)[0] == 0
+    said, _ = soundfile.read(plain, dtype="int16")
+    for name, kind in (("a.mp3", "MP3"), ("a.FLAC", "FLAC"), ("a.ogg", "OGG"), ("a.opus", "OGG"), ("a", "WAV")):
+        status, told = say(name)
+        assert status == 0, told
+        info = soundfile.info(tmp_path / name)
+        assert (info.format, info.frames) == (kind, len(said)), name
+    assert say("a.aac")[0] == 0
+    assert (tmp_path / "a.aac").read_bytes()[0] == 0xFF
+    status, told = say("a.m4a")
+    assert (status, ".m4a cannot be written; there are .wav, .mp3" in told) == (2, True)
+    status, told = say("none/a.mp3")
+    assert (status, "No such file or directory" in told) == (1, True)
+    (tmp_path / "full.mp3").symlink_to("/dev/full")
+    status, told = say("full.mp3")
+    assert (status, told) == (1, "relay: cannot write /dev/full: No space left on device\n")
+    assert not list(tmp_path.glob(".*.part"))
+
+
+async def test_an_interruption_leaves_a_whole_compressed_file(tmp_path: Path) -> None:
+    out = tmp_path / "a.flac"
+    audio = AudioFormat(
+        encoding="pcm_s16le", sample_rate=24000, channels=1, frame_ms=20, frame_samples=480, frame_bytes=960
+    )
+    sink = CompressedSink(out, "flac")
+    with pytest.raises(asyncio.CancelledError):
+        async with sink:
+            await sink.start(audio)
+            await sink.write(Frame(PCM_CLIP.data[:960], 0, 480, 0, False))
+            await sink.write(Frame(PCM_CLIP.data[960:1920], 480, 400, 80, False))
+            assert not out.exists()
+            raise asyncio.CancelledError
+    assert sink.duration_ms == 880 / 24
+    samples, _ = soundfile.read(out, dtype="int16")
+    assert samples.tobytes() == PCM_CLIP.data[:1760]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.flac"]
 
 
 def test_what_is_asked_of_text_and_loudness_reaches_the_provider_or_is_refused(tmp_path: Path) -> None:

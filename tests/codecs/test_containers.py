@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from relay.codecs.compressed import FORMATS, CompressedFile
 from relay.codecs.containers import CONTAINERS, PLAIN, ContainerEncoder
 from relay.core.formats import AudioFormat, Encoding
 
@@ -117,3 +118,43 @@ def test_no_audio_at_all_is_a_file_without_samples(name: str) -> None:
     if name == "flac":
         with av.open(io.BytesIO(data), "r") as file:
             assert list(file.decode(audio=0)) == []
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("rate_hz", [8000, 22050, 24000, 48000])
+def test_a_file_that_can_seek_states_its_exact_length_whatever_the_cuts(name: str, rate_hz: int) -> None:
+    chance = random.Random(rate_hz)
+    # 1 and 24205: LAME ends with more padding than a frame of it.
+    for samples in (1, 480, 16801, 24205):
+        pcm = tone(rate_hz, 4.0)[:samples].tobytes()
+        written = []
+        for cuts in ([], [1, 3], [chance.randint(1, 3000) for _ in range(20)]):
+            with io.BytesIO() as file:
+                encoder = CompressedFile(
+                    FORMATS[name], AudioFormat(encoding=Encoding.PCM_S16LE, sample_rate_hz=rate_hz), file
+                )
+                at = 0
+                for size in cuts:
+                    encoder.feed(pcm[at : at + size])
+                    at += size
+                encoder.feed(pcm[at:])
+                encoder.flush()
+                written.append(file.getvalue())
+        assert written[1:] == written[:1] * 2
+        if name == "aac":  # it has no place for a length: the delay of a frame, and a whole frame at the end
+            frames = written[0].count(b"\xff\xf1")
+            assert frames * 1024 >= samples + 1024
+            continue
+        heard, heard_hz = soundfile.read(io.BytesIO(written[0]), dtype="int16")
+        assert abs(len(heard) * rate_hz - samples * heard_hz) < rate_hz, (samples, len(heard))
+        if name == "flac":
+            assert heard.astype("<i2").tobytes() == pcm
+
+
+@pytest.mark.parametrize("name", COMPRESSED)
+def test_a_rate_that_a_codec_has_not_is_resampled(name: str) -> None:
+    pcm = tone(23000).tobytes()
+    encoder = CONTAINERS[name](AudioFormat(encoding=Encoding.PCM_S16LE, sample_rate_hz=23000))
+    heard, heard_hz, _ = read(packed(encoder, pcm, [999]))
+    assert heard_hz == (23000 if name == "flac" else 48000)
+    assert -2 / heard_hz <= len(heard) / heard_hz - len(pcm) / 2 / 23000 <= 0.1
