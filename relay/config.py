@@ -51,8 +51,21 @@ class LimitsConfig(Struct, forbid_unknown_fields=True, frozen=True):
     idle_timeout_s: Seconds = 300.0
     # A listener that stops reading for a minute (a paused call) must survive; two minutes is a dead client.
     slow_client_timeout_s: Seconds = 120.0
-    # From a request's head to the end of its body: the largest message over a slow mobile line takes some seconds.
-    body_timeout_s: Seconds = 60.0
+    # From a request's head to the end of its body: the largest message takes 37 s at 56 kbit/s.
+    body_timeout_s: Seconds = 40.0
+    # Connections of clients at a time, whatever they do. None: twice max_sessions, for those that come and go.
+    max_connections: Count | None = None
+    # Of them from one address (of IPv6 one /64). None: three quarters, since all may come through one proxy.
+    max_connections_per_address: Count | None = None
+    # From the accepting of a connection to its first byte; browsers open some ahead of need and do without them.
+    first_byte_timeout_s: Seconds = 10.0
+    # From a request's first byte to the end of its head, which is at most a few packets.
+    head_timeout_s: Seconds = 30.0
+    # Between two requests of a client that has shown a key or token; longer than the 60 s for which proxies keep idle
+    # connections, so that it is they who close.
+    keepalive_s: Seconds = 75.0
+    # Between two requests of a client that has shown none.
+    stranger_keepalive_s: Seconds = 30.0
     text_high_water_chars: Count = 2000
     text_low_water_chars: Count = 1000
 

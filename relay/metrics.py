@@ -60,6 +60,9 @@ class Metrics:
         self._sessions_limit = self._level("relay_sessions_limit", "Sessions that may be open")
         self._opened = self._count("relay_sessions_opened", "WebSocket sessions opened")
         self._refused = self._count("relay_sessions_refused", "Handshakes refused", "code")
+        self._connections = self._level("relay_connections", "Open connections of clients")
+        self._ended_connections = self._count("relay_connections_ended", "Connections ended by the relay", "reason")
+        self._no_files = self._count("relay_out_of_files_seconds", "Seconds in which no file could be opened")
         self._errors = self._count("relay_errors", "Errors told to clients", "code")
         self._minted = self._count("relay_tokens_minted", "Tokens made")
         self._spent = self._count("relay_tokens_spent", "Tokens that opened a session or spoke a turn")
@@ -122,6 +125,20 @@ class Metrics:
 
     def session_refused(self, code: str) -> None:
         self._refused.labels(code).inc()
+
+    def connection_opened(self) -> None:
+        self._connections.inc()
+
+    def connection_closed(self) -> None:
+        self._connections.dec()
+
+    def connection_ended(self, reason: str) -> None:
+        """`reason`: a value of `connections.State`, `shed` or `refused`."""
+        self._ended_connections.labels(reason).inc()
+
+    def out_of_files(self) -> None:
+        """Found at one of the looks that are taken each second."""
+        self._no_files.inc()
 
     def token_minted(self) -> None:
         self._minted.inc()

@@ -14,10 +14,13 @@ from relay.engine.codec_warmup import warm_codecs
 from relay.engine.engine import Engine
 from relay.engine.setup import spent_tokens_of
 from relay.errors import Code, LimitError
+from relay.protocols.table import OWN
 from relay.server.access.authenticator import Authenticator
 from relay.server.access.keys import Auth
 from relay.server.access.tokens import Tokens
-from relay.server.bad_http import server_log
+from relay.server.bad_http import closing_response, server_log
+from relay.server.connection_limits import connection_limits_of
+from relay.server.connections import Connection, Connections
 from relay.server.doors import protocols_of
 from relay.server.process import gc, worker_dir
 from relay.server.process.listen_socket import BACKLOG, bind, is_loopback
@@ -36,6 +39,8 @@ DRAIN_POLL_S = 0.05
 # relay is to stop at once. Then their connections are cut.
 FAREWELL_S = 3.0
 FAREWELL_AT_ONCE_S = 1.0
+# How long the rest of a refused request's body is read away, so that the refusal arrives before the connection's end.
+LINGERING_S = 2.0
 # Between a connection's being accepted and its request's having been read.
 HANDSHAKE_S = 0.5
 
@@ -55,7 +60,7 @@ class Server:
     ) -> None:
         self._config = config
         self._listen_socket = listen_socket
-        self._site: web.SockSite | None = None
+        self._listening: asyncio.Server | None = None
         self._server: web.Server | None = None
         auth = Auth(config.server.keys, config.server.allowed_origins)
         if not auth.required and not is_loopback(config.server.host):
@@ -68,7 +73,13 @@ class Server:
         secret = config.tokens.secret or worker_dir.secret()
         self._tokens = Tokens(secret, self._spent, self.engine.metrics, now_s=wall_clock_s)
         authenticator = Authenticator(auth, self._tokens, config.tokens)
-        self._routes = Routes(self.engine, authenticator, self._tokens, protocols_of(config, self.engine))
+        refusal = OWN.refusal(LimitError(Code.SLOW_CLIENT, "the request's head was not complete in time"))
+        self._connections = Connections(
+            connection_limits_of(config), self.engine.metrics, timed_out=closing_response(refusal)
+        )
+        self._routes = Routes(
+            self.engine, authenticator, self._tokens, protocols_of(config, self.engine), self._connections
+        )
         self._cors = Cors(auth)
         self.port = config.server.port
 
@@ -87,6 +98,7 @@ class Server:
                 for task in tasks:
                     task.cancel()
                 await asyncio.wait(tasks)
+                await self.stop_accepting()
                 await runner.cleanup()
 
     @asynccontextmanager
@@ -102,9 +114,9 @@ class Server:
             await self._spent.close()
 
     async def stop_accepting(self) -> None:
-        """Leaves new connections to another process that has the same socket."""
-        assert self._site is not None, "it is serving"
-        await self._site.stop()
+        """Leaves new connections to another process that has the same socket. Idempotent."""
+        assert self._listening is not None, "it is serving"
+        self._listening.close()
 
     async def drain(self) -> bool:
         """Takes nothing new, lets what was begun finish within `server.drain_timeout_s`. True: all of it did."""
@@ -151,13 +163,20 @@ class Server:
             # A client that hangs up while it waits for audio must end the provider's work.
             handler_cancellation=True,
             shutdown_timeout=FAREWELL_S,
+            # `Connections` has the deadlines, this is none; `read_body` decompresses, behind the key.
+            keepalive_timeout=24 * 3600,
+            auto_decompress=False,
+            lingering_time=LINGERING_S,
         )
         await runner.setup()
-        self._server = runner.server
+        server = self._server = runner.server
+        assert server is not None, "it was set up"
         listen_socket = self._listen_socket or bind(self._config.server.host, self.port)
+        self._listen_socket = listen_socket
         self.port = listen_socket.getsockname()[1]
-        self._site = web.SockSite(runner, listen_socket, backlog=BACKLOG)
-        await self._site.start()
+        self._listening = await asyncio.get_running_loop().create_server(
+            lambda: Connection(server(), self._connections), sock=listen_socket, backlog=BACKLOG
+        )
         return runner
 
     async def _sweep(self) -> None:
@@ -165,6 +184,9 @@ class Server:
             await asyncio.sleep(SWEEP_S)
             now_s = time.monotonic()
             self.engine.sample_gauges()
+            self._connections.check()
+            if self._listen_socket is not None and self._listen_socket.fileno() >= 0:
+                self._connections.check_files(self._listen_socket)
             if self._empty():
                 gc.while_nobody_listens()
             for session in list(self._routes.sessions):

@@ -28,6 +28,7 @@ from relay.protocols.table import OWN, error_fields
 from relay.server.access.authenticator import Authenticator, Caller
 from relay.server.access.minting import mint
 from relay.server.access.tokens import Tokens
+from relay.server.connections import Connections
 from relay.server.doors import known_of
 from relay.server.open_requests import OpenRequests
 from relay.server.speech import speak
@@ -49,8 +50,14 @@ class Routes:
     """Handlers over one engine. `sessions` and `requests` are those now open, for draining and for the sweep."""
 
     def __init__(
-        self, engine: Engine, authenticator: Authenticator, tokens: Tokens, protocols: Sequence[HttpProtocol]
+        self,
+        engine: Engine,
+        authenticator: Authenticator,
+        tokens: Tokens,
+        protocols: Sequence[HttpProtocol],
+        connections: Connections,
     ) -> None:
+        self._connections = connections
         self._engine = engine
         self._streams = [each for each in protocols if isinstance(each, StreamProtocol)]
         self._speeches = [each for each in protocols if isinstance(each, SpeechProtocol)]
@@ -86,7 +93,7 @@ class Routes:
     async def errors_as_answers(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Every refusal has the error body of the protocol whose route it is."""
         try:
-            with UNTRACED:
+            with self._connections.answering(request.transport), UNTRACED:
                 return await handler(request)
         except RelayError as error:
             return self._refusal(request, error)
@@ -221,6 +228,7 @@ class Routes:
         )
         if caller.claims is not None and not speaks:
             raise ClientError(Code.FORBIDDEN, "a token opens one session or speaks one turn, no more; send a key here")
+        self._connections.know(request.transport)
         if self._engine.draining:
             raise _draining()
         granted = caller.claims.granted if caller.claims is not None else ""

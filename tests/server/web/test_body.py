@@ -78,7 +78,14 @@ async def site(timeout_s: float = PLENTY_S) -> AsyncIterator[Site]:
     served = Site(timeout_s)
     app = web.Application()
     app.router.add_post("/", served.handle)
-    runner = web.AppRunner(app, handle_signals=False, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+    runner = web.AppRunner(
+        app,
+        auto_decompress=False,
+        handle_signals=False,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=0.1,
+    )
     await runner.setup()
     listener = web.TCPSite(runner, "127.0.0.1", 0)
     await listener.start()
