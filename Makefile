@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 # that start processes come last, and leave a core with nothing to do.
 PYTEST := $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: help serve demo test quick check format bench clean
+.PHONY: help serve demo test interop quick check format bench clean
 
 help:
 	@echo "make serve   environment, install, start the relay on 127.0.0.1:8765"
 	@echo "make demo    speak a sentence into hello.wav, no server needed"
 	@echo "make test    style, types and the whole test suite"
+	@echo "make interop published client libraries, each in its own environment, against a running relay"
 	@echo "make quick   the tests that need neither processes nor a browser"
 	@echo "make check   style and types only"
 	@echo "make bench   the benchmarks behind the published figures"
@@ -40,6 +41,10 @@ check: $(VENV)/.dev
 
 test: check
 	$(PYTEST)
+
+# A library that cannot be installed is skipped; with STRICT=--strict that is a failure.
+interop: $(VENV)/.dev
+	$(BIN)/python -m interop $(STRICT)
 
 quick: $(VENV)/.dev
 	$(PYTEST) --ignore=tests/e2e --ignore=tests/clients/browser --ignore=tests/bench

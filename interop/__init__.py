@@ -1,0 +1,1 @@
+"""Published, unmodified client libraries against a running relay: `python -m interop`."""
