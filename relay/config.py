@@ -115,6 +115,26 @@ class TokensConfig(Struct, forbid_unknown_fields=True, frozen=True):
         return f"TokensConfig(secret={secret}, max_ttl_s={self.max_ttl_s}, session_s={self.session_s})"
 
 
+class JobsConfig(Struct, forbid_unknown_fields=True, frozen=True):
+    """Long text that is spoken without a listener."""
+
+    enabled: bool = True
+    # Where audio and the database are kept; empty: `relay/jobs` in the user's state folder. Made with the first job.
+    folder: str = ""
+    # One is spoken while another waits for its provider.
+    max_running: Count = 2
+    # Some 18 hours of speech.
+    max_text_chars: Count = 1_000_000
+    # A client that submits a library book by book.
+    max_active_per_client: Count = 1000
+    # A week to come for the audio.
+    retention_s: Seconds = 604_800.0
+    # The audio of all jobs together, 60 hours as WAV: the oldest goes first.
+    max_bytes: Count = 10 * 1024**3
+    # A process that has died gives its jobs back after this.
+    lease_s: Seconds = 30.0
+
+
 class LogConfig(Struct, forbid_unknown_fields=True, frozen=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
@@ -233,6 +253,7 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     http: HttpConfig = field(default_factory=HttpConfig)
     websocket: WebSocketConfig = field(default_factory=WebSocketConfig)
     tokens: TokensConfig = field(default_factory=TokensConfig)
+    jobs: JobsConfig = field(default_factory=JobsConfig)
     log: LogConfig = field(default_factory=LogConfig)
     tracing: TracingConfig = field(default_factory=TracingConfig)
     # Words and how they are said: respellings, or tables with `alias` or `ipa` or both.
@@ -253,6 +274,7 @@ _SECTIONS: dict[str, type[Struct]] = {
     "http": HttpConfig,
     "websocket": WebSocketConfig,
     "tokens": TokensConfig,
+    "jobs": JobsConfig,
     "log": LogConfig,
     "tracing": TracingConfig,
 }

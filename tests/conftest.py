@@ -28,3 +28,9 @@ def _short_passes() -> None:
     collected tests again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _state_of_their_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test looks at, or writes into, what the relay of the user who runs them keeps."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))

@@ -55,7 +55,9 @@ RULES: dict[str, Rule] = {
     "relay/drivers": Rule(
         ("relay.core", "relay.errors", "relay.providers.base", "relay.drivers", "relay.__version__"), ("numpy",)
     ),
-    "relay/store": Rule(("relay.core", "relay.errors", "relay.store.base"), ("aiohttp", "numpy", *CLOCKS)),
+    "relay/store": Rule(
+        ("relay.core", "relay.errors", "relay.store.base", "relay.store.job_rules"), ("aiohttp", "numpy", *CLOCKS)
+    ),
     # Which stores there are.
     "relay/store/__init__": Rule(("relay.errors", "relay.store"), PURE),
     "relay/engine": Rule(
@@ -78,10 +80,19 @@ RULES: dict[str, Rule] = {
         ),
         IO,
     ),
+    # Long text without a listener: the engine's work, kept. No sockets, no wire protocol.
+    "relay/jobs": Rule(
+        (
+            *("relay.core", "relay.codecs", "relay.engine", "relay.errors", "relay.config", "relay.store"),
+            "relay.jobs",
+        ),
+        ("aiohttp", "socket", "ssl", "subprocess"),
+    ),
     "relay/server": Rule(
         (
             *("relay.core", "relay.codecs", "relay.protocols", "relay.providers.base", "relay.drivers", "relay.engine"),
             *("relay.errors", "relay.config", "relay.metrics", "relay.tracing", "relay.server", "relay.store.base"),
+            "relay.jobs",
         ),
     ),
     "relay/testing": Rule(

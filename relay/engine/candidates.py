@@ -12,13 +12,13 @@ from relay.core.record import TurnRecord
 from relay.core.text.chunker import DEFAULT, TextChunker
 from relay.core.text.spoken import SpokenSegment
 from relay.core.timings import Stage, Timings
-from relay.engine.concurrency import ConcurrencyLimiter
+from relay.engine.concurrency import LATER, ConcurrencyLimiter
 from relay.engine.notices import Notices
 from relay.engine.read_ahead import ReadAheadBudget, reading_ahead
 from relay.engine.speaker import Position
 from relay.errors import ProviderError
 from relay.providers.base.poll import PollRequest
-from relay.providers.base.provider import Driver, Provider, Reply, Speech, Upstream, takes_phonemes
+from relay.providers.base.provider import Driver, LocalRequest, Provider, Reply, Speech, Upstream, takes_phonemes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +97,8 @@ async def opened(
             slot = await stack.enter_async_context(limiter.slot(urgency, on_wait=on_wait, deadline_s=deadline_s))
             timings.mark(Stage.PLACE_GIVEN, clock())
             upstream = _upstream(candidate, text)
+            if urgency == LATER and isinstance(upstream, LocalRequest):
+                upstream = replace(upstream, background=True)
             if isinstance(upstream, PollRequest) and waits is not None:
                 upstream = replace(upstream, on_progress=waits.progress)
             try:

@@ -24,8 +24,9 @@ MAX_WAITING = 1000
 # How fast the guess of a request's duration follows what is seen.
 _NEWEST_WEIGHT = 0.2
 
-# Order of service: audio that a listener is waiting for goes before audio that may be needed next.
-NOW, AHEAD = 0, 1
+# Order of service: audio that a listener is waiting for goes before audio that may be needed next, and that before
+# audio that nobody listens to.
+NOW, AHEAD, LATER = 0, 1, 2
 
 
 class NoSlotError(ProviderError):

@@ -21,7 +21,7 @@ from relay.core.text.chunker import speakable
 from relay.core.text.spoken import SpokenSegment, WordPlaces
 from relay.core.timings import Timings, TurnTimings
 from relay.engine.candidates import Candidate, Candidates, opened
-from relay.engine.concurrency import AHEAD, NOW
+from relay.engine.concurrency import AHEAD, LATER, NOW
 from relay.engine.notices import Notices
 from relay.engine.speaker import Position
 from relay.engine.text import PassedText, TurnText, given_of, spoken_of
@@ -65,7 +65,9 @@ class _Opening(Segment):
     """A segment whose request is under way. `number` counts those that are spoken, from 0; `ready_s` is when the text
     was whole. What its provider says of its progress is told once the segment is the next to be heard."""
 
-    def __init__(self, text: str | SpokenSegment, number: int, ready_s: float, notices: Notices) -> None:
+    def __init__(
+        self, text: str | SpokenSegment, number: int, ready_s: float, notices: Notices, *, background: bool
+    ) -> None:
         super().__init__(text)
         self._asked = text
         self.number = number
@@ -76,6 +78,7 @@ class _Opening(Segment):
         self._notices = notices
         self._in_front = False
         self._waits = False
+        self._background = background
 
     def to_front(self) -> None:
         self._in_front = True
@@ -90,6 +93,12 @@ class _Opening(Segment):
     def progress(self, progress: Progress, waited_s: float) -> None:
         if self._in_front:
             self._notices.progress(progress, waited_s)
+
+    @property
+    def _urgency(self) -> int:
+        if self._background:
+            return LATER
+        return NOW if self._in_front else AHEAD
 
     async def open(
         self,
@@ -108,7 +117,7 @@ class _Opening(Segment):
             self.reply = await self._stack.enter_async_context(
                 opened(
                     *(candidate, driver, self._asked, self.request),
-                    urgency=NOW if self._in_front else AHEAD,
+                    urgency=self._urgency,
                     position=position,
                     waits=self,
                     clock=clock,
@@ -132,8 +141,10 @@ class Segments:
         position: Position,
         timings: TurnTimings,
         *,
+        background: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._background = background
         self.truncated: ProviderError | None = None
         self._text = text
         self._candidates = candidates
@@ -243,7 +254,7 @@ class Segments:
     def _begun(self, text: str | SpokenSegment) -> Segment:
         if not speakable(spoken_of(text)):
             return Segment(text)
-        opening = _Opening(text, self._spoken, self._clock(), self._notices)
+        opening = _Opening(text, self._spoken, self._clock(), self._notices, background=self._background)
         self._spoken += 1
         return opening
 

@@ -48,6 +48,8 @@ class TurnSettings:
     drivers: Drivers
     # None: all text is spoken as it was given.
     rewriting: Rewriting | None = None
+    # Nobody listens: what a listener waits for goes before it, at slots and at this machine's voices.
+    background: bool = False
 
 
 class _Spoken(Protocol):
@@ -163,6 +165,7 @@ class Turn:
         assert isinstance(text, TurnText), "what is not streamed is cut"
         segments = self._segments = Segments(
             *(text, self._candidates, self._settings.drivers, self._notices, self._position, self.record.timings),
+            background=self._settings.background,
             clock=self._clock,
         )
         async with segments:

@@ -84,7 +84,7 @@ def _choice(given: str | ProviderFields) -> ProviderChoice:
     return ProviderChoice(provider=given) if isinstance(given, str) else given.choice()
 
 
-class _TurnFields(_Strict, tag_field="type", kw_only=True):
+class TurnFields(_Strict, tag_field="type", kw_only=True):
     turn_id: str | None = None
     provider: str | None = None
     providers: list[str | ProviderFields] | None = None
@@ -119,12 +119,12 @@ class _TurnFields(_Strict, tag_field="type", kw_only=True):
         )
 
 
-class TurnStart(_TurnFields, tag="turn.start", kw_only=True):
+class TurnStart(TurnFields, tag="turn.start", kw_only=True):
     def command(self) -> Command:
         return events.StartTurn(request=self.request())
 
 
-class SpeakMessage(_TurnFields, tag="speak", kw_only=True):
+class SpeakMessage(TurnFields, tag="speak", kw_only=True):
     text: str
 
     def command(self) -> Command:
@@ -210,7 +210,7 @@ ClientMessage = (
 )
 
 
-class SpeechBody(_TurnFields, tag="speak", kw_only=True):
+class SpeechBody(TurnFields, tag="speak", kw_only=True):
     """The body of `POST /v1/speech`: a `speak` message, with or without its `type`, and the packaging of the reply."""
 
     text: str
@@ -292,7 +292,7 @@ def read(message: str) -> Command:
 
 def receive_speech(body: bytes) -> SpeechBody:
     """The body of `POST /v1/speech`. Raises ClientError `invalid_message`."""
-    return decode(_SPEECH_DECODER, body, _NESTED)
+    return decode(_SPEECH_DECODER, body, NESTED)
 
 
 def receive_token(body: bytes) -> TokenWish:
@@ -326,15 +326,15 @@ def _unreadable(message: str | bytes, error: msgspec.ValidationError) -> events.
     if kind is None:
         shown = head.type if len(head.type) <= MAX_QUOTED_CHARS else head.type[:MAX_QUOTED_CHARS] + "..."
         return events.Unreadable(error=ClientError(Code.INVALID_MESSAGE, f"type is {shown!r}; must be one of {types}"))
-    opens = issubclass(kind, _TurnFields)
+    opens = issubclass(kind, TurnFields)
     return events.Unreadable(
-        error=ClientError(Code.INVALID_MESSAGE, f"{kind.__struct_config__.tag}: {explain(kind, error, _NESTED)}"),
+        error=ClientError(Code.INVALID_MESSAGE, f"{kind.__struct_config__.tag}: {explain(kind, error, NESTED)}"),
         opens_turn=opens,
         turn_id=head.turn_id if opens and isinstance(head.turn_id, str) else None,
     )
 
 
-_NESTED: dict[str, type[Struct]] = {
+NESTED: dict[str, type[Struct]] = {
     "audio": AudioFields,
     "pacing": PacingFields,
     "flow": FlowFields,

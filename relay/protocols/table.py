@@ -6,9 +6,10 @@ from relay.protocols.base import HttpProtocol
 from relay.protocols.door import Door
 from relay.protocols.native import error_fields
 from relay.protocols.native_http import Native
+from relay.protocols.native_jobs import job_fields, receive_job, receive_page
 from relay.protocols.openai import OpenAI
 
-__all__ = ["DOORS", "OWN", "Door", "error_fields"]
+__all__ = ["DOORS", "OWN", "Door", "error_fields", "job_fields", "receive_job", "receive_page"]
 
 # The relay's own, which also speaks for the routes that belong to none.
 OWN = Native()

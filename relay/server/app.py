@@ -14,6 +14,7 @@ from relay.engine.codec_warmup import warm_codecs
 from relay.engine.engine import Engine
 from relay.engine.setup import spent_tokens_of
 from relay.errors import Code, LimitError
+from relay.jobs.place import jobs_of
 from relay.protocols.table import OWN
 from relay.server.access.authenticator import Authenticator
 from relay.server.access.keys import Auth
@@ -22,6 +23,7 @@ from relay.server.bad_http import closing_response, server_log
 from relay.server.connection_limits import connection_limits_of
 from relay.server.connections import Connection, Connections
 from relay.server.doors import protocols_of
+from relay.server.jobs import JobRoutes
 from relay.server.process import gc, worker_dir
 from relay.server.process.listen_socket import BACKLOG, bind, is_loopback
 from relay.server.process.orders import Orders, drained
@@ -80,13 +82,16 @@ class Server:
         self._routes = Routes(
             self.engine, authenticator, self._tokens, protocols_of(config, self.engine), self._connections
         )
+        self.jobs = jobs_of(config.jobs, self.engine)
+        routes = self._routes
+        self._job_routes = JobRoutes(self.jobs, routes.owner_of, routes.body_of, config.jobs.max_text_chars)
         self._cors = Cors(auth)
         self.port = config.server.port
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         """Entered when ready. Leaving stops at once; call `drain` first to let turns finish."""
-        async with self._remembering(), self.engine.running():
+        async with self._remembering(), self.engine.running(), self._running_jobs():
             runner = await self._start()
             tasks = [
                 asyncio.create_task(self._sweep(), name="sweep"),
@@ -112,6 +117,14 @@ class Server:
             yield
         finally:
             await self._spent.close()
+
+    @asynccontextmanager
+    async def _running_jobs(self) -> AsyncIterator[None]:
+        await self.jobs.start()
+        try:
+            yield
+        finally:
+            await self.jobs.close()
 
     async def stop_accepting(self) -> None:
         """Leaves new connections to another process that has the same socket. Idempotent."""
@@ -153,7 +166,7 @@ class Server:
         app = web.Application(
             middlewares=[self._routes.errors_as_answers], client_max_size=self._config.limits.max_message_bytes
         )
-        app.add_routes([*self._routes.table(), *self._cors.table(), *Page().table()])
+        app.add_routes([*self._routes.table(), *self._job_routes.table(), *self._cors.table(), *Page().table()])
         app.on_response_prepare.append(self._cors.on_response)
         runner = web.AppRunner(
             app,

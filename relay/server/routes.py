@@ -215,6 +215,16 @@ class Routes:
         finally:
             self._engine.session_limiter.give_back(caller.client)
 
+    def owner_of(self, request: web.Request) -> str:
+        """The client that asks with a key, by its name. Raises RelayError for who may not."""
+        caller, _ = self._admit(request, OWN)
+        return caller.client
+
+    async def body_of(self, request: web.Request, max_bytes: int) -> bytes:
+        """The request's body. Raises as `read_body` does."""
+        async with self.requests.entered(request):
+            return await read_body(request, self._engine.config.limits.body_timeout_s, max_bytes)
+
     async def _body(self, request: web.Request) -> bytes:
         limits = self._engine.config.limits
         return await read_body(request, limits.body_timeout_s, limits.max_message_bytes)

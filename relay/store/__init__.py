@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from relay.errors import ClientError, Code
-from relay.store.base import SpentTokens
+from relay.store.base import JobStore, SpentTokens
 from relay.store.memory import MemorySpentTokens
+from relay.store.memory_jobs import MemoryJobs
 
 
 def _sqlite(path: str) -> SpentTokens:
@@ -30,3 +31,16 @@ def spent_tokens(address: str) -> SpentTokens:
         kinds = ", ".join(f"{name}:" for name in SPENT_TOKENS)
         raise ClientError(Code.INVALID_CONFIG, f"{address!r} names no store; it must begin with one of {kinds}")
     return SPENT_TOKENS[kind](place)
+
+
+def _sqlite_jobs(path: str) -> JobStore:
+    from relay.store.sqlite_jobs import SqliteJobs
+
+    return SqliteJobs(path)
+
+
+# The stores of jobs, by the same names.
+JOBS: dict[str, Callable[[str], JobStore]] = {
+    "memory": MemoryJobs,
+    "sqlite": _sqlite_jobs,
+}

@@ -3,7 +3,10 @@
 A store knows neither tokens nor clients, and has no clock: instants are arguments, in seconds since the Unix epoch.
 """
 
+from dataclasses import dataclass
 from typing import Protocol
+
+from relay.core.job import Job, JobStatus, Progress
 
 # Tokens spent and not yet expired. At the default life of a minute that is 3,000 sessions a second; at some 200 bytes
 # each, 40 MB. Whoever has more is told to come again, because forgetting one would let it be spent twice.
@@ -31,3 +34,78 @@ class SpentTokens(Protocol):
 
 class StoreError(Exception):
     """The store cannot be reached, or refuses. The message names the place and what it said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPage:
+    """Some jobs, newest first, and where the next page begins; None behind the last one."""
+
+    jobs: tuple[Job, ...]
+    next_cursor: str | None = None
+
+
+class JobStore(Protocol):
+    """Keeps jobs. Several processes may share one place: what one has changed, the others know. A job is given without
+    its text, but for `lease`.
+
+    Every method raises StoreError where the place no longer answers. A worker is a process that runs jobs, by a name of
+    its own; it has a job while its lease lasts, and loses it when it does not renew it.
+    """
+
+    async def open(self) -> None:
+        """Called once, before anything else. Raises StoreError where the place cannot be used."""
+
+    async def add(self, job: Job, *, digest: str, most_active: int) -> Job:
+        """Keeps a new job. Where `job.request.key` is its owner's already, returns the job that has it, if that was
+        added with the same `digest`; else raises ClientError. Raises LimitError where the owner has `most_active` jobs
+        that have not ended."""
+        ...
+
+    async def get(self, job_id: str, owner: str | None) -> Job | None:
+        """The job, if it is there and its owner's; `owner` None: whoever's."""
+        ...
+
+    async def text(self, job_id: str, owner: str) -> str | None:
+        """The text of a job, which no other method but `lease` gives; None where the job is not there."""
+        ...
+
+    async def page(
+        self, owner: str, *, status: JobStatus | None = None, door: str | None = None, limit: int, cursor: str | None
+    ) -> JobPage:
+        """The owner's jobs. A job that is added or changes its status while a list is paged through is in it once or
+        not at all."""
+        ...
+
+    async def lease(self, worker: str, *, now_s: float, until_s: float) -> Job | None:
+        """The job that has waited longest, or one whose lease has run out: it is running now, and this worker's."""
+        ...
+
+    async def renew(self, job_id: str, worker: str, *, until_s: float, progress: Progress) -> bool:
+        """Whether the job is still this worker's to run, noting how far it has come."""
+        ...
+
+    async def release(self, job_id: str, worker: str) -> None:
+        """Queues it again, for the next worker that comes; no-op where it is not this worker's."""
+
+    async def finish(self, job: Job, worker: str) -> bool:
+        """Keeps how a job ended, if it is still this worker's; True once for each job."""
+        ...
+
+    async def cancel(self, job_id: str, owner: str, *, now_s: float) -> Job | None:
+        """The job, cancelled unless it had ended; None where it is not there."""
+        ...
+
+    async def remove(self, job_id: str, owner: str | None) -> bool:
+        """Forgets a job that has ended. True if it was there."""
+        ...
+
+    async def oldest_ended(self, limit: int) -> tuple[Job, ...]:
+        """Jobs that have ended, the one that ended first in front: what may be forgotten."""
+        ...
+
+    async def ended_bytes(self) -> int:
+        """What the audio of all jobs takes."""
+        ...
+
+    async def close(self) -> None:
+        """Releases what `open` took. Idempotent."""

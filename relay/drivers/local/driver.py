@@ -55,6 +55,8 @@ class LocalDriver:
         self._max_held_bytes = max_held_bytes
         self._timeouts = timeouts or WorkerTimeouts()
         self._pools: dict[str, Pool] = {}
+        # For requests that nobody listens to.
+        self._background: dict[str, Pool] = {}
         self._closed = False
 
     async def start(self) -> None:
@@ -69,7 +71,7 @@ class LocalDriver:
     async def close(self) -> None:
         """Ends all workers, within END_TIMEOUT_S + KILL_TIMEOUT_S. Idempotent. What still runs ends in an error."""
         self._closed = True
-        await asyncio.gather(*(pool.close() for pool in self._pools.values()))
+        await asyncio.gather(*(pool.close() for pool in (*self._pools.values(), *self._background.values())))
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -96,7 +98,7 @@ class LocalDriver:
     async def _attempt(
         self, upstream: LocalRequest, job: bytes, timings: Timings, *, ahead: bool = False
     ) -> AsyncIterator[LocalReply]:
-        pool = self._pool(upstream.module, upstream.processes)
+        pool = self._pool(upstream.module, 1 if upstream.background else upstream.processes, upstream.background)
         provider = upstream.provider or pool.provider
         try:
             worker = await pool.worker(ahead=ahead)
@@ -111,19 +113,24 @@ class LocalDriver:
         finally:
             worker.stop(request)
 
-    def _pool(self, module: str, processes: int) -> "Pool":
-        pool = self._pools.get(module)
+    def _pool(self, module: str, processes: int, background: bool = False) -> "Pool":
+        pools = self._background if background else self._pools
+        pool = pools.get(module)
         if pool is None:
             if self._closed:
                 raise _shutting_down(provider_of(module))
-            pool = self._pools[module] = Pool(module, self._workers or processes, self._max_waiting, self._timeouts)
+            count = self._workers or processes
+            pool = pools[module] = Pool(module, count, self._max_waiting, self._timeouts, background=background)
         return pool
 
 
 class Pool:
     """The workers of one module, and the requests that wait for one. Starts when made; replaces what dies."""
 
-    def __init__(self, module: str, workers: int, max_waiting: int, timeouts: WorkerTimeouts) -> None:
+    def __init__(
+        self, module: str, workers: int, max_waiting: int, timeouts: WorkerTimeouts, *, background: bool = False
+    ) -> None:
+        self._background = background
         self.provider = provider_of(module)
         self._module = module
         self._max_waiting = max_waiting
@@ -204,7 +211,9 @@ class Pool:
     async def _keep(self) -> None:
         """Keeps one place filled. The next process is started when the last one is gone, and is likely to do better."""
         while not self._closed.is_set():
-            process = WorkerProcess(self._module, self.provider, self._timeouts, self._free)
+            process = WorkerProcess(
+                self._module, self.provider, self._timeouts, self._free, background=self._background
+            )
             self._processes.add(process)
             failure = await process.start()
             if failure is not None:

@@ -60,6 +60,10 @@ class _Failure(msgspec.Struct, frozen=True):
     message: str
 
 
+# What the kernel gives the processor to when nothing else wants it.
+LEAST_URGENT = 19
+
+
 class WorkerProcess:
     """A process running `python -m module`. `on_free` is called when it becomes ready, and after each request.
 
@@ -72,11 +76,14 @@ class WorkerProcess:
         provider: str,
         timeouts: WorkerTimeouts,
         on_free: Callable[["WorkerProcess"], None],
+        *,
+        background: bool = False,
     ) -> None:
         self._module = module
         self._provider = provider
         self._timeouts = timeouts
         self._on_free = on_free
+        self._niceness = LEAST_URGENT if background else 0
         self._loop = asyncio.get_running_loop()
         self._child: Child | None = None
         self._unpacker = Unpacker()
@@ -105,6 +112,8 @@ class WorkerProcess:
         command = (sys.executable, "-P", "-m", self._module)
         try:
             self._child = Child(command, _environment(os.environ), self)
+            if self._niceness:
+                os.setpriority(os.PRIO_PROCESS, self._child.pid, self._niceness)
             self._within(self._timeouts.start_s, Code.PROVIDER_UNAVAILABLE, "has not become ready within {} s")
             await self._child.connect()
         except OSError as error:

@@ -150,11 +150,13 @@ class Speech:
 class LocalRequest:
     """Work for a worker process on this machine: `module` is run by `python -m`, `job` is its JSON message.
 
-    `processes`: how many of them there are, from the first request or `Worker` on.
+    `processes`: how many of them there are, from the first request or `Worker` on. `background`: nobody listens, so
+    that it goes to a process of its own, which leaves the processor to all others.
     """
 
     module: str
     processes: int = WORKERS
+    background: bool = False
     job: Mapping[str, Any]
     source: SourceFormat
     # Whose errors these are; None: those of the provider whose worker it is.

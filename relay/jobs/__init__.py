@@ -1,0 +1,1 @@
+"""Long text, spoken without a listener: submitted, polled, downloaded. Jobs survive the end of the process."""
