@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv6Address, ip_address
 from time import monotonic
-from typing import Protocol
+from typing import Protocol, cast
 
 log = logging.getLogger(__name__)
 
@@ -82,14 +82,14 @@ class Connection(asyncio.Protocol):
         self.known = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport), "a stream"
-        self.transport = transport
+        # A stream's, though uvloop's is none by its class.
+        self.transport = stream = cast("asyncio.Transport", transport)
         self.network = network_of(transport.get_extra_info("peername"))
         self.admitted = self._all.admit(self)
         if self.admitted:
             self._handler.connection_made(transport)
         else:
-            transport.abort()
+            stream.abort()
 
     def data_received(self, data: bytes) -> None:
         if self.state is State.NEW or self.state is State.IDLE:
