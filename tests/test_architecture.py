@@ -156,9 +156,10 @@ def rule_of(module: str) -> Rule:
 
 def family(module: str) -> str:
     """A module's own package where that is one part among several: `relay/providers/breeze/jobs` is a part of `breeze`,
+    as `relay/protocols/breeze/realtime` is,
     `relay/codecs/mp3_frames` one of the codec `mp3`, `relay/protocols/native_events` one of `native`."""
     folder, _, name = module.replace("/", ".").rpartition(".")
-    return folder if folder.startswith("relay.providers.") else f"{folder}.{name.split('_')[0]}"
+    return folder if folder.startswith(("relay.providers.", "relay.protocols.")) else f"{folder}.{name.split('_')[0]}"
 
 
 def within(name: str, prefix: str) -> bool:

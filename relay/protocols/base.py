@@ -53,7 +53,8 @@ Message: TypeAlias = Text | Binary | Frames
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handshake:
-    """What a request says before its body: names of headers are in lower case; `path` holds the route's own parts.
+    """What a request says before its body: names of headers are in lower case; `path` holds the parts of the
+    `route`, which is one of the protocol's paths.
 
     The rest is the server's: a unique `id` of the request, whether it came by TLS (`secure`), once its credential was
     checked a public name of the key that it came with (`key_id`), and what the protocol put into the token that was
@@ -63,6 +64,7 @@ class Handshake:
     path: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+    route: str = ""
     id: str = ""
     secure: bool = False
     key_id: str | None = None

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from relay.protocols.base import HttpProtocol
+from relay.protocols.breeze.protocol import Breeze
 from relay.protocols.door import Door
 from relay.protocols.native import error_fields
 from relay.protocols.native_http import Native
@@ -18,4 +19,5 @@ OWN = Native()
 # service whose APIs differ in their errors has several.
 DOORS: Mapping[str, Sequence[Callable[[Door], HttpProtocol]]] = {
     "openai": (OpenAI,),
+    "breeze": (Breeze,),
 }

@@ -250,7 +250,9 @@ def handshake_of(request: web.Request) -> Handshake:
     headers: dict[str, str] = {}
     for name, value in request.headers.items():
         headers.setdefault(name.lower(), value)
+    resource = request.match_info.route.resource
     return Handshake(
+        route=resource.canonical if resource is not None else "",
         path=dict(request.match_info),
         query=dict(request.query),
         headers=headers,

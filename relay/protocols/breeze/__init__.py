@@ -1,0 +1,1 @@
+"""Breeze Blue's API as a door."""
