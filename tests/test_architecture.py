@@ -58,6 +58,10 @@ RULES: dict[str, Rule] = {
     "relay/store": Rule(
         ("relay.core", "relay.errors", "relay.store.base", "relay.store.job_rules"), ("aiohttp", "numpy", *CLOCKS)
     ),
+    # Waits for a lock, in its thread.
+    "relay/store/sqlite_jobs": Rule(
+        ("relay.core", "relay.errors", "relay.store.base", "relay.store.job_rules"), ("aiohttp", "numpy")
+    ),
     # Which stores there are.
     "relay/store/__init__": Rule(("relay.errors", "relay.store"), PURE),
     "relay/engine": Rule(

@@ -111,6 +111,7 @@ class JobRun:
                 self._latency_ms = ttfa_ms
             case SegmentStarted(text=text, start_sample=start_sample):
                 self._segment(text, start_sample)
+                await self._write()
             case Run(payload=payload):
                 self._unwritten += payload
                 if len(self._unwritten) >= WRITE_BYTES:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ T = TypeVar("T")
 
 # Writers take turns, and a turn is a row or two; who waits longer than this waits for a process that hangs.
 LOCK_TIMEOUT_S = 5.0
+LOCK_LOOK_S = 0.01
 
 # `seq` is the order of submission, and where a page begins. A job is one blob of JSON and the columns that are asked
 # by; its text, which may be long, is read only by who runs it.
@@ -118,10 +120,22 @@ class SqliteJobs:
 
     def _open(self) -> None:
         self._connection = connection = sqlite3.connect(self._place, timeout=LOCK_TIMEOUT_S, isolation_level=None)
-        connection.execute("PRAGMA journal_mode = WAL")
+        deadline_s = time.monotonic() + LOCK_TIMEOUT_S
+        while True:
+            try:
+                # SQLite does not wait for the lock that this takes, where another process is just doing the same.
+                connection.execute("PRAGMA journal_mode = WAL")
+                break
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline_s:
+                    raise
+                time.sleep(LOCK_LOOK_S)
         # What was answered must be there when the power is back.
         connection.execute("PRAGMA synchronous = FULL")
-        connection.executescript(SCHEMA)
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in SCHEMA.split(";"):
+            connection.execute(statement)
+        connection.execute("COMMIT")
 
     def _add(self, job: Job, digest: str, most_active: int) -> Job:
         with self._writing() as connection:

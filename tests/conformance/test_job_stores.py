@@ -1,5 +1,6 @@
 """Every store of jobs keeps what those of others have to keep, and the suite finds one that does not."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
@@ -79,3 +80,9 @@ async def test_a_broken_store_is_found(make: Callable[[], JobStore], says: str) 
 async def test_stores_that_share_nothing_are_found() -> None:
     with pytest.raises(AssertionError):
         await check_shared_jobs(MemoryJobs(), MemoryJobs())
+
+
+async def test_a_new_file_is_opened_by_several_at_once(tmp_path: Path) -> None:
+    stores = [SqliteJobs(str(tmp_path / "jobs.sqlite3")) for _ in range(6)]
+    await asyncio.gather(*(store.open() for store in stores))
+    await asyncio.gather(*(store.close() for store in stores))
