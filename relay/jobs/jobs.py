@@ -59,12 +59,13 @@ class Jobs:
         self._make_store = make_store
         self._files = JobFiles(folder)
         self._now_s = wall_clock_s
-        self._worker = token_hex(8)
         self._store: JobStore | None = None
         self._opening = asyncio.Lock()
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._runs: dict[str, asyncio.Task[None]] = {}
+        # By the name of the lease that each is run under: a process that was stopped for longer than a lease lasts may
+        # take up a job that another task of it still runs.
+        self._runs: dict[str, tuple[str, asyncio.Task[None]]] = {}
 
     async def start(self) -> None:
         """Goes on with what is left. What cannot be opened is told when a client asks."""
@@ -145,8 +146,9 @@ class Jobs:
             raise _no_such_job()
         with _reachable():
             job = _found(await store.cancel(job_id, owner, now_s=self._now_s()))
-        if running := self._runs.get(job_id):
-            running.cancel()
+        for running_id, run in list(self._runs.values()):
+            if running_id == job_id:
+                run.cancel()
         if job.status is JobStatus.CANCELLED:
             await self._remove_files(job)
         return job
@@ -204,11 +206,11 @@ class Jobs:
         store = self._store
         assert store is not None, "it was opened"
         while True:
-            job = None
+            job, worker = None, token_hex(8)
             try:
                 now_s = self._now_s()
                 if not self._engine.draining:
-                    job = await store.lease(self._worker, now_s=now_s, until_s=now_s + self._settings.lease_s)
+                    job = await store.lease(worker, now_s=now_s, until_s=now_s + self._settings.lease_s)
             except StoreError as error:
                 log.error("jobs cannot be looked for: %s", error)
             if job is None:
@@ -218,7 +220,8 @@ class Jobs:
                         await self._wake.wait()
                 continue
             # As a task of its own, so that a cancelled job ends and this goes on.
-            run = self._runs[job.id] = asyncio.create_task(self._run(store, job), name="job")
+            run = asyncio.create_task(self._run(store, job, worker), name="job")
+            self._runs[worker] = job.id, run
             try:
                 await asyncio.wait([run])
             except asyncio.CancelledError:
@@ -226,12 +229,12 @@ class Jobs:
                 await asyncio.wait([run])
                 raise
             finally:
-                del self._runs[job.id]
+                del self._runs[worker]
 
-    async def _run(self, store: JobStore, job: Job) -> None:
+    async def _run(self, store: JobStore, job: Job, worker: str) -> None:
         """To its end, or until it is cancelled or another's."""
         current = job
-        renewing = asyncio.create_task(self._renew(store, lambda: current), name="renew lease")
+        renewing = asyncio.create_task(self._renew(store, lambda: current, worker), name="renew lease")
 
         async def keep(progress: Progress) -> bool:
             nonlocal current
@@ -240,7 +243,7 @@ class Jobs:
 
         try:
             ended = await self._spoken(current, keep)
-            if await store.finish(ended, self._worker):
+            if await store.finish(ended, worker):
                 log.info("job ended", extra={"reason": str(ended.status), "count": ended.attempts})
             else:
                 await self._remove_cancelled(store, job)
@@ -251,22 +254,22 @@ class Jobs:
         except StoreError as error:
             log.error("job could not be kept: %s", error)
         except asyncio.CancelledError:
-            await asyncio.shield(self._hand_back(store, current))
+            await asyncio.shield(self._hand_back(store, current, worker))
             raise
         except Exception:
             log.exception("job failed by a bug")
             with suppress(StoreError):
-                await store.finish(self._failed(current, InternalError()), self._worker)
+                await store.finish(self._failed(current, InternalError()), worker)
         finally:
             renewing.cancel()
             await asyncio.wait([renewing])
 
-    async def _hand_back(self, store: JobStore, job: Job) -> None:
+    async def _hand_back(self, store: JobStore, job: Job, worker: str) -> None:
         """The next worker goes on from here; no-op for a job that was cancelled."""
         with suppress(StoreError):
             until_s = self._now_s() + self._settings.lease_s
-            if await store.renew(job.id, self._worker, until_s=until_s, progress=job.progress):
-                await store.release(job.id, self._worker)
+            if await store.renew(job.id, worker, until_s=until_s, progress=job.progress):
+                await store.release(job.id, worker)
             else:
                 await self._remove_cancelled(store, job)
 
@@ -276,14 +279,14 @@ class Jobs:
         if now is None or now.status is JobStatus.CANCELLED:
             await self._remove_files(job)
 
-    async def _renew(self, store: JobStore, job: Callable[[], Job]) -> None:
+    async def _renew(self, store: JobStore, job: Callable[[], Job], worker: str) -> None:
         """Keeps the lease, and notes the progress; ends when the job is no longer ours."""
         while True:
             await asyncio.sleep(self._settings.lease_s * RENEWED_AFTER)
             now = job()
             until_s = self._now_s() + self._settings.lease_s
             try:
-                if not await store.renew(now.id, self._worker, until_s=until_s, progress=now.progress):
+                if not await store.renew(now.id, worker, until_s=until_s, progress=now.progress):
                     return
             except StoreError as error:
                 log.error("job's lease could not be renewed: %s", error)

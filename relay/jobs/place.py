@@ -1,7 +1,8 @@
 """Where jobs are kept: the configuration -> a folder and a store."""
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from relay.config import JobsConfig
@@ -21,7 +22,7 @@ def folder_of(settings: JobsConfig, environ: Mapping[str, str] = os.environ) -> 
     return base / "relay" / "jobs"
 
 
-def jobs_of(settings: JobsConfig, engine: Engine) -> Jobs:
+def jobs_of(settings: JobsConfig, engine: Engine, *, wall_clock_s: Callable[[], float] = time.time) -> Jobs:
     """Nothing is made on disk before the first job."""
     folder = folder_of(settings)
-    return Jobs(engine, settings, lambda: JOBS["sqlite"](str(folder / DATABASE)), folder)
+    return Jobs(engine, settings, lambda: JOBS["sqlite"](str(folder / DATABASE)), folder, wall_clock_s=wall_clock_s)
