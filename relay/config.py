@@ -151,6 +151,9 @@ class EngineConfig(Struct, forbid_unknown_fields=True, frozen=True):
     read_ahead_bytes: Annotated[int, Meta(ge=0)] = 512 * 1024
     read_ahead_total_bytes: Annotated[int, Meta(ge=0)] = 64 * 1024 * 1024
     longest_closure_s: Annotated[float, Meta(ge=0)] = 30.0
+    # The longest audio that a text is believed to have; `engine.too_long` has the reasons.
+    audio_base_s: Seconds = 60.0
+    audio_s_per_char: Annotated[float, Meta(ge=0)] = 1.0
 
 
 class HttpConfig(Struct, forbid_unknown_fields=True, frozen=True):
@@ -162,6 +165,8 @@ class HttpConfig(Struct, forbid_unknown_fields=True, frozen=True):
     open_timeout_s: float = 20.0
     retries: int = 2
     keepalive_s: float = 50.0
+    # Hosts in a network of one's own that a provider's reply may send the relay to for the audio.
+    download_hosts: list[str] = field(default_factory=list)
 
 
 class WebSocketConfig(Struct, forbid_unknown_fields=True, frozen=True):

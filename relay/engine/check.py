@@ -3,6 +3,7 @@
 This file does not know which provider it asks.
 """
 
+import asyncio
 from dataclasses import dataclass
 from time import monotonic
 
@@ -16,6 +17,9 @@ from relay.providers.base.provider import Origin, Probe, Provider, SpeechRequest
 # More than this is a provider gone wrong, not a list of voices.
 MAX_VOICE_PAGES = 50
 MAX_VOICE_BYTES = 8 * 1024 * 1024
+MAX_VOICES = 5000
+# Up to so much JSON is read at once, which takes a millisecond.
+INLINE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +82,19 @@ async def every_voice(drivers: Drivers, provider: Provider, query: VoiceQuery | 
     for _ in range(MAX_VOICE_PAGES):
         if not isinstance(answer, VoiceQuery):
             return voices + answer
-        page, following = answer.parse(await _whole_reply(drivers, provider, answer))
+        page, following = await _parsed(answer, await _whole_reply(drivers, provider, answer))
         voices += page
-        if following is None:
-            return voices
+        if following is None or len(voices) >= MAX_VOICES:
+            return voices[:MAX_VOICES]
         answer = following
     return voices
+
+
+async def _parsed(query: VoiceQuery, body: bytes) -> tuple[list[Voice], VoiceQuery | None]:
+    """A long list is read in a thread, which lets the loop go on between its entries."""
+    if len(body) < INLINE_BYTES:
+        return query.parse(body)
+    return await asyncio.to_thread(query.parse, body)
 
 
 async def _whole_reply(drivers: Drivers, provider: Provider, query: VoiceQuery) -> bytes:

@@ -14,6 +14,9 @@ import math
 # One answer closes a provider for no longer than this, whatever it asks for. An hour is the answer to one request too
 # many; the next one may be let in at once.
 LONGEST_CLOSURE_S = 30.0
+# The first refusal is believed for so long at most, each that follows it for twice as long, up to the above: one answer
+# alone, which may be a mistake, must not outlast the patience of the next caller.
+FIRST_BELIEVED_S = 10.0
 # Where refusals follow each other without saying until when: this long, then twice as long with each of them.
 FIRST_BACKOFF_S = 0.5
 # Requests that may be without an answer while the provider reopens: 1 when the time is over (the provider has not said
@@ -100,18 +103,21 @@ class Closure:
         if trial.era < self._era:
             # Of a burst that was sent together, one refusal counts. The others may still say for how long.
             if self._refusals and asked_s > 0:
-                self._close(now_s, max(min(asked_s, self._longest_s), self._reopens_s - now_s))
+                self._close(now_s, max(min(asked_s, self._believed_s()), self._reopens_s - now_s))
             return
         self._era += 1
         self._refusals += 1
         backoff_s = FIRST_BACKOFF_S * 2.0 ** min(self._refusals - 2, 32) if self._refusals > 1 else 0.0
-        if pause_s := min(max(asked_s, backoff_s), self._longest_s):
+        if pause_s := min(max(asked_s, backoff_s), self._believed_s()):
             self._close(now_s, pause_s)
 
     def left(self, trial: Trial) -> None:
         """The request is over; without an answer it proves nothing, and the next one may be the probe. Idempotent."""
         self._unanswered -= trial.counted
         trial.counted = False
+
+    def _believed_s(self) -> float:
+        return min(self._longest_s, FIRST_BELIEVED_S * 2.0 ** min(self._refusals - 1, 32))
 
     def _close(self, now_s: float, pause_s: float) -> None:
         if self._closed and now_s + pause_s <= self._reopens_s:

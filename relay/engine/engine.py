@@ -36,7 +36,9 @@ from relay.engine.setup import (
     voice_choice_of,
 )
 from relay.engine.ticker import Ticker
+from relay.engine.too_long import AudioBound
 from relay.engine.turn import TurnSettings
+from relay.engine.voice_lists import VoiceLists
 from relay.engine.voices import named_voices, speaking, spoken_as
 from relay.engine.warmup import Warmup, keep_warm, learn_limits
 from relay.errors import ClientError, Code, ProviderError, RelayError
@@ -62,6 +64,8 @@ class Engine:
         self.limiters = limiters_of(config, self.providers)
         self._read_ahead = read_ahead_of(config)
         self._shapes = shapes_of(config)
+        self._audio_bound = AudioBound(base_s=config.engine.audio_base_s, s_per_char=config.engine.audio_s_per_char)
+        self._voice_lists = VoiceLists()
         self._rewriting = rewriting_of(config)
         self.metrics = Metrics(models_of(config, self.providers))
         self.tracing = otlp() if config.tracing.enabled else None
@@ -129,6 +133,7 @@ class Engine:
             ),
             drivers=self.drivers,
             rewriting=self._rewriting.over(request.text_filter, request.lexicon),
+            audio_bound=self._audio_bound,
         )
 
     def _choices(self, request: TurnRequest) -> Sequence[ProviderChoice]:
@@ -247,7 +252,7 @@ class Engine:
         return self.provider(name)
 
     async def _voices_of(self, provider: Provider) -> list[Voice]:
-        listed = await every_voice(self.drivers, provider)
+        listed = await self._voice_lists.of(provider.name, lambda: every_voice(self.drivers, provider))
         return [*named_voices(self.config.voices, provider, listed), *listed]
 
 

@@ -180,7 +180,8 @@ def _settings(
 
 def patience(config: Config) -> HttpSettings:
     try:
-        return HttpSettings(**msgspec.structs.asdict(config.http))
+        own = msgspec.structs.asdict(config.http)
+        return HttpSettings(**{**own, "download_hosts": tuple(config.http.download_hosts)})
     except ValueError as error:
         raise ConfigError(f"http.{error}") from error
 

@@ -45,8 +45,11 @@ class PassedText:
     def __init__(self, text: str | None = None) -> None:
         self._untold: list[str] = [] if text is None else [text]
         self._audio_came = False
+        # Of all text that the provider was given.
+        self.chars = len(text or "")
 
     def add(self, text: str) -> None:
+        self.chars += len(text)
         if self._untold and not self._audio_came:
             self._untold[-1] += text
         else:

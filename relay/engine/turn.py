@@ -21,6 +21,7 @@ from relay.engine.segments import Segments
 from relay.engine.speaker import Position, Speaker
 from relay.engine.streaming import Streaming
 from relay.engine.text import Flushes, PassedText, StreamedText, Taken, TurnText
+from relay.engine.too_long import DEFAULT_BOUND, AudioBound, ReplyLength
 from relay.engine.trimming import Placed, Unplaced
 from relay.engine.untraced import UNTRACED
 from relay.errors import InternalError, ProviderError, RelayError, untrace
@@ -50,6 +51,7 @@ class TurnSettings:
     rewriting: Rewriting | None = None
     # Nobody listens: what a listener waits for goes before it, at slots and at this machine's voices.
     background: bool = False
+    audio_bound: AudioBound = DEFAULT_BOUND
 
 
 class _Spoken(Protocol):
@@ -230,6 +232,7 @@ class Turn:
         words: list[WordTime] = []
         timings = record.timings
         timings.margin.text_came(request.instants_s[Stage.TEXT_READY])
+        length = ReplyLength(record.provider, self._settings.audio_bound, lambda: passed.chars)
         blocks = decoded(reply, record.provider, request, shape=spoken.shape, clock=self._clock)
         async with aclosing(blocks) as pieces:
             async for piece in pieces:
@@ -238,6 +241,8 @@ class Turn:
                     continue
                 if not piece:
                     continue
+                for block in piece:
+                    length.add(len(block.samples), block.sample_rate_hz)
                 if start is None:
                     request.mark(Stage.FIRST_SAMPLE, self._clock())
                     self._announce_native(piece[0].sample_rate_hz)

@@ -181,7 +181,10 @@ class Routes:
         self._admit(request, OWN)
         async with self.requests.entered(request):
             found, failed = await self._engine.voices(request.query.get("provider"), request.query.get("language"))
-        listed = [{"provider": name, **asdict(voice)} for name, voices in found.items() for voice in voices]
+        # `asdict` copies deeply, which takes ten times as long.
+        listed = [
+            {"provider": name, **msgspec.to_builtins(voice)} for name, voices in found.items() for voice in voices
+        ]
         return _json({"voices": listed, "failed": [error_fields(error) for error in failed]})
 
     async def known(self, protocol: ListProtocol, path: str, request: web.Request) -> web.Response:

@@ -3,10 +3,12 @@
 import asyncio
 import gzip
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import pytest
+import uvloop
 
 from relay.config import LimitsConfig, ServerConfig
 from relay.server.connections import Connection, ConnectionLimits, Connections, State, network_of
@@ -143,7 +145,12 @@ def test_one_customer_is_one_address(peer: object, network: str) -> None:
     assert network_of(peer) == network
 
 
-async def test_bodies_are_unpacked_behind_the_key_only_and_within_the_bound() -> None:
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_bodies_are_unpacked_behind_the_key_only_and_within_the_bound(run: Callable[..., None]) -> None:
+    run(_bodies())
+
+
+async def _bodies() -> None:
     bomb = gzip.compress(b"a" * 20_000_000, 9)
     fields = b'{"text":"","container":"wav"}'
     bare = zlib.compressobj(wbits=-15)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.engine.closure import FREE, LONGEST_CLOSURE_S, PROVEN, STEP_S, Closure, Trial
+from relay.engine.closure import FIRST_BELIEVED_S, FREE, LONGEST_CLOSURE_S, PROVEN, STEP_S, Closure, Trial
 
 
 def refuse(closure: Closure, now_s: float, asked_s: float = 0.0) -> None:
@@ -22,10 +22,12 @@ def at_once(closure: Closure, now_s: float) -> list[Trial]:
 
 
 @pytest.mark.parametrize("asked_s", [30.1, 3600.0, 1e9, math.inf])
-def test_what_one_refusal_can_close_is_capped(asked_s: float) -> None:
+def test_what_refusals_can_close_is_capped_and_the_first_is_believed_least(asked_s: float) -> None:
     closure = Closure()
     refuse(closure, 100.0, asked_s)
-    assert closure.reopens_s(100.0) == 100.0 + LONGEST_CLOSURE_S
+    assert closure.reopens_s(100.0) == 100.0 + FIRST_BELIEVED_S
+    refuse(closure, 105.0, asked_s)
+    assert closure.reopens_s(105.0) == 105.0 + 2 * FIRST_BELIEVED_S
     for _ in range(50):
         refuse(closure, 101.0, asked_s)
     assert closure.reopens_s(101.0) == 101.0 + LONGEST_CLOSURE_S
@@ -44,20 +46,20 @@ def test_a_pause_that_is_asked_for_is_kept_but_for_one_probe() -> None:
 def test_an_answered_probe_reopens() -> None:
     closure = Closure()
     refuse(closure, 100.0, 3600.0)
-    [probe] = at_once(closure, 115.0)
-    closure.answered(probe, 115.2)
-    assert closure.reopens_s(115.2) == 115.2
-    assert len(at_once(closure, 115.2)) == PROVEN
+    [probe] = at_once(closure, 105.0)
+    closure.answered(probe, 105.2)
+    assert closure.reopens_s(105.2) == 105.2
+    assert len(at_once(closure, 105.2)) == PROVEN
 
 
 def test_a_refused_probe_closes_again() -> None:
     closure = Closure()
     refuse(closure, 100.0, 3600.0)
-    [probe] = at_once(closure, 115.0)
-    closure.refused(probe, 116.0, 3600.0)
-    assert closure.reopens_s(116.0) == 146.0
-    assert not closure.admits(130.9)
-    assert closure.admits(131.0)
+    [probe] = at_once(closure, 105.0)
+    closure.refused(probe, 106.0, 3600.0)
+    assert closure.reopens_s(106.0) == 126.0
+    assert not closure.admits(115.9)
+    assert closure.admits(116.0)
 
 
 def test_a_probe_without_an_answer_makes_room_for_another() -> None:

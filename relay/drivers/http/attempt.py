@@ -16,6 +16,7 @@ import aiohttp
 from yarl import URL
 
 from relay.core.timings import Stage, Timings
+from relay.drivers.http.bounded_reads import head_came
 from relay.drivers.http.errors import Meaning, Peer, is_stale_connection, map_errors
 from relay.drivers.http.outgoing import OutgoingRequest
 from relay.drivers.http.reply import REFUSAL_BYTES, HttpReply, arrived, check_end, link_that_ends_it
@@ -106,6 +107,8 @@ class Attempt:
                             self._transport.abort()
                         raise
                 self._answered = True
+                if self._transport is not None:
+                    head_came(self._transport)
                 try:
                     return await take(self, response)
                 except BaseException:
@@ -127,6 +130,9 @@ class Attempt:
         """Whether it failed on a pooled connection, before any answer, as one fails that was closed while idle."""
         return self._reused and not self._answered and is_stale_connection(error.__cause__)
 
+    def met_stale(self) -> None:
+        self._reused = True
+
     def connected(self, transport: asyncio.Transport | None, *, reused: bool) -> None:
         self._transport = transport
         self._reused = reused
@@ -139,6 +145,7 @@ class Attempt:
     async def first_piece(self, response: aiohttp.ClientResponse) -> HttpReply:
         """The reply, its first piece there."""
         headers_s, headers = monotonic(), _headers(response)
+        self._check_whole(response)
         if not 200 <= response.status < 300:
             body = await refusal_body(response)
             raise self._request.refuse(Refusal(status=response.status, headers=headers, body=body))
@@ -176,6 +183,7 @@ class Attempt:
         """The whole reply, whatever its status: ANSWER_BYTES at most, of one that is no 2xx REFUSAL_BYTES."""
         headers_s, headers = monotonic(), _headers(response)
         first_byte_s = None
+        self._check_whole(response)
         body = bytearray()
         if 200 <= response.status < 300:
             self._check_plain(headers)
@@ -196,6 +204,13 @@ class Attempt:
         response.close()
         self._mark(headers_s, first_byte_s or headers_s)
         return Answer(status=response.status, headers=headers, body=bytes(body))
+
+    def _check_whole(self, response: aiohttp.ClientResponse) -> None:
+        """A part of a reply is none: no range was asked for."""
+        if response.status == 206:
+            raise self._peer.error(
+                Meaning(Code.BAD_AUDIO, "answered 206, a part of a reply that was asked for whole", False)
+            )
 
     def _check_plain(self, headers: Mapping[str, str]) -> None:
         if headers.get("content-encoding", "identity").lower() != "identity":

@@ -6,9 +6,17 @@ kernel, where it slows the sender.
 """
 
 import asyncio
+from collections.abc import Callable
+
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import HttpProcessingError
 
 # Two of the driver's reads: with what may wait before its socket is paused, half a second of 24 kHz s16.
 MOST_BYTES = 16 * 1024
+
+# What may arrive before a reply's head is complete: the head, a read or two of its body, and interim answers (1xx), of
+# which one is common and a flood would keep a core busy.
+MOST_HEAD_BYTES = 128 * 1024
 
 # One for all connections: a read is handed on before the next one begins.
 _BUFFER = memoryview(bytearray(MOST_BYTES))
@@ -19,11 +27,26 @@ class BoundedReads(asyncio.BufferedProtocol):
 
     def __init__(self, protocol: asyncio.Protocol) -> None:
         self._protocol = protocol
+        # How much of a reply may still come before its head has; None while no head is waited for.
+        self._head_left: int | None = None
+        self._refuse: Callable[[], None] = lambda: None
+
+    def expect_head(self, refuse: Callable[[], None]) -> None:
+        self._head_left, self._refuse = MOST_HEAD_BYTES, refuse
+
+    def head_came(self) -> None:
+        self._head_left = None
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return _BUFFER
 
     def buffer_updated(self, nbytes: int) -> None:
+        if self._head_left is not None:
+            self._head_left -= nbytes
+            if self._head_left < 0:
+                self._head_left = None
+                self._refuse()
+                return
         self._protocol.data_received(_BUFFER[:nbytes].tobytes())
 
     def eof_received(self) -> bool | None:
@@ -49,3 +72,22 @@ def bound_reads(transport: asyncio.Transport) -> None:
     transport.set_protocol(BoundedReads(protocol))
     if reads:
         transport.resume_reading()
+
+
+def expect_head(transport: asyncio.Transport, protocol: ResponseHandler) -> None:
+    """A request is about to be sent: from here on MOST_HEAD_BYTES may come before `head_came`; more ends it."""
+
+    def refuse() -> None:
+        protocol.set_exception(HttpProcessingError(message="no answer within the bound of a head"))
+        transport.abort()
+
+    reads = transport.get_protocol()
+    if isinstance(reads, BoundedReads):
+        reads.expect_head(refuse)
+
+
+def head_came(transport: asyncio.Transport) -> None:
+    """The reply's head is complete."""
+    reads = transport.get_protocol()
+    if isinstance(reads, BoundedReads):
+        reads.head_came()

@@ -23,6 +23,7 @@ from yarl import URL
 from relay import __version__
 from relay.core.timings import Timings
 from relay.drivers.http.attempt import Attempt, peer_of
+from relay.drivers.http.elsewhere import Kind, guarded, kinds_of
 from relay.drivers.http.errors import Meaning, map_errors
 from relay.drivers.http.outgoing import OutgoingRequest, note_use
 from relay.drivers.http.reply import READ_BYTES, REFUSAL_BYTES, HttpReply
@@ -45,6 +46,7 @@ PROBE_AFTER_S, PROBE_EVERY_S, PROBES = 20, 5, 3
 STALE_CONNECTIONS = 4
 # A list of voices, the state of a job: larger is a mistake.
 FETCH_BYTES = 4 * 1024 * 1024
+FETCH_S = 30.0
 # Asked twice, these do no more than asked once (RFC 9110, 9.2.2). A POST makes a second job, which costs money.
 REPEATABLE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 
@@ -68,15 +70,20 @@ class HttpDriver:
         self._draw = draw
         self._sleep = sleep
         self._session: aiohttp.ClientSession | None = None
+        # For addresses that replies have named: by the kinds that may be connected to, so four at most.
+        self._guarded: dict[frozenset[Kind], aiohttp.ClientSession] = {}
 
     async def start(self) -> None:
         """Makes the pool; opens no connection yet."""
         assert self._session is None, "the driver has been started"
-        self._session = aiohttp.ClientSession(
+        self._session = self._pool(_socket)
+
+    def _pool(self, factory: Callable[[aiohttp.AddrInfoType], socket.socket]) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=self._settings.connections,
                 keepalive_timeout=self._settings.keepalive_s,
-                socket_factory=_socket,
+                socket_factory=factory,
                 ssl=SYSTEM_TRUST,
             ),
             # A cookie of one provider is nobody's business, not even its own next reply's.
@@ -95,8 +102,9 @@ class HttpDriver:
     async def close(self) -> None:
         """Closes every connection; idempotent."""
         session, self._session = self._session, None
-        if session:
-            await session.close()
+        guarded, self._guarded = [*self._guarded.values()], {}
+        for each in (*guarded, *([session] if session else [])):
+            await each.close()
 
     async def warm(self, urls: Mapping[str, str]) -> dict[str, ProviderError]:
         """Opens a connection (TCP and TLS) for each provider's address that has none idle, and leaves it in the pool.
@@ -126,7 +134,7 @@ class HttpDriver:
         attempt that succeeds RESPONSE_HEADERS and FIRST_BYTE, when this task has read them. A reply without audio is
         an error.
         """
-        session = self._running_session
+        session = self._running_session if upstream.named_by is None else await self._session_to(upstream)
         reply = await self._attempted(
             upstream, timings, lambda attempt: attempt.run(session, Attempt.first_piece), repeatable=True
         )
@@ -155,8 +163,12 @@ class HttpDriver:
     async def fetch(self, request: HttpRequest) -> bytes:
         """The whole body, at most FETCH_BYTES, of a reply that is not audio: a list of voices. Raises ProviderError."""
         body = bytearray()
+        deadline_s = asyncio.get_running_loop().time() + FETCH_S
         async with self.open(request, Timings()) as reply:
             async for piece in reply:
+                if asyncio.get_running_loop().time() > deadline_s:
+                    late = Meaning(Code.PROVIDER_TIMEOUT, f"took more than {FETCH_S:g} s for its answer")
+                    raise peer_of(request.provider, URL(request.url)).error(late)
                 assert isinstance(piece, bytes), "what is fetched whole has no `unwrap`"
                 body += piece
                 if len(body) > FETCH_BYTES:
@@ -224,6 +236,21 @@ class HttpDriver:
         except TimeoutError:
             late = Meaning(Code.PROVIDER_UNAVAILABLE, f"did not take a connection within {timeout_s:g} s")
             raise peer.error(late) from None
+
+    async def _session_to(self, request: HttpRequest) -> aiohttp.ClientSession:
+        """Whose connections may go to an address that a reply has named. Raises ProviderError for one that has none."""
+        assert request.named_by is not None, "asked for such addresses only"
+        running, own, url = self._running_session, URL(request.named_by), URL(request.url, encoded=True)
+        if url.origin() == own.origin() or url.host in self._settings.download_hosts:
+            return running
+        allowed = frozenset({Kind.PUBLIC, *(await kinds_of(own.host or "", own.port or 0) - {Kind.FORBIDDEN})})
+        found = await kinds_of(url.host or "", url.port or 0)
+        if found and not found & allowed:
+            sentence = "named an address for the audio that is not public; http.download_hosts lists hosts to allow"
+            raise peer_of(request.provider, own).error(Meaning(Code.PROVIDER_UNAVAILABLE, sentence, retryable=False))
+        if allowed not in self._guarded:
+            self._guarded[allowed] = self._pool(guarded(_socket, allowed))
+        return self._guarded[allowed]
 
     @property
     def _running_session(self) -> aiohttp.ClientSession:

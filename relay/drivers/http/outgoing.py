@@ -4,16 +4,20 @@ Told by aiohttp's tracing instead, the same costs a tenth of the way from call t
 """
 
 import asyncio
+import select
 from typing import Protocol, cast
 
 import aiohttp
 from aiohttp.connector import Connection
 
-from relay.drivers.http.bounded_reads import bound_reads
+from relay.drivers.http.bounded_reads import bound_reads, expect_head
 
 
 class Traveller(Protocol):
     """What an OutgoingRequest is sent for."""
+
+    def met_stale(self) -> None:
+        """A pooled connection cannot be used: something arrived on it, or it was closed. Nothing was sent."""
 
     def connected(self, transport: asyncio.Transport | None, *, reused: bool) -> None:
         """The connection is there; the request is being handed to its socket."""
@@ -34,6 +38,13 @@ class OutgoingRequest(aiohttp.ClientRequest):
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         reused = note_use(conn)
+        if reused and _is_stale(conn):
+            if self.traveller is not None:
+                self.traveller.met_stale()
+            conn.close()
+            raise aiohttp.ServerDisconnectedError
+        if conn.transport is not None and conn.protocol is not None:
+            expect_head(conn.transport, conn.protocol)
         if self.traveller is not None:
             self.traveller.connected(conn.transport, reused=reused)
         response = await self._sent(conn)
@@ -60,6 +71,21 @@ class OutgoingRequest(aiohttp.ClientRequest):
             protocol.transport = transport
         transport.write(b"".join((*head.pieces, body)))
         return response
+
+
+def _is_stale(connection: Connection) -> bool:
+    """Whether anything arrived on a connection while it was idle, its end among that. A provider has nothing to say
+    there: what it said would be taken for the answer to the next request."""
+    protocol, transport = connection.protocol, connection.transport
+    if protocol is None or transport is None or protocol.should_close:
+        return True
+    # It may have arrived and not been read yet.
+    link = transport.get_extra_info("socket")
+    if link is None or link.fileno() < 0:
+        return True
+    waiting = select.poll()
+    waiting.register(link.fileno(), select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 class _Head:

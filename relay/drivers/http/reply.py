@@ -25,6 +25,9 @@ READ_BYTES = 8 * 1024
 # How often a waiting read is looked at. aiohttp leaves a read waiting for ever when it has closed the connection over
 # broken chunk framing (seen with 3.14.5); half a second of silence is then the price, not the whole stall timeout.
 WATCH_S = 0.5
+# Fewer bytes a second than this are a stall: speech has 750 at Opus's lowest rate, so a provider that is slower is ten
+# times slower than speech.
+PACE_BYTES_S = 75
 
 
 class HttpReply:
@@ -176,7 +179,10 @@ class _Watch:
     listener that holds us back is no stall.
     """
 
-    __slots__ = ("_content", "_link", "_loop", "_peer", "_seen_bytes", "_timeout_s", "_timer", "waiting_since_s")
+    __slots__ = (
+        *("_content", "_link", "_loop", "_peer", "_seen_bytes", "_timeout_s", "_timer", "waiting_since_s"),
+        *("_looked_s", "_paced_bytes", "_waited_s"),
+    )
 
     def __init__(self, content: StreamReader, link: ResponseHandler | None, peer: Peer) -> None:
         self.waiting_since_s: float | None = None
@@ -186,6 +192,9 @@ class _Watch:
         self._link = link
         self._peer = peer
         self._loop = asyncio.get_running_loop()
+        # Since when the pace is measured: time in which a read waited, and what had come before.
+        self._waited_s, self._paced_bytes = 0.0, 0
+        self._looked_s = self._loop.time()
         self._timer = self._loop.call_later(WATCH_S, self._look)
 
     def allow(self, timeout_s: float) -> None:
@@ -197,7 +206,23 @@ class _Watch:
     def stop(self) -> None:
         self._timer.cancel()
 
+    def _drips(self) -> bool:
+        """Whether less than PACE_BYTES_S came in the last `timeout_s` in which reads waited."""
+        now_s, came = self._loop.time(), self._content.total_bytes - self._paced_bytes
+        if self.waiting_since_s is not None:
+            # No longer than this read has waited or than the time between looks: a drip's reads are short and many.
+            self._waited_s += min(now_s - self._looked_s, WATCH_S)
+        self._looked_s = now_s
+        if self._waited_s < self._timeout_s:
+            return False
+        self._waited_s, self._paced_bytes = 0.0, self._content.total_bytes
+        return came < PACE_BYTES_S * self._timeout_s
+
     def _look(self) -> None:
+        if self._timeout_s < math.inf and self._drips():
+            slow = f"sent less than {PACE_BYTES_S * self._timeout_s:.0f} bytes in {self._timeout_s:g} s"
+            self._content.set_exception(self._peer.error(Meaning(Code.PROVIDER_TIMEOUT, slow)))
+            return
         wait_s = min(WATCH_S, self._timeout_s)
         if self.waiting_since_s is not None:
             left_s = self.waiting_since_s + self._timeout_s - self._loop.time()

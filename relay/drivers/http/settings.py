@@ -1,6 +1,7 @@
 """How long the HTTP driver waits, for what, and why."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -28,6 +29,8 @@ class HttpSettings:
     keepalive_s: float = 50.0
     # Two (this segment and the next) for each of 2,000 turns. More is a leak, and waits.
     connections: int = 4096
+    # Hosts that may be connected to whatever their address, where a provider's reply names one.
+    download_hosts: Sequence[str] = ()
     # Proxy and netrc from the environment. Off: a variable left in a shell must not route keys elsewhere.
     trust_env: bool = False
 

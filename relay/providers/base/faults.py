@@ -19,6 +19,12 @@ from relay.providers.base.http import Refusal
 QUOTE_CHARS = 300
 # Longest run of characters that a quotation may share with a secret by chance. Keys and sentences share no more.
 SHARED_RUN_CHARS = 8
+# Values in one JSON text, which take some 10 ms to read. A thousand voices with all that is said of them have 30,000;
+# the times of 2,000 characters 6,000; audio in base64 a few.
+MAX_JSON_ITEMS = 50_000
+_COUNTED_BYTES = 64 * 1024
+# Of a page, which says what it is at its beginning.
+_PAGE_CHARS = 4096
 # A longer wait than a day is a date in the wrong century; it means "not now" all the same.
 LONGEST_RETRY_AFTER_S = 86_400.0
 
@@ -106,12 +112,33 @@ def request_id(headers: Mapping[str, str]) -> str | None:
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in a body; empty where there is none."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
+    """The JSON object in a body; empty where there is none, or one of more than MAX_JSON_ITEMS."""
+    value = json_value(body)
     return value if isinstance(value, dict) else {}
+
+
+def json_value(body: bytes) -> object:
+    """The JSON in a body; None where there is none, or one of more than MAX_JSON_ITEMS: it is read in one go, while
+    nothing else is done."""
+    if _has_more_items(body, MAX_JSON_ITEMS):
+        return None
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _has_more_items(body: bytes, most: int) -> bool:
+    """Whether a text could hold more values than that. The bytes between values are counted, within strings too."""
+    if len(body) <= most:
+        return False
+    items = 0
+    for at in range(0, len(body), _COUNTED_BYTES):
+        piece = body[at : at + _COUNTED_BYTES]
+        items += piece.count(b",") + piece.count(b"[") + piece.count(b"{")
+        if items > most:
+            return True
+    return False
 
 
 def tells_error(reply: Mapping[str, Any]) -> bool:
@@ -122,12 +149,15 @@ def tells_error(reply: Mapping[str, Any]) -> bool:
 def body_words(body: bytes) -> str:
     """The human words in a body that is not the error the provider documents: the title of a page, or plain text."""
     text = body.decode("utf-8", "replace")
-    if not re.match(r"\s*<", text):
+    if not text.lstrip().startswith("<"):
         return text
+    page = text[:_PAGE_CHARS]
     for name in ("title", "h1", "message"):  # a page's, or the error's of an XML API
-        found = re.search(rf"<{name}[^>]*>(.*?)</{name}", text, re.IGNORECASE | re.DOTALL)
-        if found:
-            return html.unescape(found[1])
+        # The first one only: looking for the end of each would take a hostile page's length squared.
+        begin = re.search(rf"<{name}[^<>]{{0,256}}>", page, re.IGNORECASE)
+        end = re.compile(rf"</{name}", re.IGNORECASE).search(page, begin.end()) if begin else None
+        if begin and end:
+            return html.unescape(page[begin.end() : end.start()])
     return "(a page without a title)"
 
 

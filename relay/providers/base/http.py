@@ -77,3 +77,6 @@ class HttpRequest:
     # stream answers only when the whole clip is made.
     first_byte_timeout_s: float | None = None
     sign: Sign | None = None
+    # Where a reply of the provider has named `url`: the provider's own configured address. The driver connects to a
+    # public address then, or to one of the same kind as that one.
+    named_by: str | None = None

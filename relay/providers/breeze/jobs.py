@@ -6,12 +6,13 @@ concurrency like any other way of speaking. It cannot be withdrawn: the API name
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from relay.core.events import Progress
 from relay.core.formats import Container
 from relay.errors import Code, ProviderError
 from relay.providers.base import faults
+from relay.providers.base.addresses import address_in, origin_of
 from relay.providers.base.http import HttpRequest, Refusal
 from relay.providers.base.poll import Answer, Arrived, Ask, Fetch, PollJob, PollRequest
 from relay.providers.breeze.api import Api
@@ -101,11 +102,11 @@ class BreezeJob:
 
     def _audio(self, job: Mapping[str, Any]) -> HttpRequest:
         """The audio from where the job says it is, without the key if that is not the API's own host."""
+        own = True
         url, secret_headers = self._api.url(f"{self._path()}/audio"), self._api.secret_headers()
         if isinstance(elsewhere := job.get("download_url"), str) and elsewhere:
-            if _origin(elsewhere) != _origin(self._api.base_url):
-                secret_headers = {}
-            url = self._checked(elsewhere)
+            own, url = origin_of(elsewhere) == origin_of(self._api.base_url), self._checked(elsewhere)
+            secret_headers = secret_headers if own else {}
         return HttpRequest(
             provider=self._api.name,
             method="GET",
@@ -114,15 +115,14 @@ class BreezeJob:
             secret_headers=secret_headers,
             body=None,
             accept=lambda headers: self._api.facts(headers, self._asked_for),
-            refuse=self._not_fetched,
+            refuse=self._not_fetched if own else self._not_downloaded,
+            named_by=None if own else self._api.base_url,
         )
 
     def _checked(self, url: str) -> str:
-        origin = _origin(url)
-        schemes = ("https",) if self._api.base_url.startswith("https:") else ("https", "http")
-        if origin is None or origin[0] not in schemes or not url.isascii() or any(c.isspace() for c in url):
+        if (checked := address_in(url, self._api.base_url)) is None:
             raise self._api.problem(Code.PROVIDER_UNAVAILABLE, "sent a download_url that is none", retryable=False)
-        return url
+        return checked
 
     def _unreadable(self, answer: Answer, what: str) -> ProviderError:
         making = self._id is None
@@ -136,21 +136,16 @@ class BreezeJob:
             )
         return self._api.refused(refusal, *self._sent)
 
+    def _not_downloaded(self, refusal: Refusal) -> ProviderError:
+        """Another server's words are not quoted: it may be one that its own network alone should hear."""
+        if 200 <= refusal.status < 300:
+            return self._api.problem(Code.BAD_AUDIO, "named an address for a job's audio where no audio is")
+        told = {name: value for name, value in refusal.headers.items() if name in ("retry-after", "date")}
+        return self._not_fetched(Refusal(status=refusal.status, headers=told, body=b""))
+
     def _path(self) -> str:
         assert self._id is not None, "a job that has been made has an id"
         return f"/v1/generation-jobs/{quote(self._id, safe='')}"
-
-
-def _origin(url: str) -> tuple[str, str, int | None] | None:
-    """Scheme, host and port; None for what is no address, or holds a user."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return None
-    if not parts.hostname or "@" in parts.netloc:
-        return None
-    return parts.scheme, parts.hostname, port or {"https": 443, "http": 80}.get(parts.scheme)
 
 
 def _refusal(answer: Answer) -> Refusal:

@@ -4,12 +4,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from relay.core.events import Progress
 from relay.core.formats import SourceFormat
 from relay.errors import Code, ProviderError, ProviderFault
 from relay.providers.base import faults
+from relay.providers.base.addresses import address_in
 from relay.providers.base.http import HttpRequest, Refusal, ReplyFacts
 from relay.providers.base.poll import Answer, Ask, Fetch
 
@@ -31,7 +32,6 @@ _CODES: Mapping[str, Code] = {
     "UNAUTHORIZED": Code.PROVIDER_AUTH,
     "UNSUPPORTED_PLAN": Code.PROVIDER_AUTH,
 }
-_MAX_URL_CHARS = 8192
 # The contract of `Refusal.body`.
 _REFUSAL_BYTES = 64 * 1024
 
@@ -67,6 +67,7 @@ class Api:
             body=None,
             accept=lambda _headers: ReplyFacts(source=self.source, ids={"job_id": job_id}),
             refuse=self._not_downloaded,
+            named_by=self.base_url,
         )
 
     def reached(self, answer: Answer) -> str:
@@ -149,7 +150,7 @@ class Job:
             case "IN_PROGRESS":
                 return self._again(job_id, answer, Progress.RUNNING)
             case "COMPLETED":
-                if (url := _address(output.get("url"))) is None:
+                if (url := address_in(output.get("url"), self._api.base_url)) is None:
                     raise self._odd(answer, "a finished job without an http or https address of its audio")
                 return Fetch(request=self._api.download(url, job_id))
             case "FAILED":
@@ -185,25 +186,10 @@ class Job:
 
 
 def _json(body: bytes) -> object:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
+    return faults.json_value(body)
 
 
 def _identifier(value: object) -> str | None:
     """A job's id; a UUID, as the API says, but all that matters is that it can stand in a path."""
     fits = isinstance(value, str) and 1 <= len(value) <= 200 and value not in (".", "..")
     return value if isinstance(value, str) and fits else None
-
-
-def _address(url: object) -> str | None:
-    """Where the audio is, if it is an address that may be asked."""
-    if not isinstance(url, str) or len(url) > _MAX_URL_CHARS or not url.isascii() or not url.isprintable():
-        return None
-    try:
-        parts = urlsplit(url)
-        host, _port = parts.hostname, parts.port
-    except ValueError:
-        return None
-    return url if parts.scheme in ("http", "https") and host and "@" not in parts.netloc and " " not in url else None
