@@ -40,6 +40,11 @@ RULES: dict[str, Rule] = {
         ("relay.core", "relay.errors", *(f"relay.protocols.{name}" for name in ("base", "body", "door"))),
         (*PURE, "numpy"),
     ),
+    # Its second API has OpenAI's as a part.
+    "relay/protocols/bland": Rule(
+        ("relay.core", "relay.errors", *(f"relay.protocols.{name}" for name in ("base", "body", "door", "openai"))),
+        (*PURE, "numpy"),
+    ),
     # Which protocols there are.
     "relay/protocols/table": Rule(("relay.protocols",), PURE),
     "relay/providers": Rule(("relay.core", "relay.errors", "relay.providers.base"), (*IO, *CLOCKS, "ctypes")),

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from relay.protocols.base import HttpProtocol
+from relay.protocols.bland.v1 import BlandV1
+from relay.protocols.bland.v2 import BlandSpeech, BlandV2
 from relay.protocols.breeze.protocol import Breeze
 from relay.protocols.door import Door
 from relay.protocols.native import error_fields
@@ -20,4 +22,5 @@ OWN = Native()
 DOORS: Mapping[str, Sequence[Callable[[Door], HttpProtocol]]] = {
     "openai": (OpenAI,),
     "breeze": (Breeze,),
+    "bland": (BlandV1, BlandV2, BlandSpeech),
 }

@@ -165,7 +165,7 @@ async def test_keys_limits_and_lists_in_this_apis_form() -> None:
 @pytest.mark.parametrize(
     ("doors", "says"),
     [
-        ({"opnai": DoorConfig()}, "doors.opnai: there is no such door; there are openai, breeze"),
+        ({"opnai": DoorConfig()}, "doors.opnai: there is no such door; there are openai, breeze, bland"),
         ({"openai": DoorConfig(voices={"alloy": "voc_1"})}, "doors.openai.voices.alloy is 'voc_1'"),
         ({"openai": DoorConfig(voices={"alloy": "breze:voc_1"})}, "one of hibari, espeak, "),
         ({"openai": DoorConfig(default_voice="nobody")}, "doors.openai.default_voice"),

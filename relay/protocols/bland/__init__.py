@@ -1,0 +1,1 @@
+"""Bland AI's APIs as a door."""
