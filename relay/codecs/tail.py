@@ -74,6 +74,8 @@ _HALF = re.compile(rb"(?:\xc2|[\xc3-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x
 _TEXT_BYTES_MIN = 16
 _WORDS_BYTES_MIN, _WORDS_BYTES_MIN_8_BITS = 12, 24
 _JSON_FORM = re.compile(rb"""(\{|\[\s*\{?)\s*"[^"\\\x00-\x1f]{1,64}"\s*[:,\]]""")
+# Tones in mulaw are letters between brackets too: XML has a whole tag, and something between it and another one.
+_XML_FORM = re.compile(rb"<(\?xml[^<>]*\?>|!--|[A-Za-z][\w:.-]*(\s[^<>]*)?/?>)[^<>]*(<[A-Za-z/!?]|\Z)")
 # Of a run without a start: enough to see the character before the next one.
 _KEPT_BYTES = 1
 
@@ -100,6 +102,8 @@ def mark_kind(text: bytes) -> str | None:
     if not body or not _MARK.match(body) or not _is_printable(body, 0):
         return None
     kind = text_kind(body[:HEAD_BYTES_MAX], any_text=body.startswith((b"data:", b"event:")))
+    if kind == "XML" and not _XML_FORM.match(body):
+        return None
     return kind if len(body) >= _TEXT_BYTES_MIN or _JSON_FORM.match(body) else None
 
 

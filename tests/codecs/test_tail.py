@@ -149,3 +149,28 @@ def test_a_text_is_found_where_it_begins() -> None:
     assert find_text(b"\xff\xfb" + bytes(100) + JSON) == 102
     assert find_text(JSON + b"\0") is None
     assert find_text(b'\0{"a') is None
+
+
+def test_tones_in_mulaw_that_look_like_tags_are_audio() -> None:
+    """Slow tones walk through the bytes between `<` and `>`."""
+    for wave in (
+        "2c30322e2824252d42d8bfbbbdc7df46302c2f4b",
+        "687c543c2f2b2c30322e2824252d42",
+        "543b3c613e3f464c4c443b332e2d2d",
+    ):
+        tail = Tail(1)
+        head = bytes([0xFF] * 2000)
+        assert tail.pass_on(head, 0) + tail.pass_on(
+            bytes.fromhex(wave), len(head)
+        ) + tail.flush() == head + bytes.fromhex(wave)
+
+
+@pytest.mark.parametrize(
+    "text", [b"<Error><Code>Quota</Code></Error>", b'<?xml version="1.0"?><Error/>', b"<error code='5'/> "]
+)
+def test_xml_behind_audio_is_an_error(text: bytes) -> None:
+    tail = Tail(1)
+    head = bytes([0xFF] * 2000)
+    tail.pass_on(head + text, 0)
+    with pytest.raises(NotAudioError):
+        tail.flush()
