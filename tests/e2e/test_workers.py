@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -29,7 +30,19 @@ def children(pid: int) -> list[int]:
 
 
 def workers(relay: Process) -> list[int]:
-    return [pid for pid in children(relay.process.pid) if b"serve" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    """Those that serve: a process that has just been started has not got its command yet, and one may end meanwhile."""
+    found = []
+    for pid in children(relay.process.pid):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if b"serve" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
+
+
+def kill(pid: int, how: signal.Signals = signal.SIGKILL) -> None:
+    """A worker that is to go may have gone already."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, how)
 
 
 async def test_workers_share_the_port_and_the_metrics_and_drain_together() -> None:
@@ -56,7 +69,7 @@ async def test_a_hangup_replaces_every_worker_and_no_turn_notices() -> None:
 async def test_a_worker_that_dies_is_replaced() -> None:
     async with relay_process("--workers", "2") as relay:
         [victim, _] = before = workers(relay)
-        os.kill(victim, signal.SIGKILL)
+        kill(victim)
         while victim in workers(relay) or len(workers(relay)) != len(before):
             await asyncio.sleep(0.05)
         frames = await asyncio.gather(*(spoken_frames(relay.url) for _ in range(8)))
@@ -71,12 +84,12 @@ async def test_a_worker_that_dies_within_a_second_of_a_hangup_leaves_two_and_eac
         for _ in range(3):
             before = workers(relay)
             relay.process.send_signal(signal.SIGHUP)
-            os.kill(before[0], signal.SIGKILL)
+            kill(before[0])
             relay.process.send_signal(signal.SIGHUP)
             while set(before) & set(workers(relay)) or len(workers(relay)) != 2:
                 await asyncio.sleep(0.05)
         [victim, _] = workers(relay)
-        os.kill(victim, signal.SIGKILL)
+        kill(victim)
         while victim in workers(relay) or len(workers(relay)) != 2:
             await asyncio.sleep(0.05)
         assert await spoken_frames(relay.url) > 10
@@ -92,8 +105,8 @@ async def test_a_signal_to_the_whole_group_lets_turns_finish_in_every_process() 
                 turn = await session.speak("Hello.", provider="breeze")
                 await anext(turn)
                 for process in (*workers(relay), relay.process.pid):
-                    os.kill(process, signal.SIGTERM)
-                    os.kill(process, signal.SIGINT)
+                    kill(process, signal.SIGTERM)
+                    kill(process, signal.SIGINT)
                 await relay.line("draining all workers")
                 fake.release()
                 assert [frame async for frame in turn]

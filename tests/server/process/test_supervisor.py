@@ -63,16 +63,17 @@ class Running:
                 await asyncio.sleep(0.005)
 
     async def answers(self) -> int:
-        """The worker that answers a connection. Where all of them were killed, none listens until one is ready."""
+        """The worker that answers a connection. Where all of them were killed, none listens until one is ready; and one
+        may be killed before it has answered."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                with suppress(ConnectionRefusedError):
+                with suppress(ConnectionError):
                     reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                    break
+                    answer = await reader.read()
+                    writer.close()
+                    if answer:
+                        return int(answer)
                 await asyncio.sleep(0.005)
-        answer = await reader.read()
-        writer.close()
-        return int(answer)
 
     async def until_answers(self, worker: int) -> None:
         """Waits until this worker, among others, serves."""
@@ -191,7 +192,11 @@ async def test_a_crash_loop_is_backed_off_and_refuses_no_caller(tmp_path: Path) 
         assert {await relay.answers() for _ in range(50)} == {second, other}
         os.kill(second, signal.SIGKILL)
         await relay.line("replacing it in 1 s, after 2 in a row")
-        assert {await relay.answers() for _ in range(50)} == {other}
+        # As many as there is time for: within that second, all come from the other one.
+        until_s = asyncio.get_running_loop().time() + 0.5
+        for _ in range(50):
+            answered = await relay.answers()
+            assert answered == other or asyncio.get_running_loop().time() > until_s
         await relay.until(COUNT, without={second})
         [third] = relay.workers - {other}
         await relay.until_answers(third)
