@@ -37,7 +37,7 @@ RULES: dict[str, Rule] = {
     "relay/core": Rule(("relay.core", "relay.errors"), (*PURE, "numpy", "msgspec")),
     "relay/codecs": Rule(("relay.core", "relay.errors", "relay.codecs"), PURE),
     "relay/protocols": Rule(
-        ("relay.core", "relay.errors", *(f"relay.protocols.{name}" for name in ("base", "body", "door"))),
+        ("relay.core", "relay.errors", *(f"relay.protocols.{name}" for name in ("base", "answer", "body", "door"))),
         (*PURE, "numpy"),
     ),
     # Its second API has OpenAI's as a part.

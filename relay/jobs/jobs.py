@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
+from uuid import uuid4
 
 import msgspec
 
@@ -93,7 +94,7 @@ class Jobs:
         self._check(request)
         store = await self._opened()
         job = Job(
-            id=f"job_{token_hex(16)}",
+            id=f"job_{uuid4().hex}",
             owner=owner,
             status=JobStatus.QUEUED,
             created_at_s=self._now_s(),
@@ -106,8 +107,8 @@ class Jobs:
         self._wake.set()
         return kept
 
-    async def get(self, job_id: str, owner: str) -> Job:
-        """Raises ClientError where the client has no such job."""
+    async def get(self, job_id: str, owner: str | None) -> Job:
+        """Raises ClientError where the client has no such job; with `owner` None: where there is none."""
         store = await self._opened_if_any()
         if store is None:
             raise _no_such_job()

@@ -12,11 +12,14 @@ clock.
     session.receive(message)                 -> [Command]
     session.send(event or Run)               -> [Message]
     session.close_code(error)                -> the WebSocket's close code
-    protocol.parse(handshake, body)          -> SpeechCall, for one turn over HTTP
+    protocol.parse(handshake, body)          -> SpeechCall, for one turn over HTTP; or JobRequest, for a job instead
     protocol.reply(call)                     -> SpeechReply: headers and chunks of the body
     protocol.lists[path](handshake, known)   -> HttpAnswer, for a list of voices or models
     protocol.wish(handshake, body)           -> TokenWish, for a token of its own
     protocol.minted(handshake, wish, token, expires_at_s) -> HttpAnswer
+    protocol.submissions[path](handshake, body) -> JobRequest
+    protocol.created(handshake, job)         -> HttpAnswer
+    protocol.job_states[path](handshake, job) -> HttpAnswer
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +27,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from relay.core.events import Command, Event, TurnRequest
+from relay.core.job import Job, JobRequest
 from relay.core.playout import Run
 from relay.core.record import TurnRecord
 from relay.errors import RelayError
@@ -172,8 +176,9 @@ class SpeechProtocol(HttpProtocol, Protocol):
 
     speech_paths: tuple[str, ...]
 
-    def parse(self, handshake: Handshake, body: bytes) -> SpeechCall:
-        """Raises ClientError."""
+    def parse(self, handshake: Handshake, body: bytes) -> SpeechCall | JobRequest:
+        """A JobRequest (of a `JobProtocol`) is submitted in place of being spoken, and answered by `created`. Raises
+        ClientError."""
         ...
 
     def reply(self, call: SpeechCall) -> SpeechReply: ...
@@ -235,3 +240,28 @@ class MintProtocol(HttpProtocol, Protocol):
     def minted(self, handshake: Handshake, wish: TokenWish, token: str, expires_at_s: int) -> HttpAnswer:
         """`expires_at_s` is in seconds since the Unix epoch."""
         ...
+
+
+@runtime_checkable
+class JobProtocol(HttpProtocol, Protocol):
+    """A protocol with jobs: text is submitted, asked about, and its audio fetched.
+
+    In a path, `{job}` is a job as the client knows it. A job is found by who submitted it, through this protocol, and
+    by no other: everyone else gets `unknown_job`. What there is to say of a job that is not there, or of audio before
+    its time, is an error (`unknown_job`, `job_not_ready`) for `refusal`.
+    """
+
+    # `POST` of each path submits a job.
+    submissions: Mapping[str, Callable[[Handshake, bytes], JobRequest]]
+    # `GET` of each path tells of one; its request holds its text.
+    job_states: Mapping[str, Callable[[Handshake, Job], HttpAnswer]]
+    # `GET` of each path fetches the audio: with the client's key, or, below `open_job_audio`, by knowing the job's id,
+    # which cannot be guessed.
+    job_audio: tuple[str, ...]
+    open_job_audio: tuple[str, ...]
+
+    def job_id(self, shown: str) -> str:
+        """The relay's own id of a job. Raises ClientError for what cannot be one."""
+        ...
+
+    def created(self, handshake: Handshake, job: Job) -> HttpAnswer: ...

@@ -79,10 +79,10 @@ class Server:
         self._connections = Connections(
             connection_limits_of(config), self.engine.metrics, timed_out=closing_response(refusal)
         )
-        self._routes = Routes(
-            self.engine, authenticator, self._tokens, protocols_of(config, self.engine), self._connections
-        )
         self.jobs = jobs_of(config.jobs, self.engine)
+        self._routes = Routes(
+            self.engine, authenticator, self._tokens, self.jobs, protocols_of(config, self.engine), self._connections
+        )
         routes = self._routes
         self._job_routes = JobRoutes(self.jobs, routes.owner_of, routes.body_of, config.jobs.max_text_chars)
         self._cors = Cors(auth)

@@ -34,7 +34,7 @@ class JobRoutes:
         self._jobs = jobs
         self._owner_of = owner_of
         self._body_of = body_of
-        self._max_body_bytes = max_text_chars * BYTES_OF_A_CHAR + REST_BYTES
+        self._max_body_bytes = job_body_bytes(max_text_chars)
 
     def table(self) -> list[web.RouteDef]:
         return [
@@ -64,23 +64,7 @@ class JobRoutes:
 
     async def audio(self, request: web.Request) -> web.StreamResponse:
         """The file of a job that has succeeded; whole, or the ranges that are asked for."""
-        job = await self._job(request)
-        if not job.status.ended:
-            raise LimitError(
-                Code.JOB_NOT_READY, f"the job is {job.status}; its audio is not ready", retry_after_s=NOT_READY_RETRY_S
-            )
-        if job.status is not JobStatus.SUCCEEDED or job.audio is None:
-            raise ClientError(Code.JOB_NOT_READY, f"the job is {job.status}; it has no audio", retryable=False)
-        path = self._jobs.audio(job)
-        if not await asyncio.to_thread(path.is_file):
-            raise ClientError(Code.UNKNOWN_JOB, "the job's audio has been removed from the disk")
-        headers = {
-            "Content-Type": job.audio.media_type,
-            "Content-Disposition": f'attachment; filename="{path.name}"',
-            "Cache-Control": "private, no-store",
-            "X-Content-Type-Options": "nosniff",
-        }
-        return web.FileResponse(path, headers=headers)
+        return await audio_file(self._jobs, await self._job(request))
 
     async def delete(self, request: web.Request) -> web.Response:
         """Cancels a job that has not ended; forgets one that has, with its audio."""
@@ -92,6 +76,32 @@ class JobRoutes:
 
     async def _job(self, request: web.Request) -> Job:
         return await self._jobs.get(request.match_info["id"], self._owner_of(request))
+
+
+def job_body_bytes(text_chars: int) -> int:
+    """The longest body that submits a job."""
+    return text_chars * BYTES_OF_A_CHAR + REST_BYTES
+
+
+async def audio_file(jobs: Jobs, job: Job) -> web.FileResponse:
+    """The file of a job that has succeeded. Raises RelayError `job_not_ready`, or `unknown_job` where it was
+    removed."""
+    if not job.status.ended:
+        raise LimitError(
+            Code.JOB_NOT_READY, f"the job is {job.status}; its audio is not ready", retry_after_s=NOT_READY_RETRY_S
+        )
+    if job.status is not JobStatus.SUCCEEDED or job.audio is None:
+        raise ClientError(Code.JOB_NOT_READY, f"the job is {job.status}; it has no audio", retryable=False)
+    path = jobs.audio(job)
+    if not await asyncio.to_thread(path.is_file):
+        raise ClientError(Code.UNKNOWN_JOB, "the job's audio has been removed from the disk")
+    headers = {
+        "Content-Type": job.audio.media_type,
+        "Content-Disposition": f'attachment; filename="{path.name}"',
+        "Cache-Control": "private, no-store",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return web.FileResponse(path, headers=headers)
 
 
 def _json(value: object, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

@@ -11,14 +11,16 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from relay.core.job import JobRequest
 from relay.engine.engine import Engine
 from relay.engine.setup import adapter_of
 from relay.engine.untraced import UNTRACED
 from relay.errors import ClientError, Code, InternalError, LimitError, RelayError, untrace
+from relay.jobs.jobs import Jobs
 from relay.protocols.base import (
     Handshake,
-    HttpAnswer,
     HttpProtocol,
+    JobProtocol,
     ListProtocol,
     MintProtocol,
     SpeechProtocol,
@@ -29,7 +31,9 @@ from relay.server.access.authenticator import Authenticator, Caller
 from relay.server.access.minting import mint
 from relay.server.access.tokens import Tokens
 from relay.server.connections import Connections
+from relay.server.door_jobs import DoorJobs
 from relay.server.doors import known_of
+from relay.server.handshake import handshake_of, response_of
 from relay.server.open_requests import OpenRequests
 from relay.server.speech import speak
 from relay.server.web.body import read_body
@@ -40,8 +44,6 @@ log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 JSON = "application/json"
-# 96 bits: no two requests have the same id, on any machine.
-ID_BYTES = 12
 # What a client that came while the relay drains is told to wait: another process usually listens by then.
 DRAINING_RETRY_AFTER_S = 5
 
@@ -54,6 +56,7 @@ class Routes:
         engine: Engine,
         authenticator: Authenticator,
         tokens: Tokens,
+        jobs: Jobs,
         protocols: Sequence[HttpProtocol],
         connections: Connections,
     ) -> None:
@@ -67,6 +70,10 @@ class Routes:
         self._tokens = tokens
         self.sessions: set[WebSocketSession] = set()
         self.requests = OpenRequests()
+        jobs_of = [each for each in protocols if isinstance(each, JobProtocol)]
+        self._door_jobs = DoorJobs(
+            *(jobs, jobs_of, self._admit, self.body_of), authenticator.check_page, engine.config.jobs.max_text_chars
+        )
         # Whose form a refusal has, by route.
         self._protocols: dict[str, HttpProtocol] = {
             **{path: each for each in self._streams for path in each.stream_paths},
@@ -82,6 +89,7 @@ class Routes:
             *(web.post(path, partial(self.speech, each)) for each in self._speeches for path in each.speech_paths),
             *(web.get(path, partial(self.known, each, path)) for each in self._lists for path in each.lists),
             *(web.post(path, partial(self.token, each)) for each in self._minting for path in each.mint_paths),
+            *self._door_jobs.table(),
             web.get("/v1/providers", self.providers),
             web.get("/v1/voices", self.voices),
             web.get("/healthz", self.healthz),
@@ -110,7 +118,7 @@ class Routes:
             return self._refusal(request, InternalError())
 
     def _refusal(self, request: web.Request, error: RelayError, status: int | None = None) -> web.Response:
-        return _response(self._protocol_at(request).refusal(error, status))
+        return response_of(self._protocol_at(request).refusal(error, status))
 
     def _protocol_at(self, request: web.Request) -> HttpProtocol:
         resource = request.match_info.route.resource
@@ -151,6 +159,9 @@ class Routes:
         async with self.requests.entered(request):
             # Before a place is taken: a body that does not come must not hold one.
             call = protocol.parse(handshake, await self._body(request))
+            if isinstance(call, JobRequest):
+                assert isinstance(protocol, JobProtocol), "what makes jobs tells of them"
+                return await self._door_jobs.submitted(protocol, caller, handshake, call)
             async with self._entered(caller):
                 return await speak(self._engine, protocol, handshake, call, request, caller.scope)
 
@@ -159,7 +170,7 @@ class Routes:
         async with self.requests.entered(request):
             wish = protocol.wish(handshake, await self._body(request))
             token, expires_at_s = await mint(self._engine, self._authenticator, self._tokens, caller, wish)
-        return _response(protocol.minted(handshake, wish, token, expires_at_s))
+        return response_of(protocol.minted(handshake, wish, token, expires_at_s))
 
     async def providers(self, request: web.Request) -> web.Response:
         self._admit(request, OWN)
@@ -192,7 +203,7 @@ class Routes:
         _, handshake = self._admit(request, protocol)
         async with self.requests.entered(request):
             found, _ = await self._engine.voices()
-        return _response(protocol.lists[path](handshake, known_of(self._engine, found)))
+        return response_of(protocol.lists[path](handshake, known_of(self._engine, found)))
 
     async def healthz(self, request: web.Request) -> web.Response:
         return _json({"status": "ok"})
@@ -246,27 +257,6 @@ class Routes:
             raise _draining()
         granted = caller.claims.granted if caller.claims is not None else ""
         return caller, replace(handshake, key_id=self._authenticator.issuer(caller) or None, granted=granted)
-
-
-def handshake_of(request: web.Request) -> Handshake:
-    """Of a repeated header the first one counts."""
-    headers: dict[str, str] = {}
-    for name, value in request.headers.items():
-        headers.setdefault(name.lower(), value)
-    resource = request.match_info.route.resource
-    return Handshake(
-        route=resource.canonical if resource is not None else "",
-        path=dict(request.match_info),
-        query=dict(request.query),
-        headers=headers,
-        id=token_hex(ID_BYTES),
-        # A proxy that ends TLS says so; what a client claims of itself changes only the address that it is given.
-        secure=request.secure or headers.get("x-forwarded-proto", "").lower() == "https",
-    )
-
-
-def _response(answer: HttpAnswer) -> web.Response:
-    return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
 
 
 def _draining() -> LimitError:

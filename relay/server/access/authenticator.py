@@ -33,8 +33,7 @@ class Authenticator:
     def caller(self, credential: Credential | None, headers: Mapping[str, str], address: str, hint: str) -> Caller:
         """`credential` is what the client shows, a key or a token; `hint` says how to show one. Names of `headers` are
         in lower case. Raises ClientError for who may not come in. Spends nothing."""
-        self._auth.check_host(headers)
-        self._auth.check_origin(headers)
+        self.check_page(headers)
         if credential is None or not (credential.token_only or credential.value.startswith(PREFIX)):
             key = credential.value if credential else None
             return Caller(client=self._auth.client(key, address, hint))
@@ -46,6 +45,11 @@ class Authenticator:
             reason = f"the token is for pages of {claims.origin} only"
             raise self._tokens.refused(Refusal.ORIGIN, reason, Code.FORBIDDEN)
         return Caller(client=client, scope=claims.scope(self._session_s), claims=claims)
+
+    def check_page(self, headers: Mapping[str, str]) -> None:
+        """Raises ClientError for a page of a browser that may not ask; all that is asked of who needs no key."""
+        self._auth.check_host(headers)
+        self._auth.check_origin(headers)
 
     async def enter(self, caller: Caller) -> None:
         """The last step in: spends the token, if there is one. Raises RelayError where it was spent."""

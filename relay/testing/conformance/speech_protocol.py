@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from relay.core import events
+from relay.core.job import JobRequest
 from relay.core.record import TurnRecord
 from relay.errors import ClientError, Code, InternalError, LimitError, ProviderError, ProviderFault, RelayError
 from relay.protocols.base import Handshake, HttpAnswer, SpeechCall, SpeechProtocol
@@ -27,7 +28,9 @@ def check_speech_protocol(
     check_refuses(protocol)
     check_parses(protocol, valid, text_field, asked)
     for body in valid:
-        check_replies(protocol, protocol.parse(asked, body))
+        call = protocol.parse(asked, body)
+        assert isinstance(call, SpeechCall), "a short text is spoken in the reply"
+        check_replies(protocol, call)
 
 
 def check_refuses(protocol: SpeechProtocol) -> None:
@@ -89,7 +92,7 @@ def _parse_or_refuse(protocol: SpeechProtocol, handshake: Handshake, body: bytes
         assert error.message and len(error.message) <= MESSAGE_CHARS, "an error says what is wrong, in a line"
         assert TEXT not in error.message, "an error quotes the text"
     else:
-        assert isinstance(call, SpeechCall) and isinstance(call.text, str)
+        assert isinstance(call, SpeechCall | JobRequest) and isinstance(call.text, str)
 
 
 def _noise(valid: Sequence[bytes]) -> Iterator[bytes]:

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from relay.core.formats import Container, SourceFormat
+from relay.core.languages import ENGLISH_NAMES
 from relay.errors import ClientError, Code, ProviderError
 from relay.providers.base.http import HttpRequest, Refusal
 from relay.providers.base.poll import Answer, Ask, PollRequest
 from relay.providers.base.provider import ProviderSettings, SpeechRequest
 from relay.providers.playai.job import LONGEST_POLL_S
-from relay.providers.playai.languages import NAMES, language_name
+from relay.providers.playai.languages import language_name
 from relay.providers.playai.provider import TEXT_CHARS, PlayAI
 from tests.providers import goldens
 
@@ -160,7 +161,7 @@ def test_what_raw_is_does_not_matter_to_other_formats() -> None:
 
 
 def test_languages() -> None:
-    for code, name in NAMES.items():
+    for code, name in ENGLISH_NAMES.items():
         assert {language_name(each, "playai") for each in (code, code.upper(), f"{code}-XX", f"{code}_xx", name)} == {
             name
         }
