@@ -209,9 +209,8 @@ class Jobs:
         while True:
             job, worker = None, token_hex(8)
             try:
-                now_s = self._now_s()
                 if not self._engine.draining:
-                    job = await store.lease(worker, now_s=now_s, until_s=now_s + self._settings.lease_s)
+                    job = await self._leased(store, worker)
             except StoreError as error:
                 log.error("jobs cannot be looked for: %s", error)
             if job is None:
@@ -228,9 +227,24 @@ class Jobs:
             except asyncio.CancelledError:
                 run.cancel()
                 await asyncio.wait([run])
+                # A task that is cancelled before its first step hands nothing back.
+                with suppress(StoreError):
+                    await store.release(job.id, worker)
                 raise
             finally:
                 del self._runs[worker]
+
+    async def _leased(self, store: JobStore, worker: str) -> Job | None:
+        """A job to run, if there is one. Cancelled, it gives back what it got."""
+        now_s = self._now_s()
+        leasing = asyncio.ensure_future(store.lease(worker, now_s=now_s, until_s=now_s + self._settings.lease_s))
+        try:
+            return await asyncio.shield(leasing)
+        except asyncio.CancelledError:
+            with suppress(StoreError):
+                if (job := await leasing) is not None:
+                    await store.release(job.id, worker)
+            raise
 
     async def _run(self, store: JobStore, job: Job, worker: str) -> None:
         """To its end, or until it is cancelled or another's."""

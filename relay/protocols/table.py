@@ -11,6 +11,7 @@ from relay.protocols.native import error_fields
 from relay.protocols.native_http import Native
 from relay.protocols.native_jobs import job_fields, receive_job, receive_page
 from relay.protocols.openai import OpenAI
+from relay.protocols.playai import PlayAI
 from relay.protocols.sauti import Sauti
 
 __all__ = ["DOORS", "OWN", "Door", "error_fields", "job_fields", "receive_job", "receive_page"]
@@ -25,4 +26,5 @@ DOORS: Mapping[str, Sequence[Callable[[Door], HttpProtocol]]] = {
     "breeze": (Breeze,),
     "bland": (BlandV1, BlandV2, BlandSpeech),
     "sauti": (Sauti,),
+    "playai": (PlayAI,),
 }
