@@ -35,7 +35,7 @@ DOOR = Door(
     adapters={"breeze": "breeze", "playai": "playai"},
     default_provider="breeze",
 )
-LONG = " ".join(SENTENCES[:40])
+LONG = " ".join(SENTENCES[:10])
 BODY: dict[str, Any] = {"model": "PlayDialog", "text": "Hello.", "voice": VOICE}
 KEYS = {"Authorization": "Bearer k", "X-USER-ID": "u"}
 
