@@ -16,7 +16,7 @@ import aiohttp
 import numpy as np
 from numpy.typing import NDArray
 
-from interop.environments import NotInstalledError, python_of
+from interop.environments import NotInstalledError, command_of
 from interop.hearing import complaint
 from interop.table import TABLE, Client
 from relay.bench.processes import Running, listening
@@ -40,12 +40,14 @@ async def main() -> int:
     async with listening(
         "-m", "relay", "serve", "--port", "0", "--config", str(SETTINGS), environment=environment
     ) as relay:
-        for client in TABLE:
-            if chosen.names and client.name not in chosen.names:
-                continue
-            began_s = time.monotonic()
+        clients = [client for client in TABLE if not chosen.names or client.name in chosen.names]
+        # Prepared beside each other, while others run.
+        commands = [asyncio.create_task(command_of(client), name=f"install {client.name}") for client in clients]
+        for client, command in zip(clients, commands, strict=True):
             try:
-                wrong = await _try(client, await python_of(client), relay)
+                ready = await command
+                began_s = time.monotonic()
+                wrong = await _try(client, ready, relay)
             except NotInstalledError as error:
                 print(f"{'FAILED ' if chosen.strict else 'skipped'} {client.name}: cannot be installed: {error}")
                 failed = failed or chosen.strict
@@ -58,12 +60,12 @@ async def main() -> int:
     return int(failed)
 
 
-async def _try(client: Client, python: Path, relay: Running) -> list[str]:
+async def _try(client: Client, command: list[str], relay: Running) -> list[str]:
     """What is wrong."""
     said = await _said(relay, client.sample_rate_hz)
     with tempfile.TemporaryDirectory() as folder:
         process = await asyncio.create_subprocess_exec(
-            *(str(python), "-W", "error::ResourceWarning", str(client.program), relay.url, KEY, TEXT, folder),
+            *(*command, relay.url, KEY, TEXT, folder),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

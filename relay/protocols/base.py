@@ -203,6 +203,13 @@ class Known:
     voices: Sequence[KnownVoice] = ()
     models: Sequence[str] = ()
 
+    def find(self, voice: str) -> KnownVoice | None:
+        """By its id, its name, `provider:id`, or `provider:` for any of that provider's."""
+        for each in self.voices:
+            if voice in (each.id, each.name, f"{each.provider}:{each.id}", f"{each.provider}:"):
+                return each
+        return None
+
 
 @runtime_checkable
 class ListProtocol(HttpProtocol, Protocol):

@@ -30,7 +30,7 @@ class Door:
 
     def speaker(self, voice: str | None, model: str | None = None) -> dict[str, Any]:
         """Fields of a `TurnRequest`: who speaks, with which voice and model. None: the relay's defaults."""
-        meant = self._meant(voice)
+        meant = self.meant(voice)
         provider, colon, own = (meant or "").partition(":")
         fields: dict[str, Any] = {"model": self.models.get(model or "", model if model in self.known_models else None)}
         if colon and provider in self.providers:
@@ -41,7 +41,8 @@ class Door:
         """Which API the provider of such fields speaks: a client's settings may be its own."""
         return self.adapters.get(speaker.get("provider") or self.default_provider)
 
-    def _meant(self, voice: str | None) -> str | None:
+    def meant(self, voice: str | None) -> str | None:
+        """What a client's name for a voice stands for; None: the relay's default."""
         if not voice:
             return self.default_voice
         if voice in self.voices:

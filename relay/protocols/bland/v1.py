@@ -122,10 +122,9 @@ class BlandV1:
 
     def _voice(self, handshake: Handshake, known: Known) -> HttpAnswer:
         asked = handshake.path["voice"]
-        meant = self._door.voices.get(asked, asked)
-        for voice in known.voices:
-            if meant in (voice.id, voice.name, f"{voice.provider}:{voice.id}"):
-                return api.answer({"voice": _fields(voice), "errors": None})
+        voice = known.find(self._door.meant(asked) or asked)
+        if voice is not None:
+            return api.answer({"voice": _fields(voice), "errors": None})
         raise ClientError(Code.VOICE_NOT_FOUND, f"there is no voice {asked[:40]!r}")
 
     def _models(self, _: Handshake, known: Known) -> HttpAnswer:

@@ -49,10 +49,9 @@ class Lists:
 
     def _voice(self, handshake: Handshake, known: Known) -> HttpAnswer:
         asked = handshake.path["voice"]
-        meant = self._door.voices.get(asked, asked)
-        for voice in known.voices:
-            if meant in (voice.id, f"{voice.provider}:{voice.id}"):
-                return answer(handshake, _fields(voice) | {"voice_id": asked})
+        voice = known.find(self._door.meant(asked) or asked)
+        if voice is not None:
+            return answer(handshake, _fields(voice) | {"voice_id": asked})
         raise ClientError(Code.VOICE_NOT_FOUND, f"there is no voice {asked[:40]!r}")
 
     def _any_voice(self, handshake: Handshake, known: Known) -> HttpAnswer:
