@@ -22,6 +22,7 @@ from relay.testing.fake_socket import FakeSocket, Link
 from relay.testing.scenarios import scenario
 from relay.testing.script import Script
 from tests.bench.ways import FAULTS, PATIENT_S, TIMEOUT_S, check_good, ok, shot
+from tests.covering import each
 from tests.server.harness import KEY, breeze, config
 from tests.server.test_bland_socket import KAREN, greet, speak
 
@@ -61,7 +62,7 @@ async def test_warm_turns_find_a_connection_and_cold_ones_open_theirs() -> None:
         assert fake.connections_opened == 3
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@each("fault", FAULTS)
 async def test_what_fails_has_its_code_and_the_next_turn_is_spoken(fault: str) -> None:
     async with direct_to(in_turn(scenario(fault), ok()), TIMEOUT_S if "stall" in fault else PATIENT_S) as (way, _):
         assert (await way.speak(shot(Path.DIRECT))).code == FAULTS[fault]

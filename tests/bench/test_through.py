@@ -1,6 +1,5 @@
 """Turns through a relay, as a client hears them."""
 
-import pytest
 from relay_client import Audio
 
 from relay.bench.plan import Connection, Path
@@ -8,6 +7,7 @@ from relay.bench.through import Through
 from relay.testing.fake_provider import in_turn
 from relay.testing.scenarios import scenario
 from tests.bench.ways import FAULTS, PATIENT_S, TIMEOUT_S, check_good, ok, shot
+from tests.covering import each
 from tests.server.harness import relay_to
 
 
@@ -34,7 +34,7 @@ async def test_a_cold_turn_counts_its_handshake() -> None:
         assert spoken.request_sent_ms >= spoken.connected_ms
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@each("fault", FAULTS)
 async def test_what_fails_has_its_code_and_the_next_turn_is_spoken(fault: str) -> None:
     async with (
         relay_to(in_turn(scenario(fault), ok())) as (server, _),

@@ -3,6 +3,9 @@
 import asyncio
 import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,7 @@ from relay.cli.say import Telling
 from relay.testing.fake_provider import FakeProvider
 from relay.testing.scenarios import PCM_CLIP
 from relay.testing.script import Send, Stall, Status
-from tests.e2e.process import PATIENCE_S, environment
+from tests.e2e.process import PATIENCE_S, environment, service_at
 
 # Of 250 ms, the frames of 20 ms that are whole.
 WHOLE_FRAMES_SAMPLES = 12 * 480
@@ -61,7 +64,7 @@ async def interrupted(folder: Path, *numbers: signal.Signals, audio: bool = True
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "relay", "say", "Hello.", "--provider", "breeze", "--out", "hello.wav"),
             cwd=folder,
-            env=environment(BREEZE_API_KEY="brz_test", BREEZE_BASE_URL=fake.url, BREEZE_VOICE="voc_1"),
+            env=environment(**service_at(fake)),
             stderr=asyncio.subprocess.PIPE,
         )
         async with asyncio.timeout(PATIENCE_S):
@@ -104,9 +107,30 @@ async def test_a_process_that_is_killed_leaves_sizes_that_are_true(tmp_path: Pat
     assert part.read_bytes()[4:8] == (part.stat().st_size - 8).to_bytes(4, "little")
 
 
+@contextmanager
+def breeze_in_a_thread() -> Iterator[dict[str, str]]:
+    """What points a command that has an event loop of its own at a service that answers with a clip."""
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        fake = runner.run(FakeProvider((Status(200, {"content-type": "audio/pcm"}), Send(PCM_CLIP.data))).__aenter__())
+        thread = threading.Thread(target=loop.run_forever)
+        thread.start()
+        try:
+            yield service_at(fake)
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(PATIENCE_S)
+            runner.run(fake.__aexit__(None, None, None))
+
+
 def test_the_name_of_the_file_chooses_its_format(tmp_path: Path) -> None:
+    with breeze_in_a_thread() as settings:
+        check_formats(tmp_path, CliRunner(env=settings))
+
+
+def check_formats(tmp_path: Path, runner: CliRunner) -> None:
     def say(name: str) -> tuple[int, str]:
-        ended = CliRunner().invoke(main, ["say", "Hello there.", "--provider=espeak", f"--out={tmp_path / name}"])
+        ended = runner.invoke(main, ["say", "Hello there.", "--provider=breeze", f"--out={tmp_path / name}"])
         return ended.exit_code, ended.output
 
     plain = tmp_path / "a.wav"
@@ -154,7 +178,7 @@ def test_what_is_asked_of_text_and_loudness_reaches_the_provider_or_is_refused(t
     out = tmp_path / "a.wav"
 
     def say(*options: str) -> tuple[int, str]:
-        ended = CliRunner().invoke(main, ["say", "**Hello**", "--out", str(out), *options])
+        ended = CliRunner().invoke(main, ["say", "**Hello**", "--provider=espeak", "--out", str(out), *options])
         return ended.exit_code, ended.output
 
     status, plain = say()

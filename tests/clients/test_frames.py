@@ -5,6 +5,7 @@ from relay_client.errors import ProtocolError
 from relay_client.frames import AudioFormat, FrameReader
 
 from tests.clients.scripted import frames_of, header, samples_of
+from tests.covering import each
 
 FORMAT = AudioFormat(
     encoding="pcm_s16le", sample_rate=8000, channels=1, frame_ms=20, frame_samples=160, frame_bytes=320, tail="pad"
@@ -56,7 +57,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
+@each("name", WRONG)
 def test_a_wrong_message_is_refused(name: str) -> None:
     message, reason = WRONG[name]
     with pytest.raises(ProtocolError, match=reason):

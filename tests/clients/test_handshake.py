@@ -15,6 +15,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from tests.clients.scripted import READY, Peer, scripted_relay
+from tests.covering import each
 
 
 def refusing(status: int, body: bytes, **headers: str) -> Callable[[ServerConnection, Request], Response]:
@@ -59,7 +60,7 @@ REFUSALS = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSALS)
+@each("name", REFUSALS)
 async def test_a_refusal_says_why_and_whether_to_come_back(name: str) -> None:
     refusal, expected = REFUSALS[name]
     async with scripted_relay(refusal=refusal) as url:

@@ -25,6 +25,7 @@ from relay_client import (
 )
 
 from tests.clients.scripted import Peer, frames_of, header, samples_of, scripted_relay, until
+from tests.covering import each
 
 
 async def speech_of(turn: Turn) -> bytes:
@@ -514,7 +515,7 @@ async def test_credit_is_granted_as_frames_are_taken() -> None:
         assert await speech_of(turn) == samples_of(0, 160 * 50)
 
 
-@pytest.mark.parametrize("window_ms", [20, 21, 30, 39, 40, 41, 59, 60, 500])
+@each("window_ms", [20, 21, 30, 39, 40, 41, 59, 60, 500])
 async def test_no_window_makes_the_relay_stand_still(window_ms: int) -> None:
     async def script(relay: Peer) -> None:
         turn_id = (await relay.expect("speak"))["turn_id"]

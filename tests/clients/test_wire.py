@@ -22,6 +22,7 @@ from relay_client.options import Audio, Flow, Pacing, start_fields
 from relay_client.wire import ErrorReport, dump, parse, read_error
 
 from tests.clients.scripted import AUDIO, READY, TIMINGS
+from tests.covering import each
 
 SEGMENT = {"type": "text.segment", "turn_id": "t", "index": 0, "text": "Hi. ", "start_sample": 0}
 DONE: dict[str, Any] = {
@@ -111,7 +112,7 @@ def test_what_is_not_known_is_ignored() -> None:
     assert read({**SEGMENT, "mood": {"glad": True}}) == read(SEGMENT)
 
 
-@pytest.mark.parametrize(
+@each(
     ("message", "reason"),
     [
         ("{", "not JSON"),

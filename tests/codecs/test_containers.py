@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from relay.codecs.compressed import FORMATS, CompressedFile
 from relay.codecs.containers import CONTAINERS, PLAIN, ContainerEncoder
 from relay.core.formats import AudioFormat, Encoding
+from tests.covering import base_choices, each
 
 COMPRESSED = sorted(CONTAINERS.keys() - PLAIN)
 RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
@@ -49,10 +50,9 @@ def lag_of(heard: NDArray[np.float32], said: NDArray[np.float32]) -> int:
 
 
 @pytest.mark.parametrize("name", COMPRESSED)
-@pytest.mark.parametrize("channels", [1, 2])
-def test_every_rate_is_the_same_sound_whatever_the_cuts(name: str, channels: int) -> None:
+def test_every_rate_is_the_same_sound_whatever_the_cuts(name: str) -> None:
     chance = random.Random(name)
-    for rate_hz in RATES_HZ:
+    for rate_hz, channels in base_choices(RATES_HZ, (1, 2)):
         said = tone(rate_hz)
         pcm = said.repeat(channels).astype("<i2").tobytes()
         audio = AudioFormat(encoding=Encoding.PCM_S16LE, sample_rate_hz=rate_hz, channels=channels)
@@ -120,8 +120,8 @@ def test_no_audio_at_all_is_a_file_without_samples(name: str) -> None:
             assert list(file.decode(audio=0)) == []
 
 
-@pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("rate_hz", [8000, 22050, 24000, 48000])
+@each("name", FORMATS)
+@each("rate_hz", [8000, 22050, 24000, 48000])
 def test_a_file_that_can_seek_states_its_exact_length_whatever_the_cuts(name: str, rate_hz: int) -> None:
     chance = random.Random(rate_hz)
     # 1 and 24205: LAME ends with more padding than a frame of it.

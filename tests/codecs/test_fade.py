@@ -10,6 +10,7 @@ from relay.codecs import g711, pcm
 from relay.codecs.fade import FADE_MS_MAX, fade_samples_in, faded
 from relay.core.formats import OUTPUT_CHANNELS, OUTPUT_ENCODINGS, AudioFormat, Encoding
 from relay.errors import ClientError, Code
+from tests.covering import each
 
 DECODE = {**pcm.DECODE, **g711.DECODE}
 ENCODE = {**pcm.ENCODE, **g711.ENCODE}
@@ -52,8 +53,8 @@ def test_the_formula_in_every_encoding(audio: AudioFormat, present: int, fade: i
         assert np.allclose(got, values_of(codes, audio), rtol=0, atol=1e-7)
 
 
-@pytest.mark.parametrize("value", [-(2**15), -1000, -1, 0, 1, 1000, 2**15 - 1])
-@pytest.mark.parametrize("audio", FORMATS, ids=str)
+@each("value", [-(2**15), -1000, -1, 0, 1, 1000, 2**15 - 1])
+@each("audio", FORMATS)
 def test_it_falls_steadily_and_ends_in_the_encodings_silence(audio: AudioFormat, value: int) -> None:
     data = constant(audio, 160, value)
     result = faded(data, audio, 100)

@@ -24,6 +24,7 @@ from tests.codecs.streams import (
     sndfile,
     sndfile_channels,
 )
+from tests.covering import each
 from tests.cuts import CUTS, Cut, cuts_of, run
 
 NAMES = ("mono.flac", "stereo.flac", "pipe.flac", "wide.flac")
@@ -85,7 +86,7 @@ def test_every_frame_comes_with_its_last_byte() -> None:
     assert ends == [len(HEAD) + end for end in np.cumsum([len(frame) for frame in FRAMES])]
 
 
-@pytest.mark.parametrize("tail", range(1, 16))
+@each("tail", range(1, 16))
 def test_a_piece_that_ends_in_the_next_header_does_not_delay_the_frame(tail: int) -> None:
     decoder = FlacDecoder()
     (block,) = decoder.feed(MONO[: len(HEAD) + len(FRAMES[0]) + tail])
@@ -100,8 +101,8 @@ def test_files_one_behind_the_other() -> None:
 # Damage ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("cut", CUTS)
-@pytest.mark.parametrize("index", [0, 1, len(FRAMES) - 2])
+@each("cut", CUTS)
+@each("index", [0, 1, len(FRAMES) - 2])
 def test_a_damaged_frame_is_silence_of_its_length(index: int, cut: Cut) -> None:
     frames = FRAMES.copy()
     at = len(frames[index]) // 2
@@ -122,8 +123,8 @@ def test_a_lost_frame_is_counted(cut: Cut) -> None:
     assert decoder.damaged_samples == BLOCK
 
 
-@pytest.mark.parametrize("cut", CUTS)
-@pytest.mark.parametrize("junk", [b"x", bytes(500), random.Random(3).randbytes(3000), b"fLa\xff\xf8\xff\xf9 "])
+@each("cut", CUTS)
+@each("junk", [b"x", bytes(500), random.Random(3).randbytes(3000), b"fLa\xff\xf8\xff\xf9 "])
 def test_junk_costs_no_sound(junk: bytes, cut: Cut) -> None:
     decoder = FlacDecoder()
     data = HEAD + FRAMES[0] + junk + b"".join(FRAMES[1:]) + junk

@@ -6,6 +6,7 @@ import pytest
 
 from relay.codecs.framed import FRAMINGS, Framing, frames_begin
 from relay.core.formats import Container
+from tests.covering import FULL, each
 
 MP3 = b"\xff\xf3\x84\xc0" + bytes(188)
 MP2 = b"\xff\xfd\x84\x04" + bytes(380)
@@ -30,7 +31,7 @@ FRAMES = [
 BY_CONTAINER = {framing.container: framing for framing in FRAMINGS}
 
 
-@pytest.mark.parametrize(("container", "frame"), FRAMES)
+@each(("container", "frame"), FRAMES)
 def test_as_many_headers_as_are_proof_are_enough(container: Container, frame: bytes) -> None:
     framing = BY_CONTAINER[container]
     stream = frame * (framing.proof + 2)
@@ -43,7 +44,7 @@ def test_as_many_headers_as_are_proof_are_enough(container: Container, frame: by
     assert first + 1 <= enough
 
 
-@pytest.mark.parametrize(("container", "frame"), FRAMES)
+@each(("container", "frame"), FRAMES)
 def test_frames_are_of_one_kind(container: Container, frame: bytes) -> None:
     for framing in FRAMINGS:
         expected = framing.container is container
@@ -51,7 +52,7 @@ def test_frames_are_of_one_kind(container: Container, frame: bytes) -> None:
         assert frames_begin(stream, framing, framing.proof, ended=True) is expected, framing.name
 
 
-@pytest.mark.parametrize(("container", "frame"), FRAMES)
+@each(("container", "frame"), FRAMES)
 def test_an_input_that_ends_with_its_first_frame_is_one(container: Container, frame: bytes) -> None:
     framing = BY_CONTAINER[container]
     if container is Container.FREE_MP3:
@@ -64,9 +65,10 @@ def test_an_input_that_ends_with_its_first_frame_is_one(container: Container, fr
 def test_an_answer_once_given_stays(framing: Framing) -> None:
     source = random.Random(3)
     starts = [frame[: framing.header_bytes] for container, frame in FRAMES if container is framing.container]
-    for _ in range(300):
+    for _ in range(300 if FULL else 40):
         data = source.choice(starts) + source.randbytes(3000)
-        answers = [frames_begin(data[:size], framing, framing.proof, ended=False) for size in range(1, len(data), 7)]
+        sizes = [*range(1, 50), *range(50, len(data), 7 if FULL else 31)]
+        answers = [frames_begin(data[:size], framing, framing.proof, ended=False) for size in sizes]
         decided = [answer for answer in answers if answer is not None]
         assert len(set(decided)) <= 1
         assert decided, "a frame's length is bounded" if framing.container is not Container.AAC else ""
@@ -74,7 +76,7 @@ def test_an_answer_once_given_stays(framing: Framing) -> None:
 
 def test_noise_is_none() -> None:
     source = random.Random(4)
-    for _ in range(20_000):
+    for _ in range(20_000 if FULL else 6000):
         data = source.choice((b"\xff", b"\x56", b"\x0b", b"\xd8")) + source.randbytes(600)
         for framing in FRAMINGS:
             assert not frames_begin(data, framing, framing.proof, ended=True), data[:8].hex()
@@ -83,7 +85,7 @@ def test_noise_is_none() -> None:
 def test_near_silence_in_alaw_is_no_gsm() -> None:
     source = random.Random(5)
     framing = BY_CONTAINER[Container.GSM]
-    for _ in range(2000):
+    for _ in range(2000 if FULL else 500):
         data = b"\xd5" + bytes(source.choice(b"\xd5\x55\xd4\x54\xd7\x57") for _ in range(600))
         assert frames_begin(data, framing, framing.proof, ended=True) is False
     assert frames_begin(b"\xd5" * 600, framing, framing.proof, ended=False) is False

@@ -15,6 +15,7 @@ from relay.codecs.base import Block, Samples, to_int16
 from relay.codecs.gain import GAIN_DB_MAX, GAIN_DB_MIN, LATENCY_SAMPLES, RELEASE_DB_PER_S, Gain
 from relay.core.formats import OUTPUT_RATES_HZ, AudioFormat, Encoding
 from relay.errors import ClientError, Code
+from tests.covering import each
 
 Doubles = NDArray[np.float64]
 
@@ -119,8 +120,8 @@ def test_below_full_scale_the_gain_is_exact(gain_db: float) -> None:
     assert gain.max_reduction_db == 0
 
 
-@pytest.mark.parametrize("rate_hz", [8000, 24000, 48000])
-@pytest.mark.parametrize("frequency_hz", [80, 440, 1500])
+@each("rate_hz", [8000, 24000, 48000])
+@each("frequency_hz", [80, 440, 1500])
 def test_a_steady_tone_stays_a_tone(frequency_hz: float, rate_hz: int) -> None:
     """Once its first wave has set the reduction: everything but the tone, 50 dB below it."""
     outputs = amplified(12, tone(1.0, frequency_hz, rate_hz), rate_hz)[rate_hz // 10 :].astype(np.float64)
@@ -131,8 +132,8 @@ def test_a_steady_tone_stays_a_tone(frequency_hz: float, rate_hz: int) -> None:
     assert FULL_SCALE * 0.99 < outputs.max() <= FULL_SCALE
 
 
-@pytest.mark.parametrize("name", ["hello", "six", "two", "eight"])
-@pytest.mark.parametrize("over_db", [3, 6, 12])
+@each("name", ["hello", "six", "two", "eight"])
+@each("over_db", [3, 6, 12])
 def test_speech_is_turned_down_and_not_pumped(name: str, over_db: float) -> None:
     samples = word(name).astype(np.float64) / 2**15
     normalised = (samples / np.abs(samples).max()).astype(np.float32)

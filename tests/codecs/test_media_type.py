@@ -1,9 +1,9 @@
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.codecs.media_type import MediaType, read_media_type
 from relay.core.formats import AudioFormat, Container, Encoding
+from tests.covering import each
 
 ASKED = AudioFormat(encoding=Encoding.PCM_S16LE, sample_rate_hz=24000)
 
@@ -12,7 +12,7 @@ def form(encoding: Encoding, rate_hz: int, channels: int = 1) -> AudioFormat:
     return AudioFormat(encoding=encoding, sample_rate_hz=rate_hz, channels=channels)
 
 
-@pytest.mark.parametrize(
+@each(
     ("content_type", "container"),
     [
         ("audio/mpeg", Container.MP3),
@@ -42,7 +42,7 @@ def test_containers(content_type: str | None, container: Container | None) -> No
     assert (media.container, media.pcm) == (container, ASKED)
 
 
-@pytest.mark.parametrize(
+@each(
     ("content_type", "shape"),
     [
         ("audio/pcm;rate=16000;channels=2", form(Encoding.PCM_S16LE, 16000, 2)),
@@ -91,7 +91,7 @@ def test_the_shape_of_headerless_audio_when_nothing_was_asked_for(content_type: 
     assert read_media_type(content_type, None) == MediaType(Container.RAW, shape, text=False)
 
 
-@pytest.mark.parametrize(
+@each(
     ("asked", "content_type", "shape"),
     [
         # What it does not say, was asked for.
@@ -121,7 +121,7 @@ def test_the_shape_beside_what_was_asked_for(asked: AudioFormat, content_type: s
     assert read_media_type(content_type, asked).pcm == shape
 
 
-@pytest.mark.parametrize(
+@each(
     ("content_type", "text"),
     [
         ("text/html", True),

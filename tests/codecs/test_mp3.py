@@ -18,6 +18,7 @@ from relay.codecs.mp3 import HOPELESS_FRAMES, SILENT_FRAME, Mp3Decoder, looks_li
 from relay.codecs.mp3_frames import MAX_JUNK_RUN_BYTES, FrameSplitter
 from relay.codecs.mp3_info import Info, read_info
 from relay.core.formats import Container, SourceFormat
+from tests.covering import each
 from tests.cuts import CUTS, Cut, cuts_of, run
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "mp3"
@@ -328,7 +329,7 @@ def test_channels_may_change() -> None:
     np.testing.assert_array_equal(samples[n + m + 2304 :], decode(mono)[2304:])
 
 
-@pytest.mark.parametrize("junk", [b"x", bytes(1000), random.Random(2).randbytes(1024), b"RIFF\x24\0\0\0WAVEfmt "])
+@each("junk", [b"x", bytes(1000), random.Random(2).randbytes(1024), b"RIFF\x24\0\0\0WAVEfmt "])
 @every_cut
 def test_junk_costs_no_sound(junk: bytes, cut: Cut) -> None:
     at = 20 * FRAME_BYTES
@@ -397,7 +398,7 @@ NOT_MP3 = [
 
 
 @every_cut
-@pytest.mark.parametrize(("data", "kind"), NOT_MP3)
+@each(("data", "kind"), NOT_MP3)
 def test_what_is_not_mp3_gives_no_sound_and_is_named(data: bytes, kind: str, cut: Cut) -> None:
     decoder = Mp3Decoder()
     for piece in cut(data):
@@ -406,7 +407,7 @@ def test_what_is_not_mp3_gives_no_sound_and_is_named(data: bytes, kind: str, cut
         decoder.flush()
 
 
-@pytest.mark.parametrize(("data", "kind"), NOT_MP3)
+@each(("data", "kind"), NOT_MP3)
 def test_a_lot_of_it_is_not_waited_for(data: bytes, kind: str) -> None:
     decoder = Mp3Decoder()
     endless = data * (2 * MAX_JUNK_RUN_BYTES // len(data))
@@ -507,7 +508,7 @@ def test_an_error_behind_the_sound_is_raised_after_it(error: bytes, within_frame
 
 
 @every_cut
-@pytest.mark.parametrize(
+@each(
     "around",
     [
         (b"", bytes(9000)),
@@ -526,9 +527,7 @@ def test_a_short_clip_may_have_more_around_it_than_in_it(around: tuple[bytes, by
 
 
 @every_cut
-@pytest.mark.parametrize(
-    "tag", [b"ID3\x04\0\0\0\0\x7f\x7f", b"APETAGEX\xd0\x07\0\0\xff\xff\0\0\1\0\0\0\0\0\0\xa0" + bytes(8)]
-)
+@each("tag", [b"ID3\x04\0\0\0\0\x7f\x7f", b"APETAGEX\xd0\x07\0\0\xff\xff\0\0\1\0\0\0\0\0\0\xa0" + bytes(8)])
 def test_a_tag_that_claims_more_than_comes_is_a_cut(tag: bytes, cut: Cut) -> None:
     at = 20 * FRAME_BYTES
     decoder, blocks = Mp3Decoder(), list[Block]()
@@ -558,7 +557,7 @@ def sniffed() -> SniffingDecoder:
 
 
 @every_cut
-@pytest.mark.parametrize("data", [garbage(1), garbage(1, but=10), garbage(2), garbage(1)[: 5 * FRAME_BYTES]])
+@each("data", [garbage(1), garbage(1, but=10), garbage(2), garbage(1)[: 5 * FRAME_BYTES]])
 def test_more_damage_than_a_listener_bears_is_bad_audio(data: bytes, cut: Cut) -> None:
     decoder, samples = sniffed(), 0
     with pytest.raises(CorruptAudioError, match=r"could not be decoded$"):

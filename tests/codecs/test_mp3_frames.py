@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.codecs.mp3_frames import HEADER_BYTES, MAX_JUNK_RUN_BYTES, FrameSplitter, Mp3Frame, read_header
+from tests.covering import each
 from tests.cuts import CUTS, Cut, cuts_of
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "mp3"
@@ -63,7 +64,7 @@ def bodies(frames: Iterable[Mp3Frame]) -> list[bytes]:
 # Headers ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each(
     ("four", "sample_rate_hz", "channels", "samples", "size_bytes"),
     [
         (b"\xff\xfb\x90\xc4", 44100, 1, 1152, 417),
@@ -124,8 +125,8 @@ def test_a_frame_is_handed_out_at_its_last_byte_and_not_one_byte_later() -> None
     assert splitter.flush() == []
 
 
-@pytest.mark.parametrize("path", sorted(GOLDEN.glob("[!f]*.mp3")), ids=lambda path: path.stem)
-@pytest.mark.parametrize("cut", CUTS)
+@each("path", sorted(GOLDEN.glob("[!f]*.mp3")))
+@each("cut", CUTS)
 def test_files_in_every_cut(path: Path, cut: Cut) -> None:
     data = path.read_bytes()
     frames, splitter = split(cut(data))
@@ -136,7 +137,7 @@ def test_files_in_every_cut(path: Path, cut: Cut) -> None:
     assert sum(map(len, bodies(frames))) + splitter.tag_bytes == len(data)
 
 
-@pytest.mark.parametrize("missing", range(1, FRAME_BYTES))
+@each("missing", range(1, FRAME_BYTES))
 def test_an_unfinished_last_frame_is_counted_and_not_handed_out(missing: int) -> None:
     frames, splitter = split([BARE[:-missing]])
     assert bodies(frames) == [BARE[at : at + FRAME_BYTES] for at in range(0, len(BARE) - FRAME_BYTES, FRAME_BYTES)]
@@ -177,8 +178,8 @@ TAGS = [
 ]
 
 
-@pytest.mark.parametrize("tag", TAGS)
-@pytest.mark.parametrize("cut", CUTS)
+@each("tag", TAGS)
+@each("cut", CUTS)
 def test_tags_are_skipped_wherever_they_stand(tag: bytes, cut: Cut) -> None:
     frames, splitter = split(cut(tag + frame() + tag + frame() + frame() + tag))
     assert bodies(frames) == [frame()] * 3
@@ -288,8 +289,8 @@ def test_a_false_header_in_junk_hides_no_frame_behind_it() -> None:
     assert splitter.junk_bytes == 8
 
 
-@pytest.mark.parametrize("seed", range(8))
-@pytest.mark.parametrize("size", [1, 100, 500, 1000])
+@each("seed", range(8))
+@each("size", [1, 100, 500, 1000])
 def test_a_hole_costs_the_frames_it_touches_and_one_more_at_most(size: int, seed: int) -> None:
     at = random.Random(seed).randrange(1000, 8000)
     frames, splitter = split([BARE[:at] + BARE[at + size :]])
@@ -333,8 +334,8 @@ def test_there_are_no_frames_in_what_is_not_mp3(junk: bytes) -> None:
     assert splitter.junk_bytes + splitter.truncated_bytes == len(junk)
 
 
-@pytest.mark.parametrize("cut", CUTS)
-@pytest.mark.parametrize("before", [b"", BARE[: 3 * FRAME_BYTES]])
+@each("cut", CUTS)
+@each("before", [b"", BARE[: 3 * FRAME_BYTES]])
 def test_gives_up_at_the_bound_wherever_the_input_is_cut(before: bytes, cut: Cut) -> None:
     tail = BARE[: 5 * FRAME_BYTES]
     enough = before + b"RIFF" + bytes(MAX_JUNK_RUN_BYTES - 4)

@@ -30,6 +30,7 @@ from tests.codecs.streams import (
     outcome,
     sndfile,
 )
+from tests.covering import each
 from tests.cuts import CUTS, Cut, cuts_of, run
 
 RATES_HZ = {
@@ -223,8 +224,8 @@ def test_a_broken_packet_is_silence_of_its_length(cut: Cut) -> None:
     np.testing.assert_array_equal(samples[7 * 1024 :], whole[7 * 1024 :])
 
 
-@pytest.mark.parametrize("missing", [1, 100, 1000])
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "last.m4a"])
+@each("missing", [1, 100, 1000])
+@each("name", [name for name in NAMES if name != "last.m4a"])
 def test_a_file_that_is_cut_is_truncated_after_the_good_packets(name: str, missing: int) -> None:
     blocks, error, _ = outcome(Mp4Decoder, [MP4[name][:-missing]])
     assert isinstance(error, TruncatedAudioError)
@@ -250,7 +251,7 @@ def test_fragments_may_end_at_any_fragment() -> None:
 
 
 @every_cut
-@pytest.mark.parametrize("name", ["first.m4a", "fragments.mp4", "last.m4a"])
+@each("name", ["first.m4a", "fragments.mp4", "last.m4a"])
 def test_what_is_behind_the_last_box_and_is_none_is_not_heard(name: str, cut: Cut) -> None:
     for tail in JUNK:
         decoder = Mp4Decoder()

@@ -31,6 +31,7 @@ from tests.codecs.streams import (
     sndfile,
     with_checksum,
 )
+from tests.covering import each
 from tests.cuts import CUTS, Cut, cuts_of, run
 
 OPUS = ("mono.opus", "stereo.opus", "long.opus", "pipe.opus")
@@ -57,7 +58,7 @@ def test_samples_are_those_of_the_reference_decoders_in_every_cut(name: str) -> 
     check_decoder(OggDecoder, OGG[name], [Block(expected, RATES_HZ.get(name, 48000))], within=1)
 
 
-@pytest.mark.parametrize("name", ["pipe.opus", "mono.ogg", "flac.oga"])
+@each("name", ["pipe.opus", "mono.ogg", "flac.oga"])
 @every_cut
 def test_what_is_behind_the_last_page_is_not_heard(name: str, cut: Cut) -> None:
     for tail in JUNK:
@@ -141,8 +142,8 @@ def test_a_stream_that_was_joined_late_is_whole() -> None:
         np.testing.assert_array_equal(decode(OggDecoder, with_positions(OGG[name], 1_000_000)), whole)
 
 
-@pytest.mark.parametrize("trimmed", [0, 1, 500, 5000])
-@pytest.mark.parametrize("name", ["mono.opus", "long.opus", "mono.ogg", "flac.oga"])
+@each("trimmed", [0, 1, 500, 5000])
+@each("name", ["mono.opus", "long.opus", "mono.ogg", "flac.oga"])
 def test_the_end_is_trimmed_as_the_last_position_says(name: str, trimmed: int) -> None:
     *pages, last = ogg_pages(OGG[name])
     position = int.from_bytes(last[6:14], "little") - trimmed
@@ -198,7 +199,7 @@ def test_of_multiplexed_streams_the_first_that_is_played_is_decoded() -> None:
 
 
 @every_cut
-@pytest.mark.parametrize("name", ["pipe.opus", "mono.ogg"])
+@each("name", ["pipe.opus", "mono.ogg"])
 def test_a_page_that_is_lost_is_counted(name: str, cut: Cut) -> None:
     pages = ogg_pages(OGG[name])
     index = 10 if name in OPUS else len(pages) - 2
@@ -254,8 +255,8 @@ def test_a_broken_packet_of_opus_is_silence_of_its_length() -> None:
 
 
 @every_cut
-@pytest.mark.parametrize("junk", [b"x", bytes(1000), random.Random(2).randbytes(1024), b"OggS", b"OggOggS\0\7O"])
-@pytest.mark.parametrize("name", ["pipe.opus", "mono.ogg"])
+@each("junk", [b"x", bytes(1000), random.Random(2).randbytes(1024), b"OggS", b"OggOggS\0\7O"])
+@each("name", ["pipe.opus", "mono.ogg"])
 def test_junk_between_pages_costs_no_sound(name: str, junk: bytes, cut: Cut) -> None:
     pages = ogg_pages(OGG[name])
     data = b"".join([*pages[:3], junk, *pages[3:], b"junk"])
@@ -286,8 +287,8 @@ def test_a_lot_of_junk_is_an_error() -> None:
         decoder.flush()
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("missing", [1, 60])
+@each("name", NAMES)
+@each("missing", [1, 60])
 def test_a_page_that_is_cut_is_truncated(name: str, missing: int) -> None:
     blocks, error, _ = outcome(OggDecoder, [OGG[name][:-missing]])
     assert isinstance(error, TruncatedAudioError)
@@ -430,7 +431,7 @@ def test_packets_of_a_page() -> None:
     assert packet_sizes(b"\1\xff\xff") == [(1, True), (510, False)]
 
 
-@pytest.mark.parametrize(
+@each(
     ("packet", "samples"),
     [
         (b"", 0),

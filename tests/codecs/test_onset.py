@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from relay.codecs.base import Block, Samples
 from relay.codecs.onset import OnsetDetector
 from relay.codecs.resample import Resampler
+from tests.covering import each
 from tests.cuts import run
 
 Shorts = NDArray[np.int16]
@@ -100,8 +101,8 @@ def test_speech(name: str, first: int) -> None:
     assert onset_ms(samples, 22050, tuple(range(1, len(samples)))) == found
 
 
-@pytest.mark.parametrize("name", ONSETS)
-@pytest.mark.parametrize("rate_hz", [8000, 16000, 48000])
+@each("name", ONSETS)
+@each("rate_hz", [8000, 16000, 48000])
 def test_speech_after_the_resampler(name: str, rate_hz: int) -> None:
     detector = OnsetDetector()
     for block in run(Resampler(rate_hz), [Block(word(name), 22050)]):
@@ -110,8 +111,8 @@ def test_speech_after_the_resampler(name: str, rate_hz: int) -> None:
     assert abs(detector.leading_silence_ms - ONSETS[name] / 22.05) <= 2
 
 
-@pytest.mark.parametrize("name", ONSETS)
-@pytest.mark.parametrize("gain_db", [6, 0, -6])
+@each("name", ONSETS)
+@each("gain_db", [6, 0, -6])
 def test_silence_in_front_is_counted_exactly(name: str, gain_db: int) -> None:
     samples = (word(name) * 10 ** (gain_db / 20)).clip(-(2**15), 2**15 - 1).astype(np.int16)
     alone = onset_ms(samples, 22050)
@@ -134,8 +135,8 @@ def test_what_never_speaks_has_no_onset(samples: Shorts) -> None:
     assert onset_ms((samples / 2**15).astype(np.float32)) is None
 
 
-@pytest.mark.parametrize("at", [0, 5, 100 * MS + 3])
-@pytest.mark.parametrize("length", [1, MS, 3 * MS])
+@each("at", [0, 5, 100 * MS + 3])
+@each("length", [1, MS, 3 * MS])
 def test_a_click_is_no_speech(at: int, length: int) -> None:
     samples = silence(300 * MS)
     samples[at : at + length] = noise(length, -3)

@@ -13,7 +13,8 @@ from relay.codecs.webm import WebmDecoder
 from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
 from relay.testing.conformance.codec import runs_of
 from tests.codecs.streams import load, outcome
-from tests.cuts import CUTS, Cut, run
+from tests.covering import base_choices, each
+from tests.cuts import CUTS, run
 
 S16 = AudioFormat(encoding=Encoding.PCM_S16LE, sample_rate_hz=24000)
 ASKED = (
@@ -36,27 +37,23 @@ FILES: tuple[tuple[str, Container, type[Decoder]], ...] = (
 )
 
 
-@pytest.mark.parametrize(("name", "container", "kind"), FILES)
-@pytest.mark.parametrize("cut", CUTS)
-def test_what_comes_is_decoded_whatever_was_asked_for(
-    name: str, container: Container, kind: type[Decoder], cut: Cut
-) -> None:
+@each(("name", "container", "kind"), FILES)
+def test_what_comes_is_decoded_whatever_was_asked_for(name: str, container: Container, kind: type[Decoder]) -> None:
     expected = runs_of(run(kind(), [load(name)]))
-    for asked in ASKED:
-        for said in SAID:
-            decoder = open_decoder(asked, said)
-            assert runs_of(run(decoder, cut(load(name)))) == expected, (asked, said)
-            assert decoder.container is container
+    for cut, asked, said in base_choices(CUTS, ASKED, SAID):
+        decoder = open_decoder(asked, said)
+        assert runs_of(run(decoder, cut(load(name)))) == expected, (cut, asked, said)
+        assert decoder.container is container
 
 
-@pytest.mark.parametrize(("name", "container", "kind"), FILES)
+@each(("name", "container", "kind"), FILES)
 def test_what_was_asked_for_and_comes_is_decoded(name: str, container: Container, kind: type[Decoder]) -> None:
     decoder = open_decoder(SourceFormat(container=container))
     assert runs_of(run(decoder, [load(name)])) == runs_of(run(kind(), [load(name)]))
     assert decoder.container is container
 
 
-@pytest.mark.parametrize(("name", "container", "kind"), FILES)
+@each(("name", "container", "kind"), FILES)
 def test_a_reply_that_is_cut_is_truncated(name: str, container: Container, kind: type[Decoder]) -> None:
     with pytest.raises(TruncatedAudioError):
         run(open_decoder(ASKED[0]), [load(name)[:-40]])
@@ -73,7 +70,7 @@ ERRORS = (
 )
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "kind"),
     [
         ("mono.flac", FlacDecoder),
@@ -85,13 +82,10 @@ ERRORS = (
         ("fragments.mp4", Mp4Decoder),
     ],
 )
-@pytest.mark.parametrize("text", ERRORS)
-def test_an_error_written_behind_the_audio_is_one_and_is_not_heard(
-    name: str, kind: type[PullDecoder], text: bytes
-) -> None:
+def test_an_error_written_behind_the_audio_is_one_and_is_not_heard(name: str, kind: type[PullDecoder]) -> None:
     data = load(name)
     whole = runs_of(run(kind(), [data]))
-    for cut in CUTS:
+    for cut, text in base_choices(CUTS, ERRORS):
         blocks, error, _ = outcome(kind, cut(data + text))
         assert runs_of(blocks) == whole
         assert isinstance(error, NotAudioError)

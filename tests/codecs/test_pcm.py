@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from relay.codecs import encoder_for, sample_decoder
 from relay.codecs.base import Block, CorruptAudioError, SampleDecoder, Samples, to_float32, to_int16, to_mono
 from relay.core.formats import AudioFormat, Encoding
+from tests.covering import each
 from tests.cuts import CUTS, cuts_of, run
 
 RATE_HZ = 24000
@@ -88,7 +89,7 @@ def read_by_libsndfile(encoding: Encoding, data: bytes, dtype: Literal["int16", 
 
 
 class TestDecoding:
-    @pytest.mark.parametrize("encoding", Encoding)
+    @each("encoding", Encoding)
     def test_samples_are_those_that_libsndfile_reads(self, encoding: Encoding) -> None:
         data = bytes_of(encoding, 5000)
         samples = decode(encoding, data)
@@ -97,8 +98,8 @@ class TestDecoding:
         assert samples.dtype == expected.dtype
         np.testing.assert_array_equal(samples, expected)
 
-    @pytest.mark.parametrize("channels", [1, 2])
-    @pytest.mark.parametrize("encoding", Encoding)
+    @each("channels", [1, 2])
+    @each("encoding", Encoding)
     def test_every_cut_gives_the_same_samples(self, encoding: Encoding, channels: int) -> None:
         data = bytes_of(encoding, 700, channels)
         whole = decode(encoding, data, channels)
@@ -148,10 +149,8 @@ class TestFloatsOfAProvider:
         data = np.array([0, -1, 1, 1e-30, -0.5], "<f4").tobytes()
         assert decode(Encoding.PCM_F32LE, data).tobytes() == data
 
-    @pytest.mark.parametrize(
-        ("sent", "played"), [(math.nan, 0.0), (math.inf, 1.0), (-math.inf, -1.0), (1.5, 1.0), (-3e38, -1.0)]
-    )
-    @pytest.mark.parametrize("channels", [1, 2])
+    @each(("sent", "played"), [(math.nan, 0.0), (math.inf, 1.0), (-math.inf, -1.0), (1.5, 1.0), (-3e38, -1.0)])
+    @each("channels", [1, 2])
     def test_what_is_not_is_made_to_be(self, sent: float, played: float, channels: int) -> None:
         frames = np.repeat(np.array([0.25, sent, -0.75], "<f4"), channels)
         samples = decode(Encoding.PCM_F32LE, frames.tobytes(), channels)
@@ -205,7 +204,7 @@ class TestEncoding:
         whole_steps = (decode(Encoding.PCM_S24LE, data).astype(np.float64) * 2**23).astype("<i4")
         assert whole_steps.view(np.uint8).reshape(-1, 4)[:, :3].tobytes() == data
 
-    @pytest.mark.parametrize(
+    @each(
         ("sample", "rounded"),
         [
             (0.5 / 32768, 0),

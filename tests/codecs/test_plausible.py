@@ -14,6 +14,7 @@ from relay.codecs.g711 import ENCODE
 from relay.codecs.plausible import WATCHED_BYTES, likelier_encoding
 from relay.codecs.raw import DECODE
 from relay.core.formats import AudioFormat, Container, Encoding, SourceFormat
+from tests.covering import each
 
 SPEECH = sorted((Path(__file__).parents[1] / "golden" / "speech").glob("*.wav"))
 N = 24_000
@@ -80,7 +81,7 @@ def encoded(signal: Signal, encoding: Encoding) -> bytes:
     return (signal * size).astype(dtype).tobytes()
 
 
-@pytest.mark.parametrize("encoding", DECODE)
+@each("encoding", DECODE)
 def test_no_real_sound_is_suspected(encoding: Encoding) -> None:
     for name, signal in SIGNALS.items():
         data = encoded(signal, encoding)[:WATCHED_BYTES]

@@ -13,6 +13,7 @@ from relay.codecs.base import CorruptAudioError, TruncatedAudioError
 from relay.codecs.ogg import OggDecoder
 from relay.codecs.pull import PACKET_WORK, WORK_MAX, WORK_PER_BYTE, Output, PullDecoder, Reading, Source, Trim
 from tests.codecs.streams import load
+from tests.covering import each
 from tests.cuts import CUTS, Cut, run
 
 
@@ -72,8 +73,8 @@ def test_an_end_inside_a_unit_is_truncated() -> None:
         decoder.flush()
 
 
-@pytest.mark.parametrize("size", [1, 3, 7, 100])
-@pytest.mark.parametrize(("skip", "keep"), [(0, None), (5, None), (0, 50), (5, 50), (60, 50), (5, 0), (200, None)])
+@each("size", [1, 3, 7, 100])
+@each(("skip", "keep"), [(0, None), (5, None), (0, 50), (5, 50), (60, 50), (5, 0), (200, None)])
 def test_trim(skip: int, keep: int | None, size: int) -> None:
     trim = Trim(skip, keep)
     parts = [trim.feed(steps(100)[at : at + size]) for at in range(0, 100, size)]

@@ -17,6 +17,7 @@ from relay.codecs.base import Block, CorruptAudioError, Samples
 from relay.codecs.resample import Resampler, warm_up
 from relay.codecs.resample_filters import CONVERTIBLE_RATES_HZ, Polynomial, Polyphase, Ratio, filter_for
 from relay.core.formats import OUTPUT_RATES_HZ
+from tests.covering import each
 from tests.cuts import run
 
 Doubles = NDArray[np.float64]
@@ -96,8 +97,8 @@ def test_every_cut_gives_the_same_bits_and_the_exact_length(
     assert np.array_equal(resampled(samples, source, target, cuts), whole)
 
 
-@pytest.mark.parametrize(("source", "target"), [*TELLING_PAIRS, (16001, 16000)])
-@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+@each(("source", "target"), [*TELLING_PAIRS, (16001, 16000)])
+@each("dtype", [np.int16, np.float32])
 def test_sample_by_sample_gives_the_same_bits(source: int, target: int, dtype: type) -> None:
     samples = noise(1000, dtype)
     assert np.array_equal(resampled(samples, source, target, tuple(range(1, 1000))), resampled(samples, source, target))
@@ -114,7 +115,7 @@ def test_a_large_piece_is_worked_off_in_bounded_products(source: int, target: in
     assert np.array_equal(resampled(samples, source, target, cuts), resampled(samples, source, target))
 
 
-@pytest.mark.parametrize(("source", "target"), PAIRS)
+@each(("source", "target"), PAIRS)
 def test_every_output_is_the_formula(source: int, target: int) -> None:
     """From the first sample to the last of the tail: no delay, no gain, nothing shifted, nothing lost."""
     samples = noise(100 * max(1, source // target) + 7)
@@ -128,7 +129,7 @@ def test_rates_without_a_table_are_the_formula_too(source: int, target: int) -> 
     assert np.allclose(resampled(samples, source, target), by_the_formula(samples, source, target), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize(("source", "target"), PAIRS + ODD_PAIRS)
+@each(("source", "target"), PAIRS + ODD_PAIRS)
 def test_first_sound_after_4_ms_and_never_more_held(source: int, target: int) -> None:
     resampler, given_out, first_at = Resampler(target), 0, 0
     for taken in range(1, source // 100):
@@ -138,7 +139,7 @@ def test_first_sound_after_4_ms_and_never_more_held(source: int, target: int) ->
     assert 0 < first_at / source <= 0.004
 
 
-@pytest.mark.parametrize(("source", "target"), TELLING_PAIRS + ODD_PAIRS)
+@each(("source", "target"), TELLING_PAIRS + ODD_PAIRS)
 def test_tones_pass_clean_level_and_in_place(source: int, target: int) -> None:
     nyquist = min(source, target) / 2
     for share in (0.03, 0.21, 0.5, 0.71, 0.8):
@@ -151,7 +152,7 @@ def test_tones_pass_clean_level_and_in_place(source: int, target: int) -> None:
     assert rest_db <= -80
 
 
-@pytest.mark.parametrize(("source", "target"), TELLING_PAIRS + ODD_PAIRS)
+@each(("source", "target"), TELLING_PAIRS + ODD_PAIRS)
 def test_images_stay_80_db_down_up_to_the_edge(source: int, target: int) -> None:
     """The part of a tone near the Nyquist frequency that passes has an image just beyond it."""
     nyquist = min(source, target) / 2
@@ -170,7 +171,7 @@ def test_aliases_are_80_db_down_from_the_nyquist_frequency_on(source: int, targe
         assert 20 * np.log10(np.sqrt(np.mean(outputs**2)) / (0.5 / np.sqrt(2))) <= -80
 
 
-@pytest.mark.parametrize(("source", "target"), TELLING_PAIRS + ODD_PAIRS)
+@each(("source", "target"), TELLING_PAIRS + ODD_PAIRS)
 def test_1_khz_in_s16_keeps_80_db(source: int, target: int) -> None:
     wave = np.rint(2**14 * np.sin(2 * np.pi * 1000 * np.arange(source // 5) / source)).astype(np.int16)
     rounded = np.rint(resampled(wave, source, target).astype(np.float64) * 2**15) / 2**15
@@ -267,7 +268,7 @@ def test_input_is_left_as_it_was() -> None:
         assert np.array_equal(samples, noise(1000, dtype))
 
 
-@pytest.mark.parametrize(("source", "target"), PAIRS + ODD_PAIRS)
+@each(("source", "target"), PAIRS + ODD_PAIRS)
 def test_sums_are_exact_and_tables_bounded(source: int, target: int) -> None:
     filter_ = filter_for(source, target)
     assert isinstance(filter_, Polyphase | Polynomial)

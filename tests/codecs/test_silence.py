@@ -15,6 +15,7 @@ from relay.codecs.onset import OnsetDetector
 from relay.codecs.silence import MAX_LEADING_SILENCE_MS_MAX, LeadingSilenceTrimmer
 from relay.core.formats import OUTPUT_RATES_HZ
 from relay.errors import ClientError, Code
+from tests.covering import each
 
 Shorts = NDArray[np.int16]
 
@@ -111,8 +112,8 @@ def test_every_cut_gives_the_same_samples(samples: Shorts, rate_hz: int, max_ms:
         assert left > min(kept, sound) - hop, "and not a millisecond more trimmed than asked for"
 
 
-@pytest.mark.parametrize("name", ["hello", "six", "two", "eight"])
-@pytest.mark.parametrize("max_ms", [0, 10, 100])
+@each("name", ["hello", "six", "two", "eight"])
+@each("max_ms", [0, 10, 100])
 def test_speech_behind_silence(name: str, max_ms: int) -> None:
     rate_hz, speech = 22050, word(name)
     samples = np.concatenate((silence(22 * 700 + 5), speech))

@@ -18,6 +18,7 @@ from relay.codecs.mp3 import Mp3Decoder
 from relay.codecs.wav import WavDecoder
 from relay.codecs.wav_format import UNKNOWN_SIZE, wav_header
 from relay.core.formats import OUTPUT_ENCODINGS, AudioFormat, Encoding
+from tests.covering import each
 from tests.cuts import CUTS, Cut, byte_by_byte, cuts_of, run
 
 GOLDENS = sorted((Path(__file__).parents[1] / "golden" / "wav").glob("*.wav"))
@@ -83,9 +84,9 @@ def mixed(frames: NDArray[Any]) -> NDArray[Any]:
 
 
 class TestAgainstLibsndfile:
-    @pytest.mark.parametrize("channels", [1, 2])
-    @pytest.mark.parametrize("container", ["WAV", "WAVEX"])
-    @pytest.mark.parametrize("subtype", SUBTYPES)
+    @each("channels", [1, 2])
+    @each("container", ["WAV", "WAVEX"])
+    @each("subtype", SUBTYPES)
     def test_what_it_writes_is_read_alike(self, subtype: str, container: str, channels: int) -> None:
         wav = written_by_libsndfile(subtype, container, channels)
         frames, rate_hz = read_by_libsndfile(wav)
@@ -94,8 +95,8 @@ class TestAgainstLibsndfile:
         assert blocks[0].samples.dtype == frames.dtype
         np.testing.assert_array_equal(joined(blocks), mixed(frames))
 
-    @pytest.mark.parametrize("cut", CUTS)
-    @pytest.mark.parametrize("golden", GOLDENS, ids=lambda path: path.stem)
+    @each("cut", CUTS)
+    @each("golden", GOLDENS)
     def test_what_others_write_is_read_alike_at_every_cut(self, golden: Path, cut: Cut) -> None:
         wav = golden.read_bytes()
         frames, rate_hz = read_by_libsndfile(wav)
@@ -108,8 +109,8 @@ class TestAgainstLibsndfile:
 
 
 class TestSizes:
-    @pytest.mark.parametrize("size", NO_SIZE)
-    @pytest.mark.parametrize("cut", CUTS)
+    @each("size", NO_SIZE)
+    @each("cut", CUTS)
     def test_an_unknown_size_lasts_until_the_end(self, size: int, cut: Cut) -> None:
         wav = riff(fmt(), data(PCM, size), size=size)
         assert joined(run(decoder(), cut(wav))).tolist() == SAMPLES
@@ -157,20 +158,20 @@ class TestChunks:
         for cut in CUTS:
             assert joined(run(decoder(), cut(wav))).tolist() == [0, 32124, -32124]
 
-    @pytest.mark.parametrize("more", [PCM, bytes(100) + PCM, b"\xff\xff" * 50, b"\x01\x02\xff\xff"])
-    @pytest.mark.parametrize("cut", CUTS)
+    @each("more", [PCM, bytes(100) + PCM, b"\xff\xff" * 50, b"\x01\x02\xff\xff"])
+    @each("cut", CUTS)
     def test_more_samples_than_it_says_are_played(self, more: bytes, cut: Cut) -> None:
         wav = riff(fmt(), data(PCM)) + more
         assert joined(run(decoder(), cut(wav))).tolist() == np.frombuffer(PCM + more, "<i2").tolist()
 
-    @pytest.mark.parametrize("size", [None, 0, UNKNOWN_SIZE])
-    @pytest.mark.parametrize("cut", CUTS)
+    @each("size", [None, 0, UNKNOWN_SIZE])
+    @each("cut", CUTS)
     def test_several_chunks_of_samples_are_one(self, size: int | None, cut: Cut) -> None:
         wav = riff(fmt(), data(PCM), chunk(b"LIST", b"abc"), data(PCM), data(PCM, size))
         assert joined(run(decoder(), cut(wav))).tolist() == SAMPLES * 3
 
-    @pytest.mark.parametrize("size", NO_SIZE)
-    @pytest.mark.parametrize("cut", CUTS)
+    @each("size", NO_SIZE)
+    @each("cut", CUTS)
     def test_a_list_behind_samples_of_unknown_length_is_not_played(self, size: int, cut: Cut) -> None:
         wav = riff(fmt(), data(PCM, size), chunk(b"LIST", b"INFOISFT\x04\0\0\0Lavf"))
         assert joined(run(decoder(), cut(wav))).tolist() == SAMPLES
@@ -241,8 +242,8 @@ class TestSeveralInARow:
 class TestLong:
     """RF64 and BW64."""
 
-    @pytest.mark.parametrize("name", [b"RF64", b"BW64"])
-    @pytest.mark.parametrize("cut", CUTS)
+    @each("name", [b"RF64", b"BW64"])
+    @each("cut", CUTS)
     def test_the_size_stands_in_a_chunk_of_its_own(self, name: bytes, cut: Cut) -> None:
         ds64 = chunk(b"ds64", struct.pack("<QQQI", 0, len(PCM), len(PCM) // 2, 0))
         body = riff(ds64, fmt(), data(PCM, UNKNOWN_SIZE), chunk(b"LIST", b"abc"))
@@ -268,9 +269,9 @@ class TestErrorsBehindTheSamples:
         b"Internal Server Error",
     )
 
-    @pytest.mark.parametrize("text", TEXTS)
-    @pytest.mark.parametrize("size", [None, *NO_SIZE])
-    @pytest.mark.parametrize("cut", CUTS)
+    @each("text", TEXTS)
+    @each("size", [None, *NO_SIZE])
+    @each("cut", CUTS)
     def test_are_raised_after_them(self, text: bytes, size: int | None, cut: Cut) -> None:
         wav, blocks = decoder(), list[Block]()
         pcm = bytes(4000) + b"\x10\x00\xf0\xff" * 20
@@ -291,8 +292,8 @@ class TestErrorsBehindTheSamples:
         assert len(joined(blocks)) == 1500
 
 
-@pytest.mark.parametrize("cut", CUTS)
-@pytest.mark.parametrize("size", [None, UNKNOWN_SIZE])
+@each("cut", CUTS)
+@each("size", [None, UNKNOWN_SIZE])
 def test_mp3_in_a_wav(size: int | None, cut: Cut) -> None:
     mp3 = (GOLDENS[0].parents[1] / "mp3" / "bare_24k.mp3").read_bytes()[:1920]
     header = chunk(b"fmt ", struct.pack("<HHIIHHH", 0x55, 1, 24000, 8000, 1, 0, 12) + bytes(12))
@@ -316,8 +317,8 @@ class LateByOne:
         return [Block(np.frombuffer(self._held, np.uint8).astype(np.int16), 8000)] if self._held else []
 
 
-@pytest.mark.parametrize("cut", CUTS)
-@pytest.mark.parametrize("size", [3, UNKNOWN_SIZE])
+@each("cut", CUTS)
+@each("size", [3, UNKNOWN_SIZE])
 def test_what_the_decoder_of_the_samples_holds_at_their_end_is_played(size: int, cut: Cut) -> None:
     blocks = run(WavDecoder(lambda _: LateByOne()), cut(riff(fmt(), data(b"\1\2\3", size))))
     assert joined(blocks).tolist() == [1, 2, 3]
@@ -375,7 +376,7 @@ class TestCutShort:
 
 
 class TestDisorder:
-    @pytest.mark.parametrize(
+    @each(
         ("wav", "message"),
         [
             (b"RIFX\0\0\0\0WAVEfmt ", r"not a WAV: it begins with b'RIFX\\x00\\x00\\x00\\x00WAVE'"),
@@ -442,9 +443,9 @@ def test_no_bytes_raise_anything_but_what_is_promised(junk: bytes, start: bytes)
 
 
 class TestWavHeader:
-    @pytest.mark.parametrize("known", [True, False])
-    @pytest.mark.parametrize("channels", [1, 2])
-    @pytest.mark.parametrize("encoding", OUTPUT_ENCODINGS)
+    @each("known", [True, False])
+    @each("channels", [1, 2])
+    @each("encoding", OUTPUT_ENCODINGS)
     def test_others_read_what_stands_behind_it(self, encoding: Encoding, channels: int, known: bool) -> None:
         form = AudioFormat(encoding=encoding, sample_rate_hz=11025, channels=channels)
         audio = NOISE.uniform(-1, 1, 101 * channels).astype("<f4").tobytes()

@@ -31,6 +31,7 @@ from tests.codecs.streams import (
     outcome,
     sndfile,
 )
+from tests.covering import each
 from tests.cuts import CUTS, Cut, cuts_of, run
 
 RATES_HZ = {
@@ -149,7 +150,7 @@ def test_as_long_as_ffmpeg_decodes(name: str) -> None:
 
 
 @every_cut
-@pytest.mark.parametrize("known", [True, False])
+@each("known", [True, False])
 def test_sizes_may_be_unknown(known: bool, cut: Cut) -> None:
     data = webm([simple(PACKETS[:20]), simple(PACKETS[20:])], known=known)
     samples = joined(run(WebmDecoder(), cut(data)))
@@ -158,8 +159,8 @@ def test_sizes_may_be_unknown(known: bool, cut: Cut) -> None:
 
 
 @every_cut
-@pytest.mark.parametrize("lacing", [1, 2, 3])
-@pytest.mark.parametrize("count", [1, 2, 7])
+@each("lacing", [1, 2, 3])
+@each("count", [1, 2, 7])
 def test_lacing(lacing: int, count: int, cut: Cut) -> None:
     packets = PACKETS
     if lacing == 2:
@@ -227,7 +228,7 @@ def test_every_simple_block_comes_with_its_last_byte(name: str) -> None:
 
 
 @every_cut
-@pytest.mark.parametrize("junk", [b"x", bytes(900), random.Random(2).randbytes(1024), b"\x1f\x43\xb6"])
+@each("junk", [b"x", bytes(900), random.Random(2).randbytes(1024), b"\x1f\x43\xb6"])
 def test_junk_costs_what_stands_before_the_next_cluster(junk: bytes, cut: Cut) -> None:
     clusters = [simple(PACKETS[:20]), simple(PACKETS[20:])]
     data = webm(clusters, known=False).replace(bytes.fromhex("1f43b675"), junk + bytes.fromhex("1f43b675"))
@@ -267,8 +268,8 @@ def test_a_lot_of_junk_is_an_error() -> None:
         decoder.flush()
 
 
-@pytest.mark.parametrize("missing", [1, 30, 200])
-@pytest.mark.parametrize("name", ["mono.webm", "laced.mka", "vorbis.webm"])
+@each("missing", [1, 30, 200])
+@each("name", ["mono.webm", "laced.mka", "vorbis.webm"])
 def test_a_file_that_is_cut_is_truncated(name: str, missing: int) -> None:
     blocks, error, _ = outcome(WebmDecoder, [WEBM[name][:-missing]])
     assert isinstance(error, TruncatedAudioError)

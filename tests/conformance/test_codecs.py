@@ -22,11 +22,12 @@ from relay.testing.audio import noise, riff_chunk, speech_like, wav
 from relay.testing.conformance.codec import blocks_of, check_block_transform, check_decoder, check_encoder
 from relay.testing.conformance.transform import check_transform
 from tests.conformance import broken
+from tests.covering import each
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 RATE_HZ = 24000
 SPEECH = np.frombuffer(speech_like(0.1), np.int16)
-LOUD = np.append(np.frombuffer(noise(0.05, amplitude=1.0), np.int16), np.array([0, 1, 32767, -32768], np.int16))
+LOUD = np.append(np.frombuffer(noise(0.015, amplitude=1.0), np.int16), np.array([0, 1, 32767, -32768], np.int16))
 PCM = AudioFormat(encoding=Encoding.PCM_S16LE, sample_rate_hz=RATE_HZ)
 ID3V1 = b"TAG" + b"title".ljust(125, b"\0")
 
@@ -67,8 +68,8 @@ def read(data: bytes, encoding: Encoding) -> list[Block]:
     return [Block(samples, RATE_HZ)]
 
 
-@pytest.mark.parametrize("channels", [1, 2])
-@pytest.mark.parametrize("encoding", Encoding)
+@each("channels", [1, 2])
+@each("encoding", Encoding)
 def test_headerless_audio(encoding: Encoding, channels: int) -> None:
     form = AudioFormat(encoding=encoding, sample_rate_hz=RATE_HZ, channels=channels)
     expected = read(written(LOUD, encoding), encoding)

@@ -18,6 +18,7 @@ from relay.testing.conformance.driver import check_leaving, check_scenario
 from relay.testing.fake_provider import FakeRequest
 from relay.testing.scenarios import SCENARIOS
 from relay.testing.script import Script, Send, Status
+from tests.covering import each
 from tests.providers.breeze.test_provider import breeze
 from tests.providers.sauti.test_provider import sauti
 
@@ -67,8 +68,8 @@ def job(request: FakeRequest) -> Script | None:
     return Status(200, {"content-type": "application/json"}, len(body)), Send(body)
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
-@pytest.mark.parametrize("kind", DRIVERS)
+@each("name", SCENARIOS)
+@each("kind", DRIVERS)
 async def test_scenario(kind: str, name: str) -> None:
     async with driving(kind) as driver:
         await check_scenario(driver, DESCRIBE[kind], name, before=job)

@@ -12,6 +12,7 @@ from relay.errors import ClientError, Code
 from relay.protocols.base import Binary, Frames, Message, Text
 from relay.protocols.native import NativeSession
 from relay.testing.conformance.protocol import check_protocol
+from tests.covering import each
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "native" / "client.jsonl"
 LINES = [json.loads(line) for line in GOLDEN.read_text("utf-8").splitlines() if line.startswith("{")]
@@ -76,7 +77,7 @@ class LosesASample(NativeSession):
         ]
 
 
-@pytest.mark.parametrize(
+@each(
     ("broken", "says"),
     [
         (Raises, "Expecting value"),

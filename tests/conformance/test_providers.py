@@ -11,6 +11,7 @@ from relay.providers.base.provider import ProviderSettings, SpeechRequest
 from relay.providers.catalog import PROVIDERS
 from relay.testing.conformance.exchange import check_exchange
 from relay.testing.conformance.provider import CHECKS, ProviderCase, check_voices
+from tests.covering import each
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 KEY, USER = "key_4f9d2c71b8e6a035", "user_93b1d7c2e8f4"
@@ -54,8 +55,8 @@ def case_of(name: str) -> ProviderCase:
     return ProviderCase(make=PROVIDERS[name], settings=settings, wanted=WANTED.get(name, (SpeechRequest(),)))
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", PROVIDERS)
+@each("check", CHECKS)
+@each("name", PROVIDERS)
 def test_provider(name: str, check: Callable[[ProviderCase], None]) -> None:
     check(case_of(name))
 
@@ -92,7 +93,7 @@ def exchanges() -> Iterator[Any]:
             yield pytest.param(name, kept | both["invalid"], id=f"{name}-{path.stem}-invalid")
 
 
-@pytest.mark.parametrize(("name", "exchange"), [*exchanges()])
+@each(("name", "exchange"), [*exchanges()])
 def test_golden_exchange(name: str, exchange: dict[str, Any]) -> None:
     settings, secrets = TEST_ACCOUNTS[name]
     text = exchange["text"] * exchange.get("times", 1)

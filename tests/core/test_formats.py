@@ -18,6 +18,7 @@ from relay.core.formats import (
     FrameFormat,
 )
 from relay.errors import ClientError, Code
+from tests.covering import each
 
 WIDTHS = {
     Encoding.PCM_S16LE: 2,
@@ -37,7 +38,7 @@ WIDTHS = {
 }
 
 
-@pytest.mark.parametrize("encoding", Encoding)
+@each("encoding", Encoding)
 def test_an_encoding_knows_its_width_and_one_sample_of_its_silence(encoding: Encoding) -> None:
     assert encoding.sample_width == WIDTHS[encoding]
     assert len(encoding.silence) == WIDTHS[encoding]
@@ -49,8 +50,8 @@ def test_silence_is_zero_but_where_zero_is_loud() -> None:
         assert encoding.silence == loud.get(encoding, bytes(WIDTHS[encoding]))
 
 
-@pytest.mark.parametrize("channels", OUTPUT_CHANNELS)
-@pytest.mark.parametrize("encoding", Encoding)
+@each("channels", OUTPUT_CHANNELS)
+@each("encoding", Encoding)
 def test_block_align_is_one_sample_of_every_channel(encoding: Encoding, channels: int) -> None:
     form = AudioFormat(encoding=encoding, sample_rate_hz=8000, channels=channels)
     assert form.block_align == WIDTHS[encoding] * channels
@@ -63,7 +64,7 @@ def test_the_defaults_are_those_of_the_protocol() -> None:
     assert (form.tail, form.header) == ("pad", False)
 
 
-@pytest.mark.parametrize("rate_hz", OUTPUT_RATES_HZ)
+@each("rate_hz", OUTPUT_RATES_HZ)
 def test_every_frame_length_is_exact_or_refused(rate_hz: int) -> None:
     for frame_ms in range(FRAME_MS_MIN, FRAME_MS_MAX + 1):
         samples = Fraction(rate_hz * frame_ms, 1000)
@@ -110,7 +111,7 @@ def test_a_fixed_rate_does_not_look_at_the_native_one() -> None:
     assert AudioRequest(sample_rate=8000).resolve(44100).audio.sample_rate_hz == 8000
 
 
-@pytest.mark.parametrize(
+@each(
     ("field", "value"),
     [
         ("encoding", Encoding.PCM_S24LE),

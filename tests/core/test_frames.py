@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.frames import HEADER_BYTES, FrameHeader, pack_header, unpack_header
+from tests.covering import each
 
 HEADER = pack_header(turn_index=0, pts=0, padding=0, last=False)
 
@@ -33,7 +34,7 @@ def test_a_reader_gets_back_what_was_packed(turn_index: int, pts: int, padding: 
     assert unpack_header(header + b"audio") == expected
 
 
-@pytest.mark.parametrize("length", range(HEADER_BYTES))
+@each("length", range(HEADER_BYTES))
 def test_a_short_message_is_refused(length: int) -> None:
     message = HEADER[:length]
     with pytest.raises(ValueError, match=f"16 bytes, this message {length}"):

@@ -25,6 +25,7 @@ from relay.core.playout import (
 from relay.core.timings import Stage, TurnTimings
 from relay.errors import InternalError
 from tests.core.listener import Listener
+from tests.covering import each
 from tests.cuts import CUTS, Cut
 
 FORM: FrameFormat = AudioRequest().resolve(24000)  # 20 ms frames of 480 samples, 960 bytes
@@ -565,8 +566,8 @@ def test_only_the_first_turn_that_has_not_ended_feeds() -> None:
     assert line.playout.wants("c")
 
 
-@pytest.mark.parametrize("frame_ms", [20, 500, 700, 1000])
-@pytest.mark.parametrize("piece_ms", [1, 370, 600, 999, 1600])
+@each("frame_ms", [20, 500, 700, 1000])
+@each("piece_ms", [1, 370, 600, 999, 1600])
 def test_a_turn_feeds_on_when_nothing_is_left_that_could_leave(frame_ms: int, piece_ms: int) -> None:
     """Also where a frame is longer than the low-water mark."""
     form = AudioRequest(frame_ms=frame_ms).resolve(0)
@@ -598,9 +599,9 @@ FORMS = [
 ]
 
 
-@pytest.mark.parametrize("cut", CUTS)
-@pytest.mark.parametrize("tail", ["pad", "short"])
-@pytest.mark.parametrize("audio", FORMS, ids=lambda audio: f"{audio.encoding}-{audio.channels}")
+@each("cut", CUTS)
+@each("tail", ["pad", "short"])
+@each("audio", FORMS)
 def test_every_cut_gives_the_same_frames(cut: Cut, tail: Tail, audio: AudioFormat) -> None:
     form = FrameFormat(audio=audio, frame_samples=160, tail=tail)
     align = audio.block_align

@@ -50,6 +50,7 @@ from relay.core.record import TurnEnded
 from relay.core.session import MAX_OPEN_FLUSHES, REMEMBERED_TURNS, Session
 from relay.core.states import LIVE, TURN_TABLE, SessionState, TurnState
 from relay.errors import ClientError, Code, InternalError, LimitError
+from tests.covering import each
 
 LIMITS = SessionLimits(max_turn_chars=100, max_open_turns=3, text_high_water_chars=40, text_low_water_chars=10)
 FORM = AudioRequest().resolve(24000)
@@ -163,7 +164,7 @@ EFFECTS: dict[type[Command], list[Effect]] = {
 }
 
 
-@pytest.mark.parametrize(("state", "command"), list(product(TurnState, TURN_COMMANDS)), ids=str)
+@each(("state", "command"), list(product(TurnState, TURN_COMMANDS)))
 def test_every_command_in_every_state(state: TurnState, command: Command) -> None:
     session = in_state(state)
     effects = receive(session, command)
@@ -482,9 +483,9 @@ def test_what_the_engine_says_of_an_ended_turn_is_dropped() -> None:
 # Cancels.
 
 
-@pytest.mark.parametrize("pacing", [{}, REALTIME], ids=["fast", "realtime"])
-@pytest.mark.parametrize("ms", [100, 3000])
-@pytest.mark.parametrize("turns", [2, 3, 10])
+@each("pacing", [{}, REALTIME])
+@each("ms", [100, 3000])
+@each("turns", [2, 3, 10])
 def test_a_cancel_without_an_id_stops_all_turns_in_order_and_nothing_follows(
     turns: int, ms: int, pacing: dict[str, Any]
 ) -> None:

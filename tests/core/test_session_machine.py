@@ -8,5 +8,5 @@ from tests.core.session_machine import SessionMachine
 
 def test_whatever_happens_the_contract_holds() -> None:
     """`HYPOTHESIS_PROFILE=thorough` tries 25 times as many."""
-    examples = settings().max_examples * 4
+    examples = settings().max_examples * 2
     run_state_machine_as_test(SessionMachine, settings=settings(max_examples=examples, stateful_step_count=60))

@@ -13,6 +13,7 @@ from relay.core.playout import AT_ONCE_S, Playout, Run
 from relay.core.session import Session
 from relay.errors import RelayError
 from tests.core.session_machine import EVERYTHING, LIMITS, SessionMachine, check
+from tests.covering import FULL, each
 
 # It stops at the first one.
 ENOUGH = settings(max_examples=2000, stateful_step_count=50, phases=[Phase.generate], report_multiple_bugs=False)
@@ -160,14 +161,18 @@ def name_of(given: Any) -> str:
     return given.__name__ if isinstance(given, type) else f"{len(given)} steps"
 
 
-@pytest.mark.parametrize(("faulty", "steps"), FAULTS, ids=name_of)
+@each(("faulty", "steps"), FAULTS)
 def test_the_machine_knows_the_fault(faulty: type[Session], steps: list[tuple[str, dict[str, Any]]]) -> None:
     script(SessionMachine(), steps)
     with pytest.raises(FOUND):
         script(machine_of(faulty)(), steps)
 
 
-@pytest.mark.parametrize("faulty", list(dict.fromkeys(faulty for faulty, _ in FAULTS)), ids=name_of)
+# It takes a thousand sequences to come upon one of the other two; that it knows them is tested above.
+SOON_FOUND = [faulty for faulty, _ in FAULTS if FULL or faulty.__name__ not in ("KeepsWhatWasFinished", "NeverForgets")]
+
+
+@pytest.mark.parametrize("faulty", list(dict.fromkeys(SOON_FOUND)), ids=name_of)
 def test_the_machine_comes_upon_the_fault(faulty: type[Session]) -> None:
     with pytest.raises(FOUND):
         run_state_machine_as_test(machine_of(faulty), settings=ENOUGH)

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.timings import MAX_SEGMENTS, Share, Stage, Timings, TurnTimings
+from tests.covering import each
 
 
 def heard(timings: TurnTimings, segment: int, *, at_s: float, provider: str = "p") -> Timings:
@@ -131,7 +132,7 @@ def test_only_the_first_segments_are_kept() -> None:
     assert timings.tallies.keys() == {"p"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("complete_s", "waited_until_s", "held_until_s", "relay_ms"),
     [
         (None, None, None, 10.25),

@@ -1,10 +1,10 @@
 """traceparent: what W3C Trace Context says of good and bad ones."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.traceparent import EXAMPLE, Parent, parent_of
+from tests.covering import each
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -15,7 +15,7 @@ def test_what_it_says() -> None:
     assert parent_of(f"cc-{TRACE}-{SPAN}-03-what-is-to-come") == parent_of(EXAMPLE), "a later version"
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         None,

@@ -11,14 +11,14 @@ from relay.bench.record import read
 from relay.testing.fake_provider import FakeProvider, FakeRequest, in_turn
 from relay.testing.scenarios import scenario
 from relay.testing.script import Script
-from tests.e2e.process import PATIENCE_S, environment, run_relay
+from tests.e2e.process import PATIENCE_S, environment, run_relay, service_at
 
 KEY = "brz_secret_key_of_the_tests"
 OK = scenario("ok")
 
 
 def settings(fake: FakeProvider) -> dict[str, Any]:
-    return {"BREEZE_API_KEY": KEY, "BREEZE_BASE_URL": fake.url, "BREEZE_VOICE": "voc_1"}
+    return {**service_at(fake), "BREEZE_API_KEY": KEY}
 
 
 def speech_only(request: FakeRequest) -> Script:

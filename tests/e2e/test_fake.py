@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 import relay_client
+from click.testing import CliRunner
 
+from relay.cli import main
 from relay.testing.audio import speech_like, wav
 from relay.testing.run_fake import made_clip
 from relay.testing.scenarios import SCENARIOS
@@ -59,6 +61,7 @@ async def fake_process(*arguments: str) -> AsyncIterator[Fake]:
 @asynccontextmanager
 async def session_with(fake: Fake) -> AsyncIterator[relay_client.Session]:
     settings = {"BREEZE_API_KEY": "any", "BREEZE_BASE_URL": fake.url, "BREEZE_VOICE": "any"}
+    settings["RELAY_DEFAULTS_PROVIDER"] = "breeze"
     async with relay_process(**settings) as relay, relay_client.connect(relay.url) as session:
         yield session
 
@@ -131,10 +134,10 @@ async def test_every_scenario_is_listed() -> None:
         (("--audio", __file__, "--seconds", "1"), "exclude"),
     ],
 )
-async def test_wrong_usage(arguments: tuple[str, ...], says: str) -> None:
-    status, out, err = await run_relay("fake", *arguments)
-    assert (status, out) == (2, b"")
-    assert says in err
+def test_wrong_usage(arguments: tuple[str, ...], says: str) -> None:
+    ended = CliRunner().invoke(main, ["fake", *arguments])
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert says in ended.stderr
 
 
 async def test_a_port_that_is_taken_is_one_clear_line() -> None:

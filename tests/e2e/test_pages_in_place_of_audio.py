@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from relay.testing.script import Script, Send, Status
+from tests.covering import each
 from tests.e2e.faults import PLACES, Place, be_patient, relay_to_faulty, soon, text_of
 from tests.server.harness import client
 
@@ -34,7 +35,7 @@ def answer(name: str) -> Script:
     return (Status(200, headers, len(body)), Send(body))
 
 
-@pytest.mark.parametrize("place", PLACES, ids=str)
+@each("place", PLACES)
 async def test_it_is_bad_audio_everywhere(place: Place) -> None:
     async with relay_to_faulty(place, answer) as (faulty, house):
         be_patient(house)

@@ -10,6 +10,7 @@ import pytest
 from relay.testing.fake_provider import Exchange
 from relay.testing.fake_socket import Link
 from relay.testing.script import Repeat, Script, Stall, Status
+from tests.covering import each, firsts
 from tests.e2e.faults import CHOSEN, PLACES, Place, be_patient, relay_to_faulty, soon, text_of
 from tests.e2e.products import House, Product, Service, answer, greet, relay_to, started
 from tests.server.harness import Client, client
@@ -18,8 +19,13 @@ from tests.server.held import nothing_left
 JOBS = tuple(product for product in CHOSEN if product.delivery == "job")
 SOCKETS = tuple(product for product in CHOSEN if product.delivery == "socket")
 # Where audio comes bit by bit.
-STREAMS = tuple(place for place in PLACES if place.step in ("speech", "file") and place.product.delivery != "json")
-every_product = pytest.mark.parametrize("product", CHOSEN, ids=str)
+STREAMS = firsts(
+    (place for place in PLACES if place.step in ("speech", "file") and place.product.delivery != "json"),
+    lambda place: (place.product.delivery, place.product.packing),
+)
+# Before a provider is asked, what it speaks and in which form has no part in it.
+BY_DELIVERY = firsts(CHOSEN, lambda product: product.delivery)
+every_delivery = pytest.mark.parametrize("product", BY_DELIVERY, ids=str)
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +61,7 @@ async def cancel(caller: Client) -> None:
     assert await caller.receive() == {"type": "pong"}, "nothing of the turn follows"
 
 
-@every_product
+@every_delivery
 async def test_while_it_waits_for_a_place(product: Product) -> None:
     async with relay_to(product, (Stall(),), max_concurrent=1) as house, client(house.server) as first:
         await first.send(type="speak", turn_id="t", text="I was first.", options=product.options)
@@ -72,7 +78,7 @@ async def test_while_it_waits_for_a_place(product: Product) -> None:
         assert budget.in_use == 0
 
 
-@every_product
+@every_delivery
 async def test_while_it_connects(product: Product) -> None:
     async with relay_to(product, (Stall(),), tls=True) as house:
         async with a_listener(house, product) as caller:
@@ -90,7 +96,7 @@ async def asked_at(place: Place, house: House) -> Exchange:
     return await house.api.exchange(before.get(place.step, 0))
 
 
-@pytest.mark.parametrize("place", PLACES, ids=str)
+@each("place", PLACES)
 async def test_while_nothing_is_answered(place: Place) -> None:
     async with relay_to_faulty(place, lambda _: (Stall(),)) as (_, house):
         async with a_listener(house, place.product) as caller:
@@ -99,7 +105,7 @@ async def test_while_nothing_is_answered(place: Place) -> None:
             await asked.left()
 
 
-@pytest.mark.parametrize("place", STREAMS, ids=str)
+@each("place", STREAMS)
 async def test_while_audio_comes(place: Place) -> None:
     def endless(_name: str) -> Script:
         return (Status(200, {"content-type": place.clip.content_type}), Repeat(place.clip.data))

@@ -6,6 +6,7 @@ import pytest
 
 from relay.testing.fake_provider import FakeRequest
 from relay.testing.script import Script, Status
+from tests.covering import each
 from tests.e2e.faults import CHOSEN, PLACES, Place, be_patient, relay_to_faulty, soon, text_of
 from tests.e2e.products import (
     KEY,
@@ -79,8 +80,8 @@ async def test_sauti_cannot_name_another_host() -> None:
         assert not house.files.connections_opened
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-@pytest.mark.parametrize("place", PLACES, ids=str)
+@each("status", [301, 302, 303, 307, 308])
+@each("place", PLACES)
 async def test_no_redirect_is_followed(place: Place, status: int) -> None:
     def redirect(_name: str) -> Script:
         to = house.api if place.step == "file" and place.product.elsewhere else house.files

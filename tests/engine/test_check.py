@@ -20,6 +20,7 @@ from relay.testing.fake_breeze import FakeBreeze
 from relay.testing.fake_provider import FakeProvider
 from relay.testing.scenarios import error_reply, scenario
 from relay.testing.script import Script, Send, Status
+from tests.covering import each
 from tests.engine.fakes import FakeProvider as Described
 
 KEY = "key_4f9d2c71b8e6a035"
@@ -93,8 +94,8 @@ async def test_nobody_there_is_never_ok(adapter: str) -> None:
     assert "blue (127.0.0.1:9)" in found.wrong[0]
 
 
-@pytest.mark.parametrize("adapter", LISTS)
-@pytest.mark.parametrize("name", ["html_200", "json_200", "empty_200", "not_http", "early_close", "redirect"])
+@each("adapter", LISTS)
+@each("name", ["html_200", "json_200", "empty_200", "not_http", "early_close", "redirect"])
 async def test_what_is_no_answer_is_never_ok(adapter: str, name: str) -> None:
     async with FakeProvider(scenario(name)) as fake:
         found = await asked(own(adapter, fake.url))

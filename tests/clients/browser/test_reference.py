@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.covering import each
+
 ROOT = Path(__file__).parents[3]
 PLAYER = ROOT / "clients" / "browser"
 TYPES = (PLAYER / "relay-player.d.ts").read_text("utf-8")
@@ -82,7 +84,7 @@ def test_pure_files_know_no_browser_and_no_clock(name: str) -> None:
     assert not re.search(OUTSIDE, code(PLAYER / name))
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.name))
+@each("path", SOURCES)
 def test_files_import_their_neighbours_alone_and_make_no_code(path: Path) -> None:
     for target in re.findall(r'(?:from|import)\s*\(?"([^"]+)"', code(path)):
         assert (PLAYER / target).parent == PLAYER, target

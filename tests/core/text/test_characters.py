@@ -1,10 +1,10 @@
 """What can be pronounced, and what a reader sees as one character."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.text.characters import count_syllables, glued, is_ideograph, speakable
+from tests.covering import each
 
 # Each is one character to its reader, and more than one code point.
 CLUSTERS = {
@@ -29,17 +29,13 @@ CLUSTERS = {
 }
 
 
-@pytest.mark.parametrize(
-    "text", ["a", "7", "é", "e\u0301", "好", "か", "안", "ก", "ـب", "अ", "①", "½", "100 %", "%", "€", "x*"]
-)
+@each("text", ["a", "7", "é", "e\u0301", "好", "か", "안", "ก", "ـب", "अ", "①", "½", "100 %", "%", "€", "x*"])
 def test_speakable(text: str) -> None:
     assert speakable(text)
     assert speakable(f" — {text}…")
 
 
-@pytest.mark.parametrize(
-    "text", ["", " ", "\n\n", "...", "。」", "—", "***", "# ", "_", "👋🏽", "❤️", "\u200d", "\u0301", "?!", "•"]
-)
+@each("text", ["", " ", "\n\n", "...", "。」", "—", "***", "# ", "_", "👋🏽", "❤️", "\u200d", "\u0301", "?!", "•"])
 def test_not_speakable(text: str) -> None:
     assert not speakable(text)
 
@@ -50,7 +46,7 @@ def test_speakable_within_bounds() -> None:
     assert speakable("...%b", 0, 4)
 
 
-@pytest.mark.parametrize("cluster", CLUSTERS.values(), ids=CLUSTERS)
+@each("cluster", CLUSTERS.values())
 def test_clusters_hold_together(cluster: str) -> None:
     """Alone, and between others of their kind; whole clusters come apart."""
     text = f"x{cluster}{cluster}y"

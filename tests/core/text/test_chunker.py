@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from relay.core.text.characters import glued, is_ideograph
 from relay.core.text.chunker import DEFAULT, ChunkPolicy, TextChunker, speakable
 from relay.core.text.sentences import SentenceScan, find_sentence_ends
+from tests.covering import each
 
 # Small enough that every rule comes into play within a short text.
 TIGHT = ChunkPolicy(first_min_chars=6, first_max_chars=12, target_chars=24, longest_chars=36)
@@ -421,7 +422,7 @@ def test_nothing_at_all() -> None:
     assert chunker.take(9.0) is None and chunker.exhausted
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "wait_s", "segments"),
     [
         ("Let me look.", DEFAULT.sentence_after_s, ["Let me look."]),
@@ -457,7 +458,7 @@ def test_text_that_stops_coming(text: str, wait_s: float, segments: list[str]) -
     assert "".join([*told, *drain(chunker, now_s)]) == text
 
 
-@pytest.mark.parametrize("text", ["Hello", "12", "12.", "", "...", "👋 ", " \n", "— ", "我想去"])
+@each("text", ["Hello", "12", "12.", "", "...", "👋 ", " \n", "— ", "我想去"])
 def test_text_that_may_still_grow_waits(text: str) -> None:
     chunker = TextChunker()
     chunker.append("Go on.\n\n", 0.0)
@@ -504,8 +505,8 @@ class CountingEnds:
         return find_sentence_ends(text, start, stop, final=final)
 
 
-@pytest.mark.parametrize("text", ["a", "word ", "Yes. No, " * 3, "好，", "è\u0301"])
-@pytest.mark.parametrize("size", [1, 7, 50_000])
+@each("text", ["a", "word ", "Yes. No, " * 3, "好，", "è\u0301"])
+@each("size", [1, 7, 50_000])
 def test_the_cost_is_linear(text: str, size: int) -> None:
     """A character is looked at a few times, however the text is cut, and long text is never searched to its end."""
     length = 10_000

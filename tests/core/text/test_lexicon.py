@@ -15,6 +15,7 @@ from relay.core.text.lexicon import (
 )
 from relay.core.text.runs import Run, given_of, merged, spoken_of
 from relay.errors import ClientError, Code
+from tests.covering import each
 
 ENTRIES = {
     "sql": "sequel",
@@ -57,7 +58,7 @@ def say(pieces: list[str], lexicon: Lexicon = LEXICON) -> list[Run]:
     return merged([*runs, *stage.flush()])
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "spoken"),
     [
         ("I use SQL, sql and Sql.", "I use sequel, sequel and sequel."),
@@ -142,7 +143,7 @@ def test_a_turn_counts_before_the_configuration() -> None:
         Lexicon.parse({f"w{at}": "x" for at in range(MAX_TURN_ENTRIES + 1)}, most=MAX_TURN_ENTRIES)
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "says"),
     [
         (["a"], "lexicon must be an object of words and how they are said, not a list"),

@@ -2,13 +2,13 @@
 
 import random
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.text.chunker import DEFAULT, TextChunker
 from relay.core.text.quotations import REACH_CHARS, REACH_MARKS, open_marks
 from relay.core.text.sentences import find_sentence_ends
+from tests.covering import each
 
 # The segments of each text, divided by "|".
 TEXTS = """
@@ -120,7 +120,7 @@ def test_there_are_enough_texts() -> None:
     assert len(TEXTS) >= 60
 
 
-@pytest.mark.parametrize("text", TEXTS)
+@each("text", TEXTS)
 def test_the_segments_are_the_same_however_the_text_comes(text: str) -> None:
     wanted, plain = text.split("|"), text.replace("|", "")
     assert segments([plain]) == wanted
@@ -157,7 +157,7 @@ def behind_spaces(text: str, at: int) -> int:
     return len(text) - len(text[at:].lstrip())
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "opened"),
     [
         ("", ""),

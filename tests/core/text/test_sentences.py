@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.text.sentences import LOOKBACK_CHARS, Ending, ending, find_sentence_ends
+from tests.covering import each
 
 # Each text is the join of its sentences; spaces belong to the sentence before them.
 LANGUAGES = {
@@ -160,13 +161,13 @@ def ends_of_growing(text: str, sizes: list[int]) -> list[int]:
     return sorted(told)
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@each("language", LANGUAGES)
 def test_languages(language: str) -> None:
     sentences = LANGUAGES[language]
     assert split("".join(sentences)) == sentences
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@each("language", LANGUAGES)
 def test_languages_letter_by_letter(language: str) -> None:
     text = "".join(LANGUAGES[language])
     whole = find_sentence_ends(text, 0, len(text), final=True).ends
@@ -201,7 +202,7 @@ def test_nothing_behind_stop_is_read(text: str, behind: str) -> None:
         assert find_sentence_ends(text + behind, 0, len(text), final=final) == alone
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "ends", "early"),
     [
         ("It costs 3.", [], None),
@@ -281,7 +282,7 @@ def test_a_final_text_ends_with_its_stop(text: str) -> None:
     assert find_sentence_ends(text, 0, len(text), final=True).ends == [len(text)]
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "looks"),
     [
         ("Let me look.", Ending.SENTENCE),
@@ -310,7 +311,7 @@ def test_ending(text: str, looks: Ending) -> None:
 
 
 @pytest.mark.timeout(5)
-@pytest.mark.parametrize("hostile", [".", "(", "”", "a.", "a. ", "« ", ". ", "! »", "\n", " \n-", "1", "\u0301", "é."])
+@each("hostile", [".", "(", "”", "a.", "a. ", "« ", ". ", "! »", "\n", " \n-", "1", "\u0301", "é."])
 def test_hostile_text_costs_no_more_than_its_length(hostile: str) -> None:
     """No pattern backtracks: the timeout is a hundred times what this takes, and a square of the length is more."""
     text = hostile * (30_000 // len(hostile))

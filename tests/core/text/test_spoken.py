@@ -9,6 +9,7 @@ from relay.core.text.filters import TextFilter, rewriters
 from relay.core.text.lexicon import Lexicon
 from relay.core.text.runs import Run, Stages, given_of, merged, spoken_of
 from relay.core.text.spoken import Phonemes, SpokenSegment, SpokenText, WordPlaces
+from tests.covering import each
 
 LEXICON = Lexicon.parse(
     {"sql": "my sequel", "example": "eggsample", "bold": {"ipa": "bəʊld"}, "now": "right now. Yes", "a": "uh"}
@@ -132,7 +133,7 @@ def test_taking_what_is_not_next_is_a_bug() -> None:
         text.take("x")
 
 
-@pytest.mark.parametrize(
+@each(
     ("runs", "words", "given_words"),
     [
         ([Run("one two", "one two")], ["one", "two"], ["one", "two"]),

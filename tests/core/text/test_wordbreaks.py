@@ -1,11 +1,11 @@
 """Where text is cut inside a sentence."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.text.characters import glued
 from relay.core.text.wordbreaks import first_clause_end, forced_cut, settled_end
+from tests.covering import each
 
 texts = st.text(st.sampled_from("ab1 ,.:—-\n\u00a0，漢かกเ\u0301\u200d👋🏽🇩"), min_size=2, max_size=60)
 
@@ -19,7 +19,7 @@ def clauses(text: str) -> list[str]:
     return [*found, text[start:]]
 
 
-@pytest.mark.parametrize(
+@each(
     "pieces",
     [
         ["Well,", " I think:", " yes;", " no"],
@@ -49,7 +49,7 @@ def test_the_first_clause_that_is_late_enough() -> None:
     assert first_clause_end(text, 0, 1, 3) is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "bound", "cut"),
     [
         ("one two, three four five", 18, "one two,"),  # a clause before a space
@@ -91,7 +91,7 @@ def test_a_forced_cut_is_within_bounds_and_outside_words(text: str, data: st.Dat
         assert not spaces, "there was a space to cut at"
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "settled"),
     [
         ("one two", "one"),

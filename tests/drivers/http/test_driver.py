@@ -30,6 +30,7 @@ from relay.testing.audio import noise
 from relay.testing.fake_provider import Chooser, FakeProvider, in_turn
 from relay.testing.scenarios import SCENARIOS, Clip, error_reply, scenario, whole
 from relay.testing.script import Cut, Framing, Pause, Script, Send, Stall, Status
+from tests.covering import each
 from tests.server.cycles import left_in_cycles
 
 KEY = "brz_5f0c9f5e7a"
@@ -897,7 +898,7 @@ async def test_fetch_gives_the_whole_body_and_is_bounded(monkeypatch: pytest.Mon
         await fake.exchanges[1].left()
 
 
-@pytest.mark.parametrize(
+@each(
     "wrong",
     [
         {"connect_timeout_s": 0},
@@ -951,9 +952,9 @@ async def test_each_attempt_is_signed_right_before_it_is_sent() -> None:
     assert all(len(facts.nonce) == 32 and before_s <= facts.now_s <= time.time() for facts in signed)
 
 
-@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
-@pytest.mark.parametrize("body", [None, b"", b"x", b"y" * 300_000], ids=["none", "empty", "short", "long"])
+@each("run", [asyncio.run, uvloop.run])
+@each("method", ["GET", "POST", "PUT", "DELETE"])
+@each("body", [None, b"", b"x", b"y" * 300_000])
 def test_a_body_arrives_whole_behind_its_head(run: Run, method: str, body: bytes | None) -> None:
     async def main() -> None:
         async with speaking(whole(CLIP), HttpSettings(retries=0)) as (fake, driver):

@@ -16,6 +16,7 @@ from yarl import URL
 
 from relay.drivers.http.errors import MEANINGS, Peer, is_stale_connection, map_errors
 from relay.errors import Code, ProviderError, ProviderFault
+from tests.covering import each
 
 SECRET = "brz_secret"
 PEER = Peer("breeze", "api.breeze.blue")
@@ -44,7 +45,7 @@ def test_every_class_of_aiohttp_has_its_own_meaning() -> None:
     assert [kind.__name__ for kind in CLASSES if kind not in MEANINGS] == []
 
 
-@pytest.mark.parametrize("kind", [*CLASSES, HttpProcessingError, TimeoutError, ssl.SSLError, OSError])
+@each("kind", [*CLASSES, HttpProcessingError, TimeoutError, ssl.SSLError, OSError])
 def test_every_class_becomes_a_provider_error(kind: type[BaseException]) -> None:
     # Made without its constructor, whose arguments differ from class to class.
     error = kind.__new__(kind)
@@ -109,7 +110,7 @@ CASES: list[tuple[BaseException, Code, bool, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("error", "code", "retryable", "says"), CASES, ids=lambda case: type(case).__name__)
+@each(("error", "code", "retryable", "says"), CASES)
 def test_meanings(error: BaseException, code: Code, retryable: bool, says: str) -> None:
     caught = crossed(error)
     assert (caught.code, caught.retryable) == (code, retryable)

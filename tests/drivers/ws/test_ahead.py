@@ -12,6 +12,7 @@ from relay.errors import Code, ProviderError
 from relay.providers.base.dialogue import Message, SocketAddress
 from relay.providers.base.http import AttemptFacts
 from relay.testing.fake_socket import FakeSocket, Link, Refuse
+from tests.covering import each
 from tests.drivers.ws.test_driver import CLIP, Toy, driving, polite, request, spoken, until
 
 
@@ -114,7 +115,7 @@ async def test_what_cannot_be_opened_is_an_error_and_leaves_nothing() -> None:
         assert driver.idle_sockets == 0
 
 
-@pytest.mark.parametrize("steps", range(40))
+@each("steps", range(40))
 async def test_it_may_be_cancelled_at_any_instant(steps: int) -> None:
     async with FakeSocket(polite) as fake:
         async with driving() as driver:

@@ -21,6 +21,7 @@ from relay.providers.base.dialogue import DialogueRequest, Heard, Ready, SocketA
 from relay.providers.base.http import HttpRequest, Piece, ReplyFacts, WordTime
 from relay.testing.audio import noise
 from relay.testing.fake_socket import FakeSocket, Link, Refuse
+from tests.covering import each
 
 PCM = SourceFormat(container=Container.RAW, pcm=AudioFormat(encoding=Encoding.PCM_S16LE, sample_rate_hz=24000))
 CLIP = noise(0.2)
@@ -456,7 +457,7 @@ async def test_where_nothing_can_be_cancelled_the_socket_goes() -> None:
         assert driver.idle_sockets == 0
 
 
-@pytest.mark.parametrize("steps", range(0, 60, 3))
+@each("steps", range(0, 60, 3))
 async def test_a_cancel_at_any_instant_leaves_nothing(steps: int) -> None:
     """Whatever is awaited after `steps` turns of the loop; `driving` looks for tasks, the fake for its connections."""
 
