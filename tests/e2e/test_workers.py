@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 import relay_client
 
+from tests.covering import FULL
 from tests.e2e.process import Process, half_a_clip, relay_process, run_relay
 
 
@@ -81,7 +82,7 @@ async def test_a_worker_that_dies_is_replaced() -> None:
 
 async def test_a_worker_that_dies_within_a_second_of_a_hangup_leaves_two_and_each_is_replaced() -> None:
     async with relay_process("--workers", "2") as relay:
-        for _ in range(3):
+        for _ in range(3 if FULL else 1):
             before = workers(relay)
             relay.process.send_signal(signal.SIGHUP)
             kill(before[0])
