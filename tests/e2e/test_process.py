@@ -19,7 +19,11 @@ from tests.server.harness import Client
 
 
 async def test_serve_speak_and_stop(tmp_path: Path) -> None:
+    """Through a hangup, which ends no relay, and another one that wants its port; and no process is left behind."""
     async with relay_process(RELAY_DEFAULTS_PROVIDER="") as relay:
+        relay.process.send_signal(signal.SIGHUP)
+        status, _, said = await run_relay("serve", "--port", str(relay.port))
+        assert (status, str(relay.port) in said) == (1, True), said
         status, _, said = await run_relay(
             "say", "The relay speaks. It streams as it goes.", "--url", relay.url, "--out", str(tmp_path / "hello.wav")
         )
@@ -31,9 +35,14 @@ async def test_serve_speak_and_stop(tmp_path: Path) -> None:
         assert samples.ndim == 1
         assert 1.5 < len(samples) / rate < 8
         assert abs(samples).max() > 0.05
+        children = Path(f"/proc/{relay.process.pid}/task/{relay.process.pid}/children").read_text().split()
+        assert children, "the built-in provider speaks in processes of its own"
         relay.terminate()
         assert await relay.exit_status() == 0, "".join(relay.said)
+    for child in children:
+        assert not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text()
     text = "".join(relay.said)
+    assert "SIGHUP is ignored" in text
     assert "Warning" not in text
     assert "Traceback" not in text
 
@@ -75,16 +84,6 @@ async def test_a_turn_that_takes_longer_than_the_drain_ends_with_an_error_and_in
                 assert ended.value.retryable
             assert await relay.exit_status() == 1, "".join(relay.said)
     assert "turns were ended by force" in "".join(relay.said)
-
-
-async def test_a_hangup_ends_no_relay() -> None:
-    async with relay_process() as relay:
-        relay.process.send_signal(signal.SIGHUP)
-        status, _, said = await run_relay("say", "Hello.", "--url", relay.url, "--out", "-")
-        assert status == 0, said
-        relay.terminate()
-        assert await relay.exit_status() == 0
-    assert "SIGHUP is ignored" in "".join(relay.said)
 
 
 async def test_a_signal_that_comes_twice_at_once_is_one_drain() -> None:
@@ -135,17 +134,6 @@ async def test_a_second_signal_ends_what_is_left_with_its_reason(workers: str) -
             deaf.transport.abort()
     assert "stopped at once, before the drain was done" in "".join(relay.said)
     assert "Traceback" not in "".join(relay.said)
-
-
-async def test_the_whole_turn_leaves_no_process_behind() -> None:
-    async with relay_process() as relay:
-        await run_relay("say", "Hello.", "--url", relay.url, "--out", "-")
-        children = Path(f"/proc/{relay.process.pid}/task/{relay.process.pid}/children").read_text().split()
-        assert children, "the built-in provider speaks in processes of its own"
-        relay.terminate()
-        assert await relay.exit_status() == 0
-    for child in children:
-        assert not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text()
 
 
 async def test_say_speaks_before_standard_input_ends() -> None:
@@ -212,10 +200,3 @@ def test_help_teaches() -> None:
         ended = CliRunner().invoke(main, [*command, "--help"])
         assert ended.exit_code == 0
         assert len(ended.output) > 200
-
-
-async def test_a_port_in_use_is_named() -> None:
-    async with relay_process() as relay:
-        status, _, said = await run_relay("serve", "--port", str(relay.port))
-    assert status == 1
-    assert str(relay.port) in said
