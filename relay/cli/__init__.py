@@ -13,7 +13,7 @@ from relay import __version__
 __all__ = ["main"]
 
 # In the order of `relay --help`. A command is a function of this name in a module of this name.
-COMMANDS = ("serve", "say", "voices", "providers", "check", "bench", "fake")
+COMMANDS = ("serve", "say", "jobs", "voices", "providers", "check", "bench", "fake")
 
 
 class _Commands(click.Group):

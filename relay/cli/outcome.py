@@ -7,9 +7,13 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-__all__ = ["fail", "run"]
+__all__ = ["CommandError", "fail", "run"]
 
 T = TypeVar("T")
+
+
+class CommandError(Exception):
+    """A command failed; the message is its one line."""
 
 
 def run(work: Coroutine[Any, Any, T], *, plain_loop: bool = False) -> T:
@@ -23,7 +27,7 @@ def run(work: Coroutine[Any, Any, T], *, plain_loop: bool = False) -> T:
     try:
         with asyncio.Runner(loop_factory=None if plain_loop else _loop_factory()) as runner:
             return runner.run(work)
-    except ConfigError as error:
+    except (ConfigError, CommandError) as error:
         fail(str(error))
     except RelayError as error:
         fail(f"{error.code}: {error.message}")

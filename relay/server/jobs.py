@@ -42,6 +42,7 @@ class JobRoutes:
             web.get("/v1/jobs", self.page),
             web.get("/v1/jobs/{id}", self.show),
             web.get("/v1/jobs/{id}/audio", self.audio),
+            web.post("/v1/jobs/{id}/cancel", self.cancel),
             web.delete("/v1/jobs/{id}", self.delete),
         ]
 
@@ -65,6 +66,11 @@ class JobRoutes:
     async def audio(self, request: web.Request) -> web.StreamResponse:
         """The file of a job that has succeeded; whole, or the ranges that are asked for."""
         return await audio_file(self._jobs, await self._job(request))
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        """Cancels a job that has not ended, and leaves one that has as it is."""
+        owner = self._owner_of(request)
+        return _json(job_fields(await self._jobs.cancel(request.match_info["id"], owner)))
 
     async def delete(self, request: web.Request) -> web.Response:
         """Cancels a job that has not ended; forgets one that has, with its audio."""
