@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
+from relay.config_access import check_keys, check_origins
 from relay.config_checks import ConfigError as ConfigError
 from relay.config_checks import check_spelling, convert
 from relay.core.formats import Encoding
@@ -39,13 +40,16 @@ class ServerConfig(Struct, forbid_unknown_fields=True, frozen=True):
     # A sentence takes seconds, a long turn a minute; orchestrators commonly kill after 30 s.
     drain_timeout_s: Annotated[float, Meta(ge=0)] = 25.0
 
+    def __repr__(self) -> str:
+        return f"ServerConfig(host={self.host!r}, port={self.port}, keys={len(self.keys)} set)"
+
 
 class LimitsConfig(Struct, forbid_unknown_fields=True, frozen=True):
     # 1,000 turns at real time is what one core carries.
     max_sessions: Count = 1000
     # One client should not be able to take all the places.
     max_sessions_per_client: Count = 500
-    max_message_bytes: Count = 256 * 1024
+    max_message_bytes: Annotated[int, Meta(ge=1024)] = 256 * 1024
     max_turn_chars: Count = 40_000
     max_open_turns: Count = 8
     idle_timeout_s: Seconds = 300.0
@@ -309,12 +313,29 @@ def load(
     check_spelling(environ, _SECTIONS, (*_variables(), "RELAY_CONFIG", "RELAY_KEY"))
     sources = _merge_environment(values, environ)
     config = convert(values, Config, f"the environment ({', '.join(sources)})" if sources else str(file))
+    _check_meant(config, environ)
     built = {name: _instance(name, section, file, environ, providers) for name, section in instances.items()}
     for adapter in providers:
         if adapter not in built and any(environ.get(variable(adapter, key)) for key in _PROVIDER_KEYS):
             built[adapter] = _instance(adapter, {}, file, environ, providers)
     named = _voices(voices, (*providers, *built) if providers else (), file)
     return msgspec.structs.replace(config, providers=built, voices=named)
+
+
+def _check_meant(config: Config, environ: Mapping[str, str]) -> None:
+    """Raises ConfigError for settings that each are possible, and cannot be meant."""
+    check_keys(config.server.keys)
+    check_origins(config.server.allowed_origins)
+    if "RELAY_SERVER_KEYS" in environ and not config.server.keys:
+        raise ConfigError(
+            "RELAY_SERVER_KEYS is set and holds no key: a relay without keys serves anyone; unset it to mean that"
+        )
+    limits = config.limits
+    if limits.text_low_water_chars > limits.text_high_water_chars:
+        raise ConfigError(
+            f"limits.text_low_water_chars is {limits.text_low_water_chars}; it must be at most text_high_water_chars,"
+            f" {limits.text_high_water_chars}"
+        )
 
 
 def variable(adapter: str, key: str) -> str:

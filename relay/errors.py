@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
+# A sentence or three. Answers that a client leaves unread are bounded in number, and so in bytes.
+MAX_MESSAGE_CHARS = 2000
+
 
 class Code(StrEnum):
     """What a client is told; each member knows its HTTP status and whether trying again may help."""
@@ -71,6 +74,8 @@ class RelayError(Exception):
     def __init__(
         self, code: Code, message: str, *, retryable: bool | None = None, retry_after_s: float | None = None
     ) -> None:
+        # It may quote a name of a client's choosing.
+        message = message if len(message) <= MAX_MESSAGE_CHARS else f"{message[:MAX_MESSAGE_CHARS]}..."
         super().__init__(message)
         self.code = code
         self.message = message

@@ -15,6 +15,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from relay.core.playout import Playout
 from relay.core.record import TurnRecord
 from relay.core.sent import LATE_BY_S, SentAudio
+from relay.log import dropped_lines
 from relay.metrics_labels import LabelSets
 from relay.metrics_times import TurnTimes
 
@@ -67,6 +68,8 @@ class Metrics:
         self._minted = self._count("relay_tokens_minted", "Tokens made")
         self._spent = self._count("relay_tokens_spent", "Tokens that opened a session or spoke a turn")
         self._tokens_refused = self._count("relay_tokens_refused", "Tokens refused", "reason")
+
+        self._dropped_lines = self._level("relay_log_lines_dropped", "Lines of the log that were dropped")
 
         self._turns = self._level("relay_turns", "Turns being spoken or waiting")
         self._ended = self._count("relay_turns_ended", "Turns ended, by end", "provider", "end")
@@ -186,6 +189,7 @@ class Metrics:
         playouts = {id(playout): playout for _, playout in self._live.values()}.values()
         pending = [turn.pending_chars for turn, _ in self._live.values()]
         self._sessions_limit.set(sessions_limit)
+        self._dropped_lines.set(dropped_lines())
         self._held.set(sum(playout.held_ms for playout in playouts))
         self._note_outbox(max((playout.peak_ms for playout in playouts), default=0))
         self._pending.set(sum(pending))

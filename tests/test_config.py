@@ -33,14 +33,14 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         tmp_path,
         "[server]\nport = 1\n[providers.breeze]\napi_key = 'file'\nvoice = 'v'\n",
         RELAY_SERVER_PORT="2",
-        RELAY_SERVER_KEYS="a, b,",
+        RELAY_SERVER_KEYS="a-long-key, b-long-key,",
         RELAY_LIMITS_IDLE_TIMEOUT_S="1.5",
         RELAY_WEBSOCKET_IDLE_PER_KEY="3",
         BREEZE_API_KEY="environment",
         BREEZE_BASE_URL="http://127.0.0.1:9",
     )
     assert config.server.port == 2
-    assert config.server.keys == ["a", "b"]
+    assert config.server.keys == ["a-long-key", "b-long-key"]
     assert config.limits.idle_timeout_s == 1.5
     assert config.websocket.idle_per_key == 3
     breeze = config.providers["breeze"]

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+from relay.core.client_strings import check_strings
 from relay.core.effects import Effect, NoteUnderruns, OpenTurn
 from relay.core.events import Pacing, ReportPlayback, SessionDefaults, TurnRequest
 from relay.core.record import TurnRecord
@@ -16,6 +17,7 @@ MOST_UNDERRUN_MS = 3_600_000
 
 def opening(defaults: SessionDefaults, turn_id: str, index: int, request: TurnRequest) -> OpenTurn:
     """The turn that is asked for. Raises ClientError."""
+    check_strings(request)
     audio = replace(defaults.audio, **request.audio) if request.audio else defaults.audio
     if request.window_ms is not None and request.window_ms < audio.frame_ms:
         raise ClientError(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from relay.core.client_strings import check_ping
 from relay.core.command_checks import an_id, not_negative, opening, positive, underruns
 from relay.core.effects import (
     CutOff,
@@ -220,6 +221,7 @@ class Session:
             case Speak(request=request, text=text):
                 return self._speak(request, text, now_s)
             case Ping(id=ping_id):
+                check_ping(ping_id)
                 self._tell(Pong(id=ping_id))
                 return []
             case CloseSession(finish=finish):

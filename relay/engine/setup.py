@@ -195,6 +195,12 @@ def dialogue_patience(config: Config) -> WsSettings:
 
 def spent_tokens_of(config: Config, shared: str) -> SpentTokens:
     """Where spent tokens are remembered; `shared` is the address that processes of one relay share, if they do."""
+    kind, _, place = config.tokens.store.partition(":")
+    if shared and config.tokens.store and (kind == "memory" or place.strip() in ("", ":memory:")):
+        raise ConfigError(
+            f"tokens.store is {config.tokens.store!r}, which each of several workers has for itself, so that a token"
+            " would be good once in each; give sqlite:PATH, or leave it out"
+        )
     try:
         return spent_tokens(config.tokens.store or shared or "memory:")
     except RelayError as error:

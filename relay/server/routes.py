@@ -102,6 +102,8 @@ class Routes:
         """Every refusal has the error body of the protocol whose route it is."""
         try:
             with self._connections.answering(request.transport), UNTRACED:
+                # On every route: also what spends nothing tells a foreign page what is here.
+                self._authenticator.check_host(request.headers)
                 return await handler(request)
         except RelayError as error:
             return self._refusal(request, error)

@@ -40,4 +40,7 @@ def _own_name(found: Any) -> str | None:
     if kind in (FrameType, TracebackType):
         frame = found if kind is FrameType else found.tb_frame
         module, name = frame.f_globals.get("__name__", ""), f"{name} of {frame.f_code.co_qualname}"
+    if module == "relay.server.connections":
+        # Called by a transport, it calls aiohttp, which keeps the error of a request that is not HTTP, and its frames.
+        return None
     return name if module.startswith("relay.") and not module.startswith("relay.testing.") else None

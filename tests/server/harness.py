@@ -11,7 +11,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as ws_connect
 from websockets.exceptions import ConnectionClosed
 
-from relay.config import Config, HttpConfig, LimitsConfig, ProviderConfig, ServerConfig
+from relay.config import Config, EngineConfig, HttpConfig, LimitsConfig, ProviderConfig, ServerConfig
 from relay.server.app import Server
 from relay.testing.fake_provider import Chooser, FakeProvider
 from relay.testing.script import Script
@@ -34,6 +34,8 @@ def config(provider_url: str = "http://127.0.0.1:9", **sections: Any) -> Config:
         "server": ServerConfig(port=0),
         "limits": LimitsConfig(),
         "http": HttpConfig(retries=0),
+        # The fake's audio is as long as a test wants, whatever the text.
+        "engine": EngineConfig(audio_base_s=36_000.0),
         "providers": {"breeze": breeze(provider_url)},
         **sections,
     }

@@ -51,6 +51,10 @@ class Authenticator:
         self._auth.check_host(headers)
         self._auth.check_origin(headers)
 
+    def check_host(self, headers: Mapping[str, str]) -> None:
+        """See `Auth.check_host`; `headers` in any case."""
+        self._auth.check_host({"host": headers.get("Host", "")})
+
     async def enter(self, caller: Caller) -> None:
         """The last step in: spends the token, if there is one. Raises RelayError where it was spent."""
         if caller.claims is not None:

@@ -7,9 +7,14 @@ from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from relay.config_access import hash_of
 from relay.errors import ClientError, Code
 
-_HASHED = re.compile(r"sha256:([0-9a-f]{64})")
+# A Host header's value: a name, or an address in the way of addresses (RFC 3986, 3.2.2), and a port.
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:[0-9]{1,5})?")
+# What browsers say of who asks (https://www.w3.org/TR/fetch-metadata/): a page of another site. One that asks without
+# CORS names no origin.
+_FOREIGN = frozenset({"cross-site", "same-site"})
 
 
 class Auth:
@@ -19,7 +24,8 @@ class Auth:
     """
 
     def __init__(self, keys: Sequence[str], allowed_origins: Sequence[str]) -> None:
-        self._digests = [_digest(key) for key in keys]
+        # Two spellings of one key are one client.
+        self._digests = list(dict.fromkeys(_digest(key) for key in keys))
         self._origins = frozenset(origin.rstrip("/").lower() for origin in allowed_origins)
         self._hosts = frozenset(urlsplit(origin).netloc for origin in self._origins)
 
@@ -50,6 +56,8 @@ class Auth:
         """Browsers name the page that connects; other clients name none and are not asked. Raises ClientError."""
         origin = headers.get("origin")
         if origin is None:
+            if not self.required and headers.get("sec-fetch-site") in _FOREIGN and _is_embedded(headers):
+                raise ClientError(Code.FORBIDDEN, "pages of other sites may not use a relay without keys")
             return
         if not self.allows(origin, headers.get("host", "")):
             raise ClientError(
@@ -64,12 +72,18 @@ class Auth:
         """Without keys, the name by which this server is called has to be one that cannot be made up: a page of a name
         that was pointed here (DNS rebinding) reads with GET as its own, and names no origin. Raises ClientError."""
         host = headers.get("host", "").lower()
-        if not self.required and not _unforgeable(f"//{host}") and host not in self._hosts:
+        known = _HOST.fullmatch(host) and (_unforgeable(f"//{host}") or host in self._hosts)
+        if not self.required and not known:
             raise ClientError(
                 Code.FORBIDDEN,
                 "a relay without keys answers to addresses and localhost only; set server.keys, or add the origin of"
                 " this name to server.allowed_origins",
             )
+
+
+def _is_embedded(headers: Mapping[str, str]) -> bool:
+    """Whether a page asks for it, and not a person who follows a link."""
+    return headers.get("sec-fetch-mode") != "navigate"
 
 
 def _own_page(origin: str, host: str) -> bool:
@@ -92,5 +106,5 @@ def _client(digest: bytes) -> str:
 
 
 def _digest(key: str) -> bytes:
-    hashed = _HASHED.fullmatch(key)
-    return bytes.fromhex(hashed[1]) if hashed else hashlib.sha256(key.encode()).digest()
+    hashed = hash_of(key)
+    return bytes.fromhex(hashed) if hashed else hashlib.sha256(key.encode()).digest()

@@ -62,4 +62,7 @@ def _origin(wanted: str | None) -> str | None:
     origin = wanted.rstrip("/").lower()
     if not ORIGIN.fullmatch(origin):
         raise ClientError(Code.INVALID_CONFIG, "origin must be as a browser names it, such as https://app.example.com")
+    scheme, _, rest = origin.partition("://")
+    if rest.endswith({"http": ":80", "https": ":443"}[scheme]):
+        raise ClientError(Code.INVALID_CONFIG, f"browsers leave the port of {scheme} out of an origin; leave it out")
     return origin

@@ -4,9 +4,12 @@ A token is `rt1.PAYLOAD.SIGNATURE`, both in base64url without padding: character
 and a WebSocket subprotocol. The payload is readable by whoever has the token, and holds no secret.
 """
 
+import asyncio
 import hmac
+import logging
 import math
 import re
+import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
 from collections.abc import Callable
@@ -16,16 +19,22 @@ from secrets import token_urlsafe
 import msgspec
 from msgspec import Struct
 
-from relay.errors import ClientError, Code
+from relay.errors import ClientError, Code, LimitError
 from relay.metrics import Metrics
 from relay.server.access.scope import TokenScope
-from relay.store.base import SpentTokens
+from relay.store.base import SpentTokens, StoreError
+
+log = logging.getLogger(__name__)
 
 PREFIX = "rt1."
 # A request line or a header of more than 8 KiB is refused by most servers and proxies; something stands beside it.
 MAX_TOKEN_CHARS = 7 * 1024
 TOKEN = re.compile(r"rt1\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]{43})")
 DEFAULT_TTL_S = 60.0
+# A store that fails: how long an answer is waited for, when it is asked again, and how often that is logged.
+STORE_TIMEOUT_S = 3.0
+RETRY_STORE_S = 2.0
+LOG_EVERY_S = 60.0
 MIN_TTL_S = 1.0
 # 96 bits: no two tokens are alike.
 ID_BYTES = 12
@@ -37,6 +46,8 @@ class Refusal(StrEnum):
     INVALID = "invalid"
     EXPIRED = "expired"
     SPENT = "spent"
+    # It could not be asked whether it was spent.
+    STORE = "store"
     ORIGIN = "origin"
 
 
@@ -68,6 +79,8 @@ class Tokens:
         self._spent = spent
         self._metrics = metrics
         self._now_s = now_s
+        self._clock = time.monotonic
+        self._failed_s = self._logged_s = float("-inf")
 
     def issuer(self, key_name: str) -> str:
         """How tokens name a key, so that they do not help anyone to guess it."""
@@ -96,9 +109,26 @@ class Tokens:
 
     async def spend(self, claims: Claims) -> None:
         """A token is good once. Raises ClientError the second time, LimitError and StoreError as the store does."""
-        if not await self._spent.spend(claims.id, expires_at_s=claims.expires_at_s, now_s=self._now_s()):
+        if not await self._first(claims):
             raise self.refused(Refusal.SPENT, "the token was used before, and is good once; get a new one")
         self._metrics.token_spent()
+
+    async def _first(self, claims: Claims) -> bool:
+        """Whether the token was not spent before. Where the store does not say, the token is not taken: LimitError. For
+        RETRY_STORE_S after a failure it is not asked: those who wait for a lock would wait one after the other."""
+        now_s = self._clock()
+        if now_s - self._failed_s >= RETRY_STORE_S:
+            try:
+                async with asyncio.timeout(STORE_TIMEOUT_S):
+                    return await self._spent.spend(claims.id, expires_at_s=claims.expires_at_s, now_s=self._now_s())
+            except (StoreError, TimeoutError) as error:
+                self._failed_s = self._clock()
+                if now_s - self._logged_s >= LOG_EVERY_S:
+                    self._logged_s = now_s
+                    log.error("tokens are refused: the store of spent tokens fails: %s", error or "no answer in time")
+        self._metrics.token_refused(Refusal.STORE)
+        reason = "it cannot be seen now whether the token was used; get a new one and try again"
+        raise LimitError(Code.OVER_CAPACITY, reason, retry_after_s=RETRY_STORE_S)
 
     def refused(self, why: Refusal, message: str, code: Code = Code.UNAUTHORIZED) -> ClientError:
         """The error for a token that is not taken, counted."""
