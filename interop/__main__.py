@@ -36,11 +36,17 @@ async def main() -> int:
         options.error(f"no client {', '.join(sorted(unknown))}; there are {', '.join(each.name for each in TABLE)}")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RELAY_")}
     environment = {**kept, "RELAY_SERVER_KEYS": KEY, "RELAY_LOG_LEVEL": "error"}
+    with tempfile.TemporaryDirectory() as jobs:
+        return await _run({**environment, "RELAY_JOBS_FOLDER": jobs}, chosen.names, strict=chosen.strict)
+
+
+async def _run(environment: dict[str, str], names: list[str], *, strict: bool) -> int:
+    """The clients of those names against one relay; 1 where one of them failed."""
     failed = False
     async with listening(
         "-m", "relay", "serve", "--port", "0", "--config", str(SETTINGS), environment=environment
     ) as relay:
-        clients = [client for client in TABLE if not chosen.names or client.name in chosen.names]
+        clients = [client for client in TABLE if not names or client.name in names]
         # Prepared beside each other, while others run.
         commands = [asyncio.create_task(command_of(client), name=f"install {client.name}") for client in clients]
         for client, command in zip(clients, commands, strict=True):
@@ -49,8 +55,8 @@ async def main() -> int:
                 began_s = time.monotonic()
                 wrong = await _try(client, ready, relay)
             except NotInstalledError as error:
-                print(f"{'FAILED ' if chosen.strict else 'skipped'} {client.name}: cannot be installed: {error}")
-                failed = failed or chosen.strict
+                print(f"{'FAILED ' if strict else 'skipped'} {client.name}: cannot be installed: {error}")
+                failed = failed or strict
                 continue
             took = f"{time.monotonic() - began_s:.1f} s"
             print(f"{'FAILED ' if wrong else 'ok     '} {client.name} ({', '.join(client.pins)}), {took}")

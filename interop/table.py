@@ -30,7 +30,7 @@ class Client:
 
 TABLE = (
     Client(name="openai_client", pins=("openai==3.57.0",), files=13),
-    Client(name="breeze_client", pins=("breeze-blue==0.21.1",), files=16),
+    Client(name="breeze_client", pins=("breeze-blue==0.21.1",), files=18),
     Client(name="breeze_old_client", pins=("breeze-blue==0.3.0",), files=4),
     Client(name="breeze_js_client", pins=("@breeze.blue/sdk@0.3.1",), files=3, runtime="node"),
     Client(name="bland_client", pins=("livekit-plugins-bland==1.8.9", "openai==3.57.0"), files=4),

@@ -1,8 +1,9 @@
-"""Breeze Blue's Python library of today: every format, word times, realtime turns and cancels, and its exceptions."""
+"""Breeze Blue's Python library of today: every format, word times, jobs, realtime turns and cancels, its exceptions."""
 
 import asyncio
 import base64
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +45,21 @@ def timed(client: BreezeBlue) -> None:
     assert words == whole["word_timestamps"], (words, whole["word_timestamps"])
     assert [word["word"] for word in words][:2] == ["Hello", "there"], words
     assert words[-1]["end"] <= len(audio) / 48_000, words[-1]
+
+
+def jobs(client: BreezeBlue) -> None:
+    job = client.text_to_speech.create_job(VOICE, text=text, output_format="wav")
+    told = client.generation_jobs.get(job["generation_job_id"])
+    while told["status"] == "active":
+        try:
+            client.generation_jobs.download_audio(job["generation_job_id"])
+        except breeze_blue.GenerationNotReadyError as error:
+            time.sleep(min(error.retry_after or 1, 0.1))
+        told = client.generation_jobs.get(job["generation_job_id"])
+    assert told["status"] == "ready", told
+    client.generation_jobs.download_audio(job["generation_job_id"]).save(out / "job.wav")
+    client.history.download_audio(job["history_item_id"]).save(out / "history.wav")
+    assert client.history.get(job["history_item_id"])["text"] == text
 
 
 def lists_and_errors(client: BreezeBlue) -> None:
@@ -111,5 +127,6 @@ async def heard(session: object, end: str, turn_id: str | None = None) -> bytes:
 with BreezeBlue(api_key=key, base_url=f"{url}/breeze") as breeze:
     whole_and_streamed(breeze)
     timed(breeze)
+    jobs(breeze)
     lists_and_errors(breeze)
     asyncio.run(realtime(breeze))

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -16,17 +17,18 @@ from hypothesis import strategies as st
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
-from relay.config import DoorConfig, ServerConfig
+from relay.config import DoorConfig, JobsConfig, ServerConfig
 from relay.core import events
 from relay.core.events import Word, WordsTimed
 from relay.core.record import TurnRecord
 from relay.errors import ClientError, Code, LimitError
-from relay.protocols.base import Handshake
+from relay.protocols.base import Handshake, SpeechCall
 from relay.protocols.breeze.api import SPEECH, Manner
 from relay.protocols.breeze.protocol import Breeze
 from relay.protocols.breeze.realtime import BreezeSession
 from relay.protocols.breeze.speech import FORMATS, TimedReply
 from relay.protocols.door import Door
+from relay.providers.breeze import jobs as breeze_jobs
 from relay.testing.conformance.protocol import check_protocol
 from relay.testing.conformance.speech_protocol import check_speech_protocol
 from relay.testing.scenarios import PCM_CLIP, scenario
@@ -50,6 +52,12 @@ def asked(route: str = "", voice: str = "voc_1", **headers: str) -> Handshake:
 
 def body(**fields: Any) -> bytes:
     return json.dumps(BODY | fields).encode()
+
+
+def parsed(handshake: Handshake, said: bytes) -> SpeechCall:
+    call = Breeze(DOOR).parse(handshake, said)
+    assert isinstance(call, SpeechCall)
+    return call
 
 
 def test_it_keeps_what_every_protocol_has_to() -> None:
@@ -80,7 +88,7 @@ def test_settings_of_a_voice_are_the_apis_own_or_ours(
     voice: str, provider: str | None, options: dict[str, Any], gain_db: float | None
 ) -> None:
     said = body(voice_settings={"speed": 2, "volume": 0.5})
-    request = Breeze(DOOR).parse(asked(voice=voice), said).request
+    request = parsed(asked(voice=voice), said).request
     assert (request.provider, request.options, request.audio.get("gain_db")) == (provider, options, gain_db)
 
 
@@ -97,9 +105,8 @@ def test_settings_of_a_voice_are_the_apis_own_or_ours(
 )
 def test_a_stream_without_a_format_has_that_of_the_clients_vintage(sdk: str | None, media_type: str) -> None:
     headers = {"x-breeze-sdk": sdk} if sdk else {}
-    door = Breeze(DOOR)
-    assert door.parse(asked("/stream", **headers), body()).own.media_type == media_type
-    assert door.parse(asked("", **headers), body()).own.media_type == "audio/mpeg"
+    assert parsed(asked("/stream", **headers), body()).own.media_type == media_type
+    assert parsed(asked("", **headers), body()).own.media_type == "audio/mpeg"
 
 
 def test_errors_have_this_apis_names_and_statuses() -> None:
@@ -118,7 +125,7 @@ def test_errors_have_this_apis_names_and_statuses() -> None:
 
 @given(st.lists(st.binary(max_size=20)))
 def test_timed_audio_is_one_base64_whatever_the_cut(pieces: list[bytes]) -> None:
-    reply = Breeze(DOOR).reply(Breeze(DOOR).parse(asked("/with-timestamps"), body()))
+    reply = Breeze(DOOR).reply(parsed(asked("/with-timestamps"), body()))
     assert isinstance(reply, TimedReply)
     told = [reply.audio(piece) for piece in pieces]
     told.append(reply.event(WordsTimed(turn_id="t", words=(Word("Hello", 0, 12_000),))))
@@ -205,7 +212,9 @@ async def test_refusals_and_lists_in_this_apis_form() -> None:
             (f"{speech}?output_format=ogg", body(), 400, "BAD_REQUEST"),
             (f"{speech}?output_format=wav_47999", body(), 400, "BAD_REQUEST"),
             (f"{speech}/stream?output_format=flac", body(), 400, "BAD_REQUEST"),
-            (f"{speech}?delivery=async", body(), 400, "BAD_REQUEST"),
+            (f"{speech}?delivery=later", body(), 400, "BAD_REQUEST"),
+            (f"{speech}/stream?delivery=async", body(), 400, "BAD_REQUEST"),
+            (f"{speech}/with-timestamps?delivery=async", body(), 400, "BAD_REQUEST"),
             ("/v1/text-to-speech/espeak:nobody", body(), 404, "RESOURCE_NOT_FOUND"),
             ("/v1/nothing", b"", 404, "RESOURCE_NOT_FOUND"),
         ):
@@ -295,15 +304,86 @@ async def test_a_secret_opens_one_session_of_turns_and_cancels() -> None:
         {"transport": "sync"},
         {"transport": "timestamps"},
         {"transport": "realtime"},
+        {"transport": "job"},
+        {"transport": "job", "output_format": "wav"},
     ],
     ids=lambda options: "-".join(options.values()),
 )
-async def test_our_own_adapter_gets_every_sample_through_the_door(options: dict[str, Any]) -> None:
-    async with door_to() as (_, url):
+async def test_our_own_adapter_gets_every_sample_through_the_door(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breeze_jobs, "PAUSES_S", (0.02,))
+    async with door_to(jobs=JobsConfig(folder=str(tmp_path))) as (_, url):
         outer = config(url, providers={"breeze": breeze(url, api_key="k", options=options)})
         async with serving(outer) as server, client(server) as caller:
             for _ in range(2):
                 heard = await caller.speak("Hello there.", audio={"tail": "short"})
                 assert heard.end["type"] == "turn.done", heard.end
                 assert heard.audio == PCM_CLIP.data
-                assert heard.end["provider_ids"]["history_item_id"].startswith("hist_")
+                assert options["transport"] == "job" or heard.end["provider_ids"]["history_item_id"]
+
+
+async def test_a_job_is_active_then_ready_or_failed_and_its_submitters_alone(tmp_path: Path) -> None:
+    keys = ServerConfig(port=0, keys=["k", "other"])
+    sections: dict[str, Any] = {"server": keys, "jobs": JobsConfig(folder=str(tmp_path))}
+    async with door_to("stall_before_first_byte", **sections) as (http, url):
+        path = f"{url}/v1/text-to-speech/voc_1?delivery=async&output_format=pcm"
+        async with http.post(path, data=body(model_id="m")) as response:
+            job = await response.json()
+        assert (response.status, set(job)) == (202, {"generation_job_id", "history_item_id", "status"})
+        assert job["status"] == "active"
+        job_url = f"{url}/v1/generation-jobs/{job['generation_job_id']}"
+        async with http.get(f"{job_url}/audio") as response:
+            error = await response.json()
+        assert (response.status, error["code"]) == (425, "GENERATION_NOT_READY")
+        assert int(response.headers["Retry-After"]) >= 1
+        async with http.get(job_url) as response:
+            told = await response.json()
+        assert told | {"created_at": 0, "date_unix": 0, "state": ""} == {
+            **job,
+            "state": "",
+            "source": "text_to_speech",
+            "voice_id": "voc_1",
+            "voice_name": "voc_1",
+            "model_id": "m",
+            "voice_category": "default",
+            "origin": "default",
+            "text": "Hello there.",
+            "content_type": "audio/pcm",
+            "download_url": None,
+            "created_at": 0,
+            "completed_at": None,
+            "date_unix": 0,
+            "error": None,
+        }
+        for end in ("", "/audio"):
+            async with http.get(job_url + end, headers={"xi-api-key": "other"}) as response:
+                assert (response.status, (await response.json())["code"]) == (404, "RESOURCE_NOT_FOUND")
+    # The job goes on where another relay finds it, and has ended as this one's provider lets it.
+    async with door_to(**sections) as (http, url):
+        job_url = f"{url}/v1/generation-jobs/{job['generation_job_id']}"
+        told = await ended(http, job_url)
+        assert told["status"] == "ready", told
+        for audio in (told["download_url"], f"{url}/v1/history/{job['history_item_id']}/audio"):
+            async with http.get(audio) as response:
+                assert await response.read() == PCM_CLIP.data
+        async with http.get(f"{url}/v1/history/{job['history_item_id']}") as response:
+            assert (await response.json())["text"] == "Hello there."
+    async with door_to("status_402", **sections) as (http, url):
+        async with http.post(f"{url}/v1/text-to-speech/voc_1?delivery=async", data=body()) as response:
+            job = await response.json()
+        job_url = f"{url}/v1/generation-jobs/{job['generation_job_id']}"
+        told = await ended(http, job_url)
+        assert (told["status"], told["error"]["code"]) == ("failed", "UPSTREAM_GENERATION_ERROR")
+        async with http.get(f"{job_url}/audio") as response:
+            assert (response.status, (await response.json())["code"]) == (502, "GENERATION_FAILED")
+
+
+async def ended(http: aiohttp.ClientSession, job_url: str) -> dict[str, Any]:
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            async with http.get(job_url) as response:
+                told = dict(await response.json())
+            if told["status"] != "active":
+                return told
+            await asyncio.sleep(0.02)

@@ -26,7 +26,7 @@ SUBPROTOCOL = "breeze-realtime-v1"
 TOKEN_SUBPROTOCOL = "breeze-realtime-token."
 
 # What becomes of the relay's errors: this API's name and status.
-_CODES: Mapping[Code, tuple[str, int]] = {
+CODES: Mapping[Code, tuple[str, int]] = {
     Code.INVALID_MESSAGE: ("VALIDATION_ERROR", 422),
     Code.INVALID_CONFIG: ("BAD_REQUEST", 400),
     Code.UNKNOWN_TURN: ("BAD_REQUEST", 400),
@@ -107,7 +107,7 @@ def credential(handshake: Handshake) -> Credential | None:
 
 
 def code_of(error: RelayError) -> str:
-    return _CODES[error.code][0]
+    return CODES[error.code][0]
 
 
 def detail_of(error: RelayError, door: Door) -> str:
@@ -117,7 +117,9 @@ def detail_of(error: RelayError, door: Door) -> str:
 
 def refusal(error: RelayError, door: Door, status: int | None = None) -> HttpAnswer:
     """`{ok, code, detail, error}`."""
-    code, own_status = _CODES[error.code]
+    code, own_status = CODES[error.code]
+    if error.code is Code.JOB_NOT_READY and not error.retryable:  # and never will be
+        code, own_status = "GENERATION_FAILED", 502
     if status is not None and status != own_status:
         code = _BY_STATUS.get(status, code if status >= 500 else "BAD_REQUEST")
     headers = {"Content-Type": "application/json"}

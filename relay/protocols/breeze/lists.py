@@ -68,7 +68,7 @@ class Lists:
         return answer(handshake, models)
 
     def _history(self, handshake: Handshake, known: Known) -> HttpAnswer:
-        """Nothing is kept."""
+        """None is listed: what jobs have made is found by its id."""
         page, size = (
             _count(handshake.query, "page", 1, 10**6),
             _count(handshake.query, "page_size", 50, MAX_PAGE_SIZE),

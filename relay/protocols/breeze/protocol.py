@@ -12,10 +12,11 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Meta
 
+from relay.core.job import Job, JobRequest
 from relay.errors import ClientError, Code, RelayError
 from relay.protocols.base import Credential, Handshake, HttpAnswer, Known, SpeechCall, SpeechReply, TokenWish
 from relay.protocols.body import decode
-from relay.protocols.breeze import api, speech
+from relay.protocols.breeze import api, jobs, speech
 from relay.protocols.breeze.api import PREFIX, SPEECH, SUBPROTOCOL, TOKEN_PREFIX, Manner, VoiceSettings
 from relay.protocols.breeze.lists import Lists
 from relay.protocols.breeze.realtime import AUDIO_FORMAT, BreezeSession
@@ -46,7 +47,7 @@ _SESSION = msgspec.json.Decoder(SessionBody)
 _GRANTED = msgspec.json.Decoder(Granted)
 
 
-_ROUTES: Mapping[str, Callable[[Door, Handshake, bytes], SpeechCall]] = {
+_ROUTES: Mapping[str, Callable[[Door, Handshake, bytes], SpeechCall | JobRequest]] = {
     SPEECH: partial(speech.parse, whole=True, timed=False),
     f"{SPEECH}/with-timestamps": partial(speech.parse, whole=True, timed=True),
     f"{SPEECH}/stream": partial(speech.parse, whole=False, timed=False),
@@ -55,7 +56,7 @@ _ROUTES: Mapping[str, Callable[[Door, Handshake, bytes], SpeechCall]] = {
 
 
 class Breeze:
-    """Every seam of `base`: turns, sessions, lists and tokens, under `/breeze`."""
+    """Every seam of `base`: turns, sessions, lists, tokens and jobs, under `/breeze`."""
 
     name = "breeze"
     credential_hint = "send the header xi-api-key: KEY"
@@ -64,6 +65,15 @@ class Breeze:
     subprotocols: tuple[str, ...] = (SUBPROTOCOL,)
     speech_paths: tuple[str, ...] = tuple(_ROUTES)
     mint_paths: tuple[str, ...] = (f"{SPEECH}/realtime-sessions",)
+
+    # The route of speech makes them.
+    submissions: Mapping[str, Callable[[Handshake, bytes], JobRequest]] = {}
+    job_states: Mapping[str, Callable[[Handshake, Job], HttpAnswer]] = {
+        jobs.JOBS: jobs.job_state,
+        jobs.HISTORY: jobs.history_item,
+    }
+    job_audio: tuple[str, ...] = (f"{jobs.JOBS}/audio", f"{jobs.HISTORY}/audio")
+    open_job_audio: tuple[str, ...] = ()
 
     def __init__(self, door: Door) -> None:
         self._door = door
@@ -121,8 +131,16 @@ class Breeze:
 
     # One turn a request.
 
-    def parse(self, handshake: Handshake, body: bytes) -> SpeechCall:
+    def parse(self, handshake: Handshake, body: bytes) -> SpeechCall | JobRequest:
         return _ROUTES[handshake.route](self._door, handshake, body)
 
     def reply(self, call: SpeechCall) -> SpeechReply:
         return speech.reply(call)
+
+    # Jobs.
+
+    def job_id(self, shown: str) -> str:
+        return shown
+
+    def created(self, handshake: Handshake, job: Job) -> HttpAnswer:
+        return jobs.created(handshake, job)

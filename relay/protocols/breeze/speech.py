@@ -10,11 +10,14 @@ from msgspec import Meta, Struct
 
 from relay.core.events import Event, TurnDone, WordsTimed
 from relay.core.formats import OUTPUT_RATES_HZ
+from relay.core.job import JobRequest
 from relay.core.record import TurnRecord
 from relay.errors import ClientError, Code
+from relay.protocols.answer import Base64Text
 from relay.protocols.base import Handshake, SpeechCall
 from relay.protocols.body import decode
 from relay.protocols.breeze.api import SAMPLE_RATE_HZ, Manner, VoiceSettings, key_headers
+from relay.protocols.breeze.jobs import submitted
 from relay.protocols.door import Door
 
 # `output_format` -> a name of `codecs.containers`, and the media type that this API gives it.
@@ -66,18 +69,16 @@ class Format(NamedTuple):
     rate_hz: int
 
 
-def parse(door: Door, handshake: Handshake, body: bytes, *, whole: bool, timed: bool) -> SpeechCall:
+def parse(door: Door, handshake: Handshake, body: bytes, *, whole: bool, timed: bool) -> SpeechCall | JobRequest:
     """Raises ClientError."""
-    delivery = handshake.query.get("delivery", "sync")
-    if delivery != "sync":
-        reason = f"delivery is {delivery[:20]!r}; this server has sync only"
-        raise ClientError(Code.INVALID_CONFIG, reason)
+    is_job = _is_job(handshake, whole=whole, timed=timed)
     form = _format(handshake, whole=whole)
     decoder: msgspec.json.Decoder[SpeechBody] = _TIMED if timed and not whole else _SPEECH  # type: ignore[assignment]
     asked = decode(decoder, body, _NESTED)
     request = asked.request(door, handshake.path.get("voice", ""), {"sample_rate": form.rate_hz})
     own = Packing(whole, timed, form.media_type, form.rate_hz, form.container == "raw", handshake.key_id)
-    return SpeechCall(request=request, text=asked.text, container=form.container, whole=whole, own=own)
+    call = SpeechCall(request=request, text=asked.text, container=form.container, whole=whole, own=own)
+    return submitted(call, handshake.path.get("voice", ""), asked.model_id, form.media_type) if is_job else call
 
 
 def reply(call: SpeechCall) -> "AudioReply | TimedReply | TimedLines":
@@ -85,6 +86,15 @@ def reply(call: SpeechCall) -> "AudioReply | TimedReply | TimedLines":
     if not packing.timed:
         return AudioReply(packing)
     return TimedReply(packing) if packing.whole else TimedLines(packing)
+
+
+def _is_job(handshake: Handshake, *, whole: bool, timed: bool) -> bool:
+    """Raises ClientError."""
+    delivery = handshake.query.get("delivery", "sync")
+    if delivery == "sync" or (delivery == "async" and whole and not timed):
+        return delivery == "async"
+    only = "sync only here: a job keeps no times of words" if delivery == "async" else "sync or async"
+    raise ClientError(Code.INVALID_CONFIG, f"delivery is {delivery[:20]!r}; it must be {only}")
 
 
 def _format(handshake: Handshake, *, whole: bool) -> Format:
@@ -134,19 +144,13 @@ class TimedReply:
         self._words = _Words(packing.rate_hz)
         self._timed: list[Mapping[str, object]] = []
         self._begun = False
-        # Bytes that wait for others to make three: base64 of all of them has no padding within.
-        self._rest = b""
+        self._base64 = Base64Text()
 
     def headers(self, record: TurnRecord, media_type: str) -> Mapping[str, str]:
         return _headers(record, self._packing, "application/json")
 
     def audio(self, data: bytes) -> bytes:
-        if not data:
-            return b""
-        data = self._rest + data
-        whole = len(data) - len(data) % 3
-        self._rest = data[whole:]
-        return self._begin() + base64.b64encode(data[:whole])
+        return self._begin() + self._base64.feed(data) if data else b""
 
     def event(self, event: Event) -> bytes:
         if isinstance(event, WordsTimed):
@@ -154,7 +158,7 @@ class TimedReply:
         if not isinstance(event, TurnDone):
             return b""
         rest = {"content_type": self._packing.media_type, "word_timestamps": self._timed}
-        return self._begin() + base64.b64encode(self._rest) + b'",' + msgspec.json.encode(rest)[1:]
+        return self._begin() + self._base64.flush() + b'",' + msgspec.json.encode(rest)[1:]
 
     def _begin(self) -> bytes:
         begun, self._begun = self._begun, True
