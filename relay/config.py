@@ -27,6 +27,8 @@ DEFAULT_FILE = "relay.toml"
 
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
+# Base64 of 24 to 64 bytes (Standard Webhooks 1.0, "Signature scheme").
+_WEBHOOK_SECRET = r"^whsec_(?=[A-Za-z0-9+/=]{32,88}$)([A-Za-z0-9+/]{4})+([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 
 
 class ServerConfig(Struct, forbid_unknown_fields=True, frozen=True):
@@ -137,6 +139,16 @@ class JobsConfig(Struct, forbid_unknown_fields=True, frozen=True):
     max_bytes: Count = 10 * 1024**3
     # A process that has died gives its jobs back after this.
     lease_s: Seconds = 30.0
+    # Signs webhooks, which tell a client that its job has ended: `whsec_` and the base64 of 24 to 64 random bytes, as
+    # Standard Webhooks has it. Not given: a job that wants one is refused, because nobody could tell it from a forged
+    # one.
+    webhook_secret: Annotated[str, Meta(pattern=_WEBHOOK_SECRET)] | None = None
+    # Hosts that webhooks may go to though their address is not public, or they have no TLS.
+    webhook_hosts: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        secret = "set" if self.webhook_secret else "not set"
+        return f"JobsConfig(enabled={self.enabled}, folder={self.folder!r}, webhook_secret={secret})"
 
 
 class LogConfig(Struct, forbid_unknown_fields=True, frozen=True):

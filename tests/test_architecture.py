@@ -94,7 +94,7 @@ RULES: dict[str, Rule] = {
     "relay/jobs": Rule(
         (
             *("relay.core", "relay.codecs", "relay.engine", "relay.errors", "relay.config", "relay.store"),
-            "relay.jobs",
+            *("relay.jobs", "relay.drivers.http.webhook"),
         ),
         ("aiohttp", "socket", "ssl", "subprocess"),
     ),

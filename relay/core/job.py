@@ -69,6 +69,7 @@ class JobRequest:
 
     `door`: the protocol that the job came through, and `own`: what that protocol wants to know again of it (JSON).
     `key` makes submitting idempotent: the same client's second submission with it is the first one's job.
+    `webhook`: the address that is told when the job has ended.
     """
 
     turn: TurnRequest
@@ -77,6 +78,7 @@ class JobRequest:
     door: str = ""
     own: Mapping[str, Any] = field(default_factory=dict)
     key: str | None = None
+    webhook: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,11 +20,13 @@ from relay.codecs.containers import CONTAINERS
 from relay.config import JobsConfig
 from relay.core.command_checks import opening
 from relay.core.job import Job, JobAudio, JobFailure, JobRequest, JobStatus, Progress
+from relay.core.webhook import check_webhook_url
 from relay.engine.codec_warmup import container_loaded
 from relay.engine.engine import Engine
 from relay.errors import ClientError, Code, InternalError, LimitError, ProviderError, RelayError
 from relay.jobs.files import JobFiles, needs_av
 from relay.jobs.run import JobRun, LeaseLostError
+from relay.jobs.webhooks import Webhooks
 from relay.store.base import JobPage, JobStore, StoreError
 
 log = logging.getLogger(__name__)
@@ -53,12 +55,14 @@ class Jobs:
         make_store: Callable[[], JobStore],
         folder: Path,
         *,
+        webhooks: Webhooks | None = None,
         wall_clock_s: Callable[[], float] = time.time,
     ) -> None:
         self._engine = engine
         self._settings = settings
         self._make_store = make_store
         self._files = JobFiles(folder)
+        self._webhooks = webhooks
         self._now_s = wall_clock_s
         self._store: JobStore | None = None
         self._opening = asyncio.Lock()
@@ -152,6 +156,7 @@ class Jobs:
                 run.cancel()
         if job.status is JobStatus.CANCELLED:
             await self._remove_files(job)
+            self._has_ended()
         return job
 
     async def remove(self, job: Job) -> None:
@@ -171,6 +176,10 @@ class Jobs:
                 Code.TEXT_TOO_LONG,
                 f"text has {len(request.text)} characters; a job may have {self._settings.max_text_chars}",
             )
+        if request.webhook is not None:
+            if self._webhooks is None:
+                raise ClientError(Code.INVALID_CONFIG, "this relay sends no webhooks (jobs.webhook_secret is not set)")
+            check_webhook_url(request.webhook, self._settings.webhook_hosts)
         if request.turn.audio.get("header"):
             raise ClientError(Code.INVALID_CONFIG, "audio.header is for WebSocket frames; a file has none")
         if request.turn.window_ms is not None:
@@ -198,6 +207,8 @@ class Jobs:
                     *(asyncio.create_task(self._work(), name="run jobs") for _ in range(self._settings.max_running)),
                     asyncio.create_task(self._sweep(), name="forget old jobs"),
                 ]
+                if self._webhooks is not None:
+                    self._tasks.append(asyncio.create_task(self._webhooks.run(store), name="send webhooks"))
         return self._store
 
     # Running them.
@@ -259,6 +270,7 @@ class Jobs:
         try:
             ended = await self._spoken(current, keep)
             if await store.finish(ended, worker):
+                self._has_ended()
                 log.info("job ended", extra={"reason": str(ended.status), "count": ended.attempts})
             else:
                 await self._remove_cancelled(store, job)
@@ -275,9 +287,14 @@ class Jobs:
             log.exception("job failed by a bug")
             with suppress(StoreError):
                 await store.finish(self._failed(current, InternalError()), worker)
+                self._has_ended()
         finally:
             renewing.cancel()
             await asyncio.wait([renewing])
+
+    def _has_ended(self) -> None:
+        if self._webhooks is not None:
+            self._webhooks.wake()
 
     async def _hand_back(self, store: JobStore, job: Job, worker: str) -> None:
         """The next worker goes on from here; no-op for a job that was cancelled."""

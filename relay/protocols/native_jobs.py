@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import msgspec
+from msgspec import Struct
 
 from relay.core.job import Job, JobRequest, JobStatus
 from relay.errors import ClientError, Code
@@ -16,12 +17,17 @@ MAX_KEY_CHARS = 255
 DEFAULT_LIMIT, MAX_LIMIT = 20, 100
 
 
+class WebhookFields(Struct, forbid_unknown_fields=True):
+    url: str
+
+
 class JobBody(TurnFields, tag="speak", kw_only=True):
     """The body of `POST /v1/jobs`: a `speak` message, with or without its `type`, and the packaging of the result."""
 
     text: str
     container: Literal["raw", "wav", "mp3", "ogg", "flac", "aac"] = "wav"
     idempotency_key: str | None = None
+    webhook: WebhookFields | None = None
 
 
 _DECODER = msgspec.json.Decoder(JobBody)
@@ -29,12 +35,13 @@ _DECODER = msgspec.json.Decoder(JobBody)
 
 def receive_job(body: bytes) -> JobRequest:
     """Raises ClientError `invalid_message`."""
-    given = decode(_DECODER, body, NESTED)
+    given = decode(_DECODER, body, NESTED | {"webhook": WebhookFields})
     key = given.idempotency_key
     if key is not None and not 1 <= len(key) <= MAX_KEY_CHARS:
         reason = f"idempotency_key has {len(key)} characters; it must have 1 to {MAX_KEY_CHARS}"
         raise ClientError(Code.INVALID_MESSAGE, reason)
-    return JobRequest(turn=given.request(), text=given.text, container=given.container, key=key)
+    webhook = given.webhook.url if given.webhook is not None else None
+    return JobRequest(turn=given.request(), text=given.text, container=given.container, key=key, webhook=webhook)
 
 
 def receive_page(query: Mapping[str, str]) -> tuple[JobStatus | None, int, str | None]:
@@ -82,6 +89,12 @@ def job_fields(job: Job) -> dict[str, Any]:
             **({"provider": failure.provider} if failure.provider else {}),
         }
     return fields
+
+
+def webhook_body(job: Job) -> bytes:
+    """What a client is told of a job that has ended."""
+    fields = {"type": f"job.{job.status}", "timestamp": _instant(job.completed_at_s), "data": job_fields(job)}
+    return msgspec.json.encode(fields)
 
 
 def _instant(at_s: float | None) -> str | None:

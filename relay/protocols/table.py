@@ -9,12 +9,12 @@ from relay.protocols.breeze.protocol import Breeze
 from relay.protocols.door import Door
 from relay.protocols.native import error_fields
 from relay.protocols.native_http import Native
-from relay.protocols.native_jobs import job_fields, receive_job, receive_page
+from relay.protocols.native_jobs import job_fields, receive_job, receive_page, webhook_body
 from relay.protocols.openai import OpenAI
 from relay.protocols.playai import PlayAI
 from relay.protocols.sauti import Sauti
 
-__all__ = ["DOORS", "OWN", "Door", "error_fields", "job_fields", "receive_job", "receive_page"]
+__all__ = ["DOORS", "OWN", "Door", "error_fields", "job_fields", "receive_job", "receive_page", "webhook_body"]
 
 # The relay's own, which also speaks for the routes that belong to none.
 OWN = Native()

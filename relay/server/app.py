@@ -15,7 +15,7 @@ from relay.engine.engine import Engine
 from relay.engine.setup import spent_tokens_of
 from relay.errors import Code, LimitError
 from relay.jobs.place import jobs_of
-from relay.protocols.table import OWN
+from relay.protocols.table import OWN, webhook_body
 from relay.server.access.authenticator import Authenticator
 from relay.server.access.keys import Auth
 from relay.server.access.tokens import Tokens
@@ -79,7 +79,7 @@ class Server:
         self._connections = Connections(
             connection_limits_of(config), self.engine.metrics, timed_out=closing_response(refusal)
         )
-        self.jobs = jobs_of(config.jobs, self.engine)
+        self.jobs = jobs_of(config.jobs, self.engine, webhook_body)
         self._routes = Routes(
             self.engine, authenticator, self._tokens, self.jobs, protocols_of(config, self.engine), self._connections
         )

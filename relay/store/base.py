@@ -44,6 +44,14 @@ class JobPage:
     next_cursor: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueWebhook:
+    """A job that has ended, whose client is to be told so. `attempt`: the first is 1."""
+
+    job: Job
+    attempt: int
+
+
 class JobStore(Protocol):
     """Keeps jobs. Several processes may share one place: what one has changed, the others know. A job is given without
     its text, but for `lease`.
@@ -96,7 +104,16 @@ class JobStore(Protocol):
         ...
 
     async def remove(self, job_id: str, owner: str | None) -> bool:
-        """Forgets a job that has ended. True if it was there."""
+        """Forgets a job that has ended, and what its client was still to be told. True if it was there."""
+        ...
+
+    async def due_webhook(self, *, now_s: float, until_s: float) -> DueWebhook | None:
+        """The webhook that has been due longest; one becomes due when a job that has a `webhook` ends. It is not due
+        again before `until_s`."""
+        ...
+
+    async def settle_webhook(self, job_id: str, *, again_at_s: float | None) -> None:
+        """Makes it due again at that instant; None: never."""
         ...
 
     async def oldest_ended(self, limit: int) -> tuple[Job, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from relay.core.job import Job, JobStatus, Progress
-from relay.store.base import JobPage
+from relay.store.base import DueWebhook, JobPage
 from relay.store.job_rules import position, too_many, used_key, without_text
 
 
@@ -15,6 +15,13 @@ class _Kept:
     digest: str
     worker: str | None = None
     until_s: float = 0.0
+    webhook_at_s: float | None = None
+    webhook_attempts: int = 0
+
+    def end(self, job: Job) -> None:
+        self.job = job
+        if job.request.webhook is not None:
+            self.webhook_at_s = job.completed_at_s
 
 
 class MemoryJobs:
@@ -89,7 +96,7 @@ class MemoryJobs:
         kept = self._held(job.id, worker)
         if kept is None:
             return False
-        kept.job = replace(job, request=replace(job.request, text=kept.job.request.text))
+        kept.end(replace(job, request=replace(job.request, text=kept.job.request.text)))
         return True
 
     async def cancel(self, job_id: str, owner: str, *, now_s: float) -> Job | None:
@@ -97,7 +104,7 @@ class MemoryJobs:
         if kept is None:
             return None
         if not kept.job.status.ended:
-            kept.job = replace(kept.job, status=JobStatus.CANCELLED, completed_at_s=now_s)
+            kept.end(replace(kept.job, status=JobStatus.CANCELLED, completed_at_s=now_s))
         return without_text(kept.job)
 
     async def remove(self, job_id: str, owner: str | None) -> bool:
@@ -108,6 +115,19 @@ class MemoryJobs:
         if (key := kept.job.request.key) is not None:
             del self._by_key[kept.job.owner, key]
         return True
+
+    async def due_webhook(self, *, now_s: float, until_s: float) -> DueWebhook | None:
+        due = [kept for kept in self._kept.values() if kept.webhook_at_s is not None and kept.webhook_at_s <= now_s]
+        if not due:
+            return None
+        kept = min(due, key=lambda kept: kept.webhook_at_s or 0.0)
+        kept.webhook_at_s = until_s
+        kept.webhook_attempts += 1
+        return DueWebhook(job=without_text(kept.job), attempt=kept.webhook_attempts)
+
+    async def settle_webhook(self, job_id: str, *, again_at_s: float | None) -> None:
+        if (kept := self._kept.get(job_id)) is not None:
+            kept.webhook_at_s = again_at_s
 
     async def oldest_ended(self, limit: int) -> tuple[Job, ...]:
         ended = [kept.job for kept in self._kept.values() if kept.job.status.ended]

@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from relay.core.job import Job, JobStatus, Progress
-from relay.store.base import JobPage, StoreError
+from relay.store.base import DueWebhook, JobPage, StoreError
 from relay.store.job_rules import position, too_many, used_key, without_text
 
 T = TypeVar("T")
@@ -44,6 +44,8 @@ CREATE INDEX IF NOT EXISTS jobs_by_owner ON jobs (owner, seq);
 CREATE INDEX IF NOT EXISTS jobs_by_owner_and_status ON jobs (owner, status, seq);
 CREATE INDEX IF NOT EXISTS jobs_to_run ON jobs (seq) WHERE status IN ('queued', 'running');
 CREATE INDEX IF NOT EXISTS jobs_by_end ON jobs (completed_at_s) WHERE completed_at_s IS NOT NULL;
+CREATE TABLE IF NOT EXISTS webhooks (job_id TEXT PRIMARY KEY, at_s REAL NOT NULL, attempts INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX IF NOT EXISTS webhooks_by_instant ON webhooks (at_s);
 """
 _ACTIVE = "status IN ('queued', 'running')"
 
@@ -96,6 +98,12 @@ class SqliteJobs:
 
     async def remove(self, job_id: str, owner: str | None) -> bool:
         return await self._in_thread(lambda: self._remove(job_id, owner))
+
+    async def due_webhook(self, *, now_s: float, until_s: float) -> DueWebhook | None:
+        return await self._in_thread(lambda: self._due_webhook(now_s, until_s))
+
+    async def settle_webhook(self, job_id: str, *, again_at_s: float | None) -> None:
+        await self._in_thread(lambda: self._settle_webhook(job_id, again_at_s))
 
     async def oldest_ended(self, limit: int) -> tuple[Job, ...]:
         return await self._in_thread(lambda: self._oldest_ended(limit))
@@ -252,13 +260,41 @@ class SqliteJobs:
             " WHERE id = ?",
             (job.status, job.completed_at_s, size, _encoded(job), job.id),
         )
+        if job.request.webhook is not None:
+            self._opened.execute("INSERT INTO webhooks (job_id, at_s) VALUES (?, ?)", (job.id, job.completed_at_s))
 
     def _remove(self, job_id: str, owner: str | None) -> bool:
         with self._writing() as connection:
             removed = connection.execute(
                 f"DELETE FROM jobs WHERE id = ? AND (? IS NULL OR owner = ?) AND NOT {_ACTIVE}", (job_id, owner, owner)
             )
+            if removed.rowcount == 1:
+                connection.execute("DELETE FROM webhooks WHERE job_id = ?", (job_id,))
         return removed.rowcount == 1
+
+    def _due_webhook(self, now_s: float, until_s: float) -> DueWebhook | None:
+        # Commonly there is none: then no other process is kept from writing.
+        if self._opened.execute("SELECT 1 FROM webhooks WHERE at_s <= ? LIMIT 1", (now_s,)).fetchone() is None:
+            return None
+        with self._writing() as connection:
+            row = connection.execute(
+                "SELECT job_id, attempts, job FROM webhooks JOIN jobs ON id = job_id"
+                " WHERE at_s <= ? ORDER BY at_s LIMIT 1",
+                (now_s,),
+            ).fetchone()
+            if row is None:
+                return None
+            connection.execute(
+                "UPDATE webhooks SET at_s = ?, attempts = attempts + 1 WHERE job_id = ?", (until_s, row[0])
+            )
+        return DueWebhook(job=_decoded(row[2]), attempt=row[1] + 1)
+
+    def _settle_webhook(self, job_id: str, again_at_s: float | None) -> None:
+        with self._writing() as connection:
+            if again_at_s is None:
+                connection.execute("DELETE FROM webhooks WHERE job_id = ?", (job_id,))
+            else:
+                connection.execute("UPDATE webhooks SET at_s = ? WHERE job_id = ?", (again_at_s, job_id))
 
     def _oldest_ended(self, limit: int) -> tuple[Job, ...]:
         rows = self._opened.execute(

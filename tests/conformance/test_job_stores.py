@@ -11,7 +11,7 @@ import pytest
 
 from relay.core.job import Job, Progress
 from relay.store import JOBS
-from relay.store.base import JobPage, JobStore
+from relay.store.base import DueWebhook, JobPage, JobStore
 from relay.store.memory_jobs import MemoryJobs
 from relay.store.sqlite_jobs import SqliteJobs
 from relay.testing.conformance.job_store import check_jobs, check_shared_jobs
@@ -49,6 +49,11 @@ class LosesProgress(MemoryJobs):
         return await super().renew(job_id, worker, until_s=until_s, progress=Progress())
 
 
+class TellsTwice(MemoryJobs):
+    async def due_webhook(self, *, now_s: float, until_s: float) -> DueWebhook | None:
+        return await super().due_webhook(now_s=now_s, until_s=now_s)
+
+
 class ForgetsKeys(MemoryJobs):
     async def add(self, job: Job, *, digest: str, most_active: int) -> Job:
         job = replace(job, request=replace(job.request, key=None))
@@ -69,6 +74,7 @@ class SkipsOne(MemoryJobs):
         (LeasesForever, "ran out"),
         (LosesProgress, "no job comes again as it was released"),
         (ForgetsKeys, "twice"),
+        (TellsTwice, "due are"),
         (SkipsOne, "paged through"),
     ],
 )

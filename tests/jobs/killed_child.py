@@ -9,6 +9,7 @@ import time
 from relay.config import Config, DefaultsConfig, HttpConfig, JobsConfig, ProviderConfig
 from relay.engine.engine import Engine
 from relay.jobs.place import jobs_of
+from relay.protocols.table import webhook_body
 
 # Each child comes after the leases of the one before it have run out.
 LATER_S = 1000.0
@@ -27,7 +28,7 @@ async def run(folder: str, provider_url: str, number: int) -> None:
     engine = Engine(config)
     engine.drivers.local.warm = lambda *modules, processes=1: None  # type: ignore[method-assign]
     async with engine.running():
-        jobs = jobs_of(config.jobs, engine, wall_clock_s=lambda: time.time() + number * LATER_S)
+        jobs = jobs_of(config.jobs, engine, webhook_body, wall_clock_s=lambda: time.time() + number * LATER_S)
         await jobs.start()
         say("running")
         await asyncio.Event().wait()

@@ -18,6 +18,7 @@ from relay.core.job import JobRequest, JobStatus
 from relay.engine.engine import Engine
 from relay.jobs.jobs import Jobs
 from relay.jobs.place import jobs_of
+from relay.protocols.table import webhook_body
 from relay.testing.audio import speech_like
 from relay.testing.fake_provider import FakeProvider, FakeRequest
 from relay.testing.script import Script, Send, Status
@@ -64,7 +65,7 @@ async def test_every_job_ends_once_and_whole_however_often_the_process_is_killed
         # Takes jobs, and runs none.
         engine = Engine(settings)
         engine.draining = True
-        jobs = jobs_of(settings.jobs, engine)
+        jobs = jobs_of(settings.jobs, engine, webhook_body)
         submitted = {}
         for number in range(JOBS):
             request = JobRequest(

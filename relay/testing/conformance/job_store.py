@@ -14,7 +14,7 @@ from dataclasses import replace
 from relay.core.events import TurnRequest
 from relay.core.job import Job, JobAudio, JobRequest, JobStatus, Progress
 from relay.errors import ClientError, Code, LimitError
-from relay.store.base import JobStore
+from relay.store.base import DueWebhook, JobStore
 
 NOW_S = 1_800_000_000.0
 LEASE_S = 30.0
@@ -25,7 +25,10 @@ PATIENCE_S = 20.0
 
 async def check_jobs(make: Callable[[], JobStore]) -> None:
     """Everything that a store does by itself. `make` makes another, empty one at each call."""
-    checks = (_check_keeping, _check_keys, _check_bound, _check_owners, _check_pages, _check_leases, _check_ends)
+    checks = (
+        *(_check_keeping, _check_keys, _check_bound, _check_owners, _check_pages, _check_leases, _check_ends),
+        _check_webhooks,
+    )
     async with asyncio.timeout(PATIENCE_S):
         for check in checks:
             async with _opened(make()) as store:
@@ -183,6 +186,35 @@ async def _check_ends(store: JobStore) -> None:
     assert (await _add(store, "a2", key="a", digest="2")).id == "a2", "the key of a forgotten job stays taken"
 
 
+async def _check_webhooks(store: JobStore) -> None:
+    for name in ("a", "b", "c"):
+        await _add(store, name, webhook=None if name == "a" else f"https://{name}.example/")
+    assert await _due(store) is None, "a webhook is due before its job has ended"
+    await store.cancel("c", "anna", now_s=NOW_S + 1)
+    for _ in range(2):
+        leased = await _lease(store, "w")
+        assert leased is not None
+        assert await store.finish(_ended(leased, NOW_S + 2), "w")
+    dues = [await _due(store, now_s=NOW_S + 3) for _ in range(3)]
+    known = [(due.job.id, due.job.status, due.attempt) for due in dues if due is not None]
+    assert known == [("c", JobStatus.CANCELLED, 1), ("b", JobStatus.SUCCEEDED, 1)], f"due are {known}"
+    assert dues[0] is not None and dues[0].job.request.webhook == "https://c.example/", "it does not say where to"
+    await store.settle_webhook("b", again_at_s=None)
+    again = await _due(store, now_s=NOW_S + 3 + LEASE_S)
+    assert again is not None and (again.job.id, again.attempt) == ("c", 2), (
+        "of a process that died it is not sent again"
+    )
+    await store.settle_webhook("c", again_at_s=NOW_S + 500)
+    assert await _due(store, now_s=NOW_S + 499) is None, "a webhook is due too early, or again when it was settled"
+    assert await store.remove("c", "anna") and await _due(store, now_s=NOW_S + 500) is None, "it outlives its job"
+    await store.settle_webhook("c", again_at_s=NOW_S)
+    assert await _due(store, now_s=NOW_S + 500) is None, "a job that is gone has a webhook"
+
+
+async def _due(store: JobStore, *, now_s: float = NOW_S) -> DueWebhook | None:
+    return await store.due_webhook(now_s=now_s, until_s=now_s + LEASE_S)
+
+
 def _job(job_id: str, *, owner: str = "anna", request: JobRequest | None = None, chars: int = 6) -> Job:
     request = request or JobRequest(turn=TurnRequest(), text="Hello.")
     return Job(id=job_id, owner=owner, status=JobStatus.QUEUED, created_at_s=NOW_S, request=request, chars=chars)
@@ -202,8 +234,9 @@ async def _add(
     door: str = "",
     digest: str = "1",
     most_active: int = MANY,
+    webhook: str | None = None,
 ) -> Job:
-    request = JobRequest(turn=TurnRequest(), text="Hello.", key=key, door=door)
+    request = JobRequest(turn=TurnRequest(), text="Hello.", key=key, door=door, webhook=webhook)
     return await store.add(_job(job_id, owner=owner, request=request), digest=digest, most_active=most_active)
 
 
