@@ -35,4 +35,5 @@ TABLE = (
     Client(name="breeze_js_client", pins=("@breeze.blue/sdk@0.3.1",), files=3, runtime="node"),
     Client(name="bland_client", pins=("livekit-plugins-bland==1.8.9", "openai==3.57.0"), files=4),
     Client(name="bland_js_client", pins=("bland-tts@0.3.0",), files=2, runtime="node"),
+    Client(name="pyht_client", pins=("pyht==0.1.14",), files=16),
 )

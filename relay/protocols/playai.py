@@ -26,10 +26,11 @@ TEXT_CHARS: Mapping[str, int] = {"PlayDialog": 50_000, "Play3.0-mini": 20_000, "
 _TURBO = "PlayDialog-turbo"
 # `outputFormat` -> a name of `codecs.containers`, and an encoding. `raw` is float32 in the vendor's only words about it
 # (the comments of its SDK's protocol).
-_FORMATS: Mapping[str, tuple[str, str]] = {
+FORMATS: Mapping[str, tuple[str, str]] = {
     "mp3": ("mp3", "pcm_s16le"),
     "wav": ("wav", "pcm_s16le"),
     "raw": ("raw", "pcm_f32le"),
+    "pcm": ("raw", "pcm_s16le"),
     "mulaw": ("raw", "mulaw"),
     "ogg": ("ogg", "pcm_s16le"),
     "flac": ("flac", "pcm_s16le"),
@@ -42,8 +43,8 @@ _LANGUAGES = {name: tag for tag, name in ENGLISH_NAMES.items()}
 _JOB = "job_"
 
 _Text = Annotated[str, Meta(min_length=1)]
-_Voice = Annotated[str, Meta(min_length=1, max_length=1000)]
-_Amount = Annotated[float, Meta(ge=0)] | None
+Voice = Annotated[str, Meta(min_length=1, max_length=1000)]
+Amount = Annotated[float, Meta(ge=0)] | None
 
 
 class SpeechBody(Struct, forbid_unknown_fields=True, rename="camel"):
@@ -51,7 +52,7 @@ class SpeechBody(Struct, forbid_unknown_fields=True, rename="camel"):
 
     model: Literal["PlayDialog", "Play3.0-mini", "PlayDialog-turbo"]
     text: _Text
-    voice: _Voice
+    voice: Voice
     output_format: Literal["mp3", "mulaw", "raw", "wav", "ogg", "flac"] | None = None
     sample_rate: int | None = None
     speed: Annotated[float, Meta(ge=0.1, le=5.0)] | None = None
@@ -59,16 +60,16 @@ class SpeechBody(Struct, forbid_unknown_fields=True, rename="camel"):
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     quality: Literal["draft", "low", "medium", "high", "premium"] | None = None
     language: str | None = None
-    voice2: _Voice | None = None
+    voice2: Voice | None = None
     turn_prefix: str | None = None
     turn_prefix2: str | None = None
     prompt: str | None = None
     prompt2: str | None = None
-    voice_conditioning_seconds: _Amount = None
-    voice_conditioning_seconds2: _Amount = None
-    voice_guidance: _Amount = None
-    style_guidance: _Amount = None
-    text_guidance: _Amount = None
+    voice_conditioning_seconds: Amount = None
+    voice_conditioning_seconds2: Amount = None
+    voice_guidance: Amount = None
+    style_guidance: Amount = None
+    text_guidance: Amount = None
     web_hook_url: str | None = None
 
 
@@ -171,32 +172,49 @@ class PlayAI:
         chosen = asked.output_format or ("wav" if asked.model == _TURBO else "mp3")
         if asked.model == _TURBO and chosen != "wav":
             raise ClientError(Code.INVALID_MESSAGE, f"outputFormat is {chosen!r}; {_TURBO} makes wav only")
-        container, encoding = _FORMATS[chosen]
-        rate_hz = asked.sample_rate or (_MULAW_RATE_HZ if chosen == "mulaw" else _RATE_HZ)
-        if rate_hz not in OUTPUT_RATES_HZ:
-            rates = ", ".join(map(str, OUTPUT_RATES_HZ))
-            raise ClientError(Code.INVALID_MESSAGE, f"sampleRate is {rate_hz}; here it must be one of {rates}")
-        speaker = self._door.speaker(asked.voice, asked.model)
-        is_own = self._door.adapter(speaker) == self.name
-        if is_own and speaker["model"] is None:
-            speaker["model"] = asked.model
         fields = msgspec.to_builtins(asked)
-        options = {
-            name: value
-            for name in _OPTIONS
-            if (value := fields[name]) is not None and (is_own or value != _STANDARD.get(name))
-        }
-        turn = TurnRequest(
-            **speaker,
-            language=_language(asked.language),
-            # 40 ms are whole samples at every rate.
-            audio={"encoding": encoding, "sample_rate": rate_hz, "channels": 1, "frame_ms": 40, "tail": "short"},
-            options=options,
+        return turn_of(
+            self._door,
+            voice=asked.voice,
+            model=asked.model,
+            output_format=chosen,
+            sample_rate_hz=asked.sample_rate,
+            language=asked.language,
+            options={name: value for name in _OPTIONS if (value := fields[name]) is not None},
         )
-        return container, turn
 
     def _state(self, handshake: Handshake, job: Job) -> HttpAnswer:
         return json_answer(_job(handshake, job))
+
+
+def turn_of(
+    door: Door,
+    *,
+    voice: str,
+    model: str | None,
+    output_format: str,
+    sample_rate_hz: int | None,
+    language: str | None,
+    options: Mapping[str, Any],
+) -> tuple[str, TurnRequest]:
+    """A container, and the turn. Raises ClientError."""
+    container, encoding = FORMATS[output_format]
+    rate_hz = sample_rate_hz or (_MULAW_RATE_HZ if output_format == "mulaw" else _RATE_HZ)
+    if rate_hz not in OUTPUT_RATES_HZ:
+        rates = ", ".join(map(str, OUTPUT_RATES_HZ))
+        raise ClientError(Code.INVALID_MESSAGE, f"the sample rate is {rate_hz}; here it must be one of {rates}")
+    speaker = door.speaker(voice, model)
+    is_own = door.adapter(speaker) == PlayAI.name
+    if is_own and speaker["model"] is None:
+        speaker["model"] = model
+    turn = TurnRequest(
+        **speaker,
+        language=_language(language),
+        # 40 ms are whole samples at every rate.
+        audio={"encoding": encoding, "sample_rate": rate_hz, "channels": 1, "frame_ms": 40, "tail": "short"},
+        options={name: value for name, value in options.items() if is_own or value != _STANDARD.get(name)},
+    )
+    return container, turn
 
 
 class StreamReply:

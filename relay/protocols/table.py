@@ -12,6 +12,7 @@ from relay.protocols.native_http import Native
 from relay.protocols.native_jobs import job_fields, receive_job, receive_page, webhook_body
 from relay.protocols.openai import OpenAI
 from relay.protocols.playai import PlayAI
+from relay.protocols.playai_live import PlayAILive
 from relay.protocols.sauti import Sauti
 
 __all__ = ["DOORS", "OWN", "Door", "error_fields", "job_fields", "receive_job", "receive_page", "webhook_body"]
@@ -26,5 +27,5 @@ DOORS: Mapping[str, Sequence[Callable[[Door], HttpProtocol]]] = {
     "breeze": (Breeze,),
     "bland": (BlandV1, BlandV2, BlandSpeech),
     "sauti": (Sauti,),
-    "playai": (PlayAI,),
+    "playai": (PlayAI, PlayAILive),
 }
