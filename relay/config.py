@@ -54,6 +54,12 @@ class LimitsConfig(Struct, forbid_unknown_fields=True, frozen=True):
     max_message_bytes: Annotated[int, Meta(ge=1024)] = 256 * 1024
     max_turn_chars: Count = 40_000
     max_open_turns: Count = 8
+    # Turns that one session may open; None: 5 where there are keys, else as many as come (0 says so too).
+    turns_per_s: Annotated[float, Meta(ge=0)] | None = None
+    turn_burst: Count = 20
+    # Text of one caller, a key or an address, in all its sessions; None: as much as comes.
+    chars_per_minute: Count | None = None
+    chars_per_day: Count | None = None
     idle_timeout_s: Seconds = 300.0
     # A listener that stops reading for a minute (a paused call) must survive; two minutes is a dead client.
     slow_client_timeout_s: Seconds = 120.0

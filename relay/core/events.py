@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, TypeAlias
 
+from relay.core.allowance import Rate
 from relay.core.formats import AudioRequest, FrameFormat
 from relay.errors import ClientError, Code, RelayError
 
@@ -211,6 +212,8 @@ class SessionLimits:
     # Text waiting to be spoken above which a client is asked to pause; about two minutes of speech.
     text_high_water_chars: int = 2000
     text_low_water_chars: int = 1000
+    # Turns that may be opened; flushes of new text may be FLUSHES_PER_TURN times as many. None: as many as come.
+    turns: Rate | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from relay.core.allowance import Bucket, Rate
 from relay.core.client_strings import check_ping
 from relay.core.command_checks import an_id, not_negative, opening, positive, underruns
 from relay.core.effects import (
@@ -56,6 +57,9 @@ from relay.errors import ClientError, Code, InternalError, LimitError, RelayErro
 # How many ended turns a session remembers, to tell "ended" from "unknown" and to refuse a used id.
 REMEMBERED_TURNS = 1024
 
+# A model writes two sentences or so in a second, and flushes each.
+FLUSHES_PER_TURN = 2
+
 # Flushes of one turn that may wait for their audio: a sentence each, more than is ever typed ahead.
 MAX_OPEN_FLUSHES = 256
 
@@ -66,6 +70,8 @@ class _Turn:
     state: TurnState = TurnState.OPEN
     taken_chars: int = 0
     paused: bool = False
+    # The text at the last flush.
+    flushed_chars: int = 0
 
 
 class Session:
@@ -81,9 +87,11 @@ class Session:
         check: Callable[[OpenTurn], Any],
         *,
         max_chars: int | None = None,
+        spend: Callable[[int], None] = lambda _chars: None,
     ) -> None:
-        """`check` raises ClientError where the provider, or its own settings, are not valid; it must not block.
-        `max_chars` bounds the text of all turns together."""
+        """`spend` is told the length of each text before it is taken, and raises LimitError where it is too much for
+        the caller. `check` raises ClientError where the provider, or its own settings, are not valid; it must not
+        block. `max_chars` bounds the text of all turns together."""
         self.playout = Playout()
         self._defaults = defaults
         self._limits = limits
@@ -96,6 +104,10 @@ class Session:
         self._last: str | None = None
         self._opened = 0
         self._max_chars = max_chars
+        self._spend = spend
+        # Made with the first turn: a session has no instant before.
+        self._turn_bucket: Bucket | None = None
+        self._flush_bucket: Bucket | None = None
         self._given_chars = 0
         self._overflow = False
         self.state = SessionState.ACTIVE
@@ -217,6 +229,7 @@ class Session:
     def _receive(self, command: Command, now_s: float) -> list[Effect]:
         match command:
             case StartTurn(request=request):
+                self._check_rate(now_s)
                 return [self._open(request)]
             case Speak(request=request, text=text):
                 return self._speak(request, text, now_s)
@@ -252,6 +265,7 @@ class Session:
                 if turn.record.open_flushes >= MAX_OPEN_FLUSHES:
                     reason = f"{MAX_OPEN_FLUSHES} flushes of the turn wait for their audio; wait for flush.done"
                     raise LimitError(Code.RATE_LIMITED, reason)
+                self._check_flush(turn, now_s)
                 turn.record.open_flushes += 1
                 return [Flush(turn_id, flush_id)]
             case EndTurn():
@@ -302,6 +316,7 @@ class Session:
 
     def _speak(self, request: TurnRequest, text: str, now_s: float) -> list[Effect]:
         self._last = None
+        self._check_rate(now_s)
         self._check_length(len(text))
         self._check_allowance(len(text))
         opened = self._open(request)
@@ -316,7 +331,8 @@ class Session:
         try:
             self._check_length(record.text_chars + len(text))
             self._check_allowance(len(text))
-        except ClientError as error:
+            self._spend(len(text))
+        except (ClientError, LimitError) as error:
             # A turn whose text cannot be whole must not look as if it had been spoken.
             return self._stop([turn_id], now_s, error)
         record.text_chars += len(text)
@@ -330,6 +346,38 @@ class Session:
     def _end_text(self, turn_id: str, turn: _Turn) -> list[Effect]:
         self._enter(turn_id, turn, TurnState.ENDING)
         return [EndText(turn_id)]
+
+    def _check_rate(self, now_s: float) -> None:
+        """A turn that is opened and cancelled costs at the provider what one that is heard does."""
+        rate = self._limits.turns
+        if rate is None:
+            return
+        self._turn_bucket = self._turn_bucket or Bucket(rate, now_s)
+        if wait_s := self._turn_bucket.take(1, now_s):
+            self._last = None
+            raise LimitError(
+                Code.RATE_LIMITED,
+                f"this session opens more turns than limits.turns_per_s, {rate.per_s:g}, and limits.turn_burst,"
+                f" {rate.burst:g}, allow",
+                retry_after_s=round(wait_s, 2) or 0.01,
+            )
+
+    def _check_flush(self, turn: _Turn, now_s: float) -> None:
+        """Each flush of new text is a request at the provider; one without new text is none."""
+        rate = self._limits.turns
+        chars = turn.record.text_chars
+        if rate is None or turn.flushed_chars == chars:
+            return
+        if self._flush_bucket is None:
+            many = Rate(per_s=rate.per_s * FLUSHES_PER_TURN, burst=rate.burst * FLUSHES_PER_TURN)
+            self._flush_bucket = Bucket(many, now_s)
+        if wait_s := self._flush_bucket.take(1, now_s):
+            raise LimitError(
+                Code.RATE_LIMITED,
+                f"this session flushes more often than {FLUSHES_PER_TURN} times limits.turns_per_s, {rate.per_s:g}",
+                retry_after_s=round(wait_s, 2) or 0.01,
+            )
+        turn.flushed_chars = chars
 
     def _check_length(self, chars: int) -> None:
         if chars > self._limits.max_turn_chars:

@@ -35,6 +35,7 @@ from relay.engine.setup import (
     unusable,
     voice_choice_of,
 )
+from relay.engine.spending import Spending, shares_of
 from relay.engine.ticker import Ticker
 from relay.engine.too_long import AudioBound
 from relay.engine.turn import TurnSettings
@@ -58,6 +59,7 @@ class Engine:
         self.ticker = Ticker()
         self.limits = limits_of(config)
         self.session_limiter = SessionLimiter(self.limits)
+        self.spending = Spending(shares_of(config.limits.chars_per_minute, config.limits.chars_per_day))
         self.providers, self.missing = build_providers(config)
         self.defaults = defaults_of(config, self.providers, self.missing)
         self._voice_choice = voice_choice_of(config, self.defaults)

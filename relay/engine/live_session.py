@@ -51,13 +51,14 @@ class LiveSession:
         limits: SessionLimits,
         check: Callable[[OpenTurn], Any],
         max_chars: int | None = None,
+        spend: Callable[[int], None] = lambda _chars: None,
         session_id: str | None = None,
         traceparent: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`check` makes the TurnSettings of a turn, or raises ClientError. `traceparent` is that of turns which name
         none."""
-        self.session = Session(defaults, limits, check, max_chars=max_chars)
+        self.session = Session(defaults, limits, check, max_chars=max_chars, spend=spend)
         self.speaker = Speaker(self.session, outlet, accounts.ticker, accounts, session_id=session_id, clock=clock)
         # Why the connection is to be dropped: what the client is owed cannot be told any more.
         self.cut_off: RelayError | None = None

@@ -66,6 +66,7 @@ class OneShot:
         limits: SessionLimits,
         check: Callable[[OpenTurn], Any],
         max_chars: int | None = None,
+        spend: Callable[[int], None] = lambda _chars: None,
         traceparent: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -77,6 +78,7 @@ class OneShot:
             limits=limits,
             check=check,
             max_chars=max_chars,
+            spend=spend,
             traceparent=traceparent,
             clock=clock,
         )

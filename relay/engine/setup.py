@@ -8,6 +8,7 @@ from typing import cast
 import msgspec
 
 from relay.config import Config, ConfigError, ProviderConfig, VoiceConfig, WrongProvider
+from relay.core.allowance import Rate
 from relay.core.events import Pacing, SessionDefaults, SessionLimits
 from relay.core.formats import AudioFormat, AudioRequest, Encoding
 from relay.core.text.filters import parse_filters
@@ -25,6 +26,9 @@ from relay.providers.base.provider import Provider, ProviderSettings, SpeechRequ
 from relay.providers.catalog import BUILT_IN, PROVIDERS
 from relay.store import spent_tokens
 from relay.store.base import SpentTokens
+
+# Of one session on a relay with keys: more than anyone can hear, less than a program that goes round in circles does.
+TURNS_PER_S = 5.0
 
 
 def build_providers(config: Config) -> tuple[dict[str, Provider], dict[str, str]]:
@@ -216,6 +220,15 @@ def rewriting_of(config: Config) -> Rewriting:
         raise ConfigError(error.message) from error
 
 
+def _turn_rate(config: Config) -> Rate | None:
+    """Without keys nobody but this machine's user calls, whose own programs may do as they like."""
+    limits = config.limits
+    per_s = limits.turns_per_s
+    if per_s is None:
+        per_s = TURNS_PER_S if config.server.keys else 0.0
+    return Rate(per_s=per_s, burst=limits.turn_burst) if per_s else None
+
+
 def limits_of(config: Config) -> Limits:
     limits = config.limits
     return Limits(
@@ -229,6 +242,7 @@ def limits_of(config: Config) -> Limits:
             idle_timeout_s=limits.idle_timeout_s,
             text_high_water_chars=limits.text_high_water_chars,
             text_low_water_chars=limits.text_low_water_chars,
+            turns=_turn_rate(config),
         ),
     )
 

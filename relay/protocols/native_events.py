@@ -147,6 +147,7 @@ def _session_ready(event: events.SessionReady) -> dict[str, Any]:
             "max_turn_chars": limits.max_turn_chars,
             "max_open_turns": limits.max_open_turns,
             "idle_timeout_s": limits.idle_timeout_s,
+            **({"turns_per_s": limits.turns.per_s, "turn_burst": limits.turns.burst} if limits.turns else {}),
         },
         "defaults": {
             "provider": defaults.provider,

@@ -165,7 +165,7 @@ class Routes:
                 assert isinstance(protocol, JobProtocol), "what makes jobs tells of them"
                 return await self._door_jobs.submitted(protocol, caller, handshake, call)
             async with self._entered(caller):
-                return await speak(self._engine, protocol, handshake, call, request, caller.scope)
+                return await speak(self._engine, protocol, handshake, call, request, caller.scope, caller.client)
 
     async def token(self, protocol: MintProtocol, request: web.Request) -> web.Response:
         caller, handshake = self._admit(request, protocol)

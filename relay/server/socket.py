@@ -124,6 +124,12 @@ class SocketOutlet:
         self.bug = error
         self.changed.set()
 
+    def ping(self) -> None:
+        """Sends a WebSocket ping, unless what was sent before has not left: it keeps proxies from counting silence."""
+        transport = self._transport
+        if transport is not None and not transport.is_closing() and not transport.get_write_buffer_size():
+            transport.write(ws_message(WSMsgType.PING, b""))
+
     async def has_room(self) -> bool:
         """Waits until something is to be done, then until the socket takes more. False: the session is over, for
         `ended`, `bug`, or because the peer is gone."""

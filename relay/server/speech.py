@@ -27,6 +27,7 @@ async def speak(
     call: SpeechCall,
     request: web.Request,
     scope: TokenScope,
+    client: str,
 ) -> web.StreamResponse:
     """Speaks the call's text. The status line waits for the first audio, and a failure after it cuts the connection;
     that of a whole reply waits for all of it. The turn has the request's id unless it was given one."""
@@ -37,6 +38,7 @@ async def speak(
         limits=engine.limits.session,
         check=scope.settings(engine.settings),
         max_chars=scope.max_chars,
+        spend=engine.spending.of(client),
         traceparent=handshake.headers.get("traceparent"),
     )
     async with one_shot:

@@ -19,6 +19,9 @@ from relay.server.socket import CLOSE_TIMEOUT_S, Pong, SocketOutlet, WebSocket
 
 log = logging.getLogger(__name__)
 
+# Proxies and load balancers end connections on which nothing was sent for 60 s, most of them.
+PING_S = 30.0
+
 # Messages taken from one client before others get their turn of the loop.
 READ_BURST = 32
 
@@ -50,13 +53,14 @@ class WebSocketSession:
             limits=limits,
             check=scope.settings(engine.settings),
             max_chars=scope.max_chars,
+            spend=engine.spending.of(client),
             session_id=session_id,
             traceparent=handshake.headers.get("traceparent"),
         )
         self._socket = WebSocket(
             self._protocol, subprotocols=protocol.subprotocols, max_message_bytes=limits.max_message_bytes
         )
-        self._heard_s = self._busy_s = self._opened_s = time.monotonic()
+        self._heard_s = self._busy_s = self._opened_s = self._pinged_s = time.monotonic()
         self._dropping: asyncio.Task[None] | None = None
         self._transport: asyncio.Transport | None = None
 
@@ -114,6 +118,9 @@ class WebSocketSession:
         text does not.
         """
         limits = self._engine.limits
+        if now_s - self._pinged_s >= PING_S:
+            self._pinged_s = now_s
+            self._outlet.ping()
         if self._live.busy:
             self._busy_s = now_s
         idle_s, session_s = limits.session.idle_timeout_s, self._scope.session_s
@@ -130,7 +137,8 @@ class WebSocketSession:
     async def _read(self) -> None:
         burst = 0
         async for message in self._socket:
-            self._heard_s = time.monotonic()
+            if message.type is not WSMsgType.PONG:  # the machine's, not of who uses it
+                self._heard_s = time.monotonic()
             if message.type is WSMsgType.PING:
                 self._pong(message.data)
             elif message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
