@@ -10,10 +10,10 @@ import heapq
 import time
 import weakref
 from collections.abc import Callable
-from itertools import count
 from types import TracebackType
 from typing import TypeAlias
 
+from relay.drivers.fair import CALLER, FairOrder, Turn
 from relay.engine.closure import LONGEST_CLOSURE_S, Closure, Trial
 from relay.errors import Code, ProviderError, ProviderFault
 
@@ -111,7 +111,7 @@ def _refusal_in(error: BaseException) -> ProviderError | None:
     return error if error.code is Code.PROVIDER_RATE_LIMITED else None
 
 
-_Entry: TypeAlias = tuple[int, int, asyncio.Future[Slot], float]
+_Entry: TypeAlias = tuple[int, Turn, asyncio.Future[Slot], float]
 
 
 class ConcurrencyLimiter:
@@ -138,7 +138,7 @@ class ConcurrencyLimiter:
         self._limit = limit
         self._clock = clock
         self._closure = Closure(longest_closure_s)
-        self._order = count()
+        self._order = FairOrder()
         # A heap, at most MAX_WAITING long: urgency, order of arrival, who waits, until when.
         self._waiting: list[_Entry] = []
         self._usual_s = 1.0
@@ -250,7 +250,7 @@ class ConcurrencyLimiter:
             raise self._refusal(_PAUSED)
         loop = asyncio.get_running_loop()
         called: asyncio.Future[Slot] = loop.create_future()
-        entry: _Entry = (urgency, next(self._order), called, deadline_s)
+        entry: _Entry = (urgency, self._order.turn(CALLER.get()), called, deadline_s)
         heapq.heappush(self._waiting, entry)
         self.peak_waiting = max(self.peak_waiting, self.waiting)
         timer = loop.call_later(max(0.0, deadline_s - now_s), self._expire, entry, deadline_s - now_s)
@@ -285,8 +285,9 @@ class ConcurrencyLimiter:
     def _call_next(self) -> None:
         """Gives free slots to those who wait, the most urgent first."""
         while self._waiting and self._free:
-            _, _, called, _ = heapq.heappop(self._waiting)
+            _, turn, called, _ = heapq.heappop(self._waiting)
             if not called.done():
+                self._order.served(turn)
                 self.in_use += 1
                 called.set_result(Slot(self, self._closure.given(), self._clock()))
         self._look_later()

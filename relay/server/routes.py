@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 
 from relay.core.job import JobRequest
+from relay.drivers.fair import CALLER
 from relay.engine.engine import Engine
 from relay.engine.setup import adapter_of
 from relay.engine.untraced import UNTRACED
@@ -222,6 +223,7 @@ class Routes:
     @asynccontextmanager
     async def _entered(self, caller: Caller) -> AsyncIterator[None]:
         """A place, taken before a token is spent: who is told to come again can."""
+        CALLER.set(caller.client)  # of the tasks of this request, and all that they begin
         self._engine.session_limiter.take(caller.client)
         try:
             await self._authenticator.enter(caller)

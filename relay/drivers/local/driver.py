@@ -2,7 +2,7 @@
 
 ::
 
-    open --> Pool.worker (first come, first served) --> WorkerProcess.begin --> LocalReply --> the listener
+    open --> Pool.worker (callers in turn) --> WorkerProcess.begin --> LocalReply --> the listener
 
 One request is one segment, so requests take turns at a fine grain. A worker's output is taken at once into the
 request's own bounded reply: a listener that stalls keeps its reply, never a worker. This file does not know what a
@@ -10,14 +10,16 @@ worker does.
 """
 
 import asyncio
+import heapq
 import json
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Self
+from typing import NamedTuple, Self
 
 from relay.core.timings import Timings
+from relay.drivers.fair import CALLER, FairOrder, Turn
 from relay.drivers.local.process import WorkerLostError, WorkerProcess, WorkerTimeouts
 from relay.drivers.local.reply import MAX_HELD_BYTES, LocalReply, renamed
 from relay.drivers.local.wire import MAX_PAYLOAD_BYTES
@@ -124,6 +126,14 @@ class LocalDriver:
         return pool
 
 
+class _Place(NamedTuple):
+    """One that waits; the least is served next."""
+
+    turn: Turn
+    given: asyncio.Future[WorkerProcess | ProviderError]
+    caller: str
+
+
 class Pool:
     """The workers of one module, and the requests that wait for one. Starts when made; replaces what dies."""
 
@@ -137,7 +147,8 @@ class Pool:
         self._timeouts = timeouts
         self._idle: list[WorkerProcess] = []
         # Bounded by `max_waiting` (and the few that are tried again). Each is given a worker or a reason.
-        self._waiting: deque[asyncio.Future[WorkerProcess | ProviderError]] = deque()
+        self._waiting: list[_Place] = []
+        self._order = FairOrder()
         self._wanted = asyncio.Event()
         self._closed = asyncio.Event()
         self._processes: set[WorkerProcess] = set()
@@ -149,7 +160,7 @@ class Pool:
         ]
 
     async def worker(self, *, ahead: bool = False) -> WorkerProcess:
-        """A free worker, for exactly one `begin`. First come, first served, but for the one that comes `ahead`."""
+        """A free worker, for exactly one `begin`. Callers are served in turn, but for the one that comes `ahead`."""
         if self._closed.is_set():
             raise _shutting_down(self.provider)
         if self._idle:
@@ -157,24 +168,41 @@ class Pool:
         if self._failure is not None and time.monotonic() < self._failed_at_s + self._timeouts.retry_start_s:
             raise _again(self._failure)
         if len(self._waiting) >= self._max_waiting and not ahead:
-            raise ProviderError(
-                Code.PROVIDER_RATE_LIMITED,
-                f"{self.provider}: {len(self._waiting)} requests wait for a worker already, and no more may",
-                provider=ProviderFault(name=self.provider),
-                retry_after_s=1.0,
-            )
+            self._make_room(CALLER.get())
         return await self._wait_in_line(ahead)
+
+    def _make_room(self, caller: str) -> None:
+        """Refuses the last request of whoever has most of them waiting, or raises where that is this caller."""
+        full = ProviderError(
+            Code.PROVIDER_RATE_LIMITED,
+            f"{self.provider}: {len(self._waiting)} requests wait for a worker already, and no more may",
+            provider=ProviderFault(name=self.provider),
+            retry_after_s=1.0,
+        )
+        waiting = Counter(entry.caller for entry in self._waiting)
+        greediest, most = waiting.most_common(1)[0]
+        if most <= waiting[caller] + 1:
+            raise full
+        last = max(entry for entry in self._waiting if entry.caller == greediest)
+        self._waiting.remove(last)
+        heapq.heapify(self._waiting)
+        if not last.given.done():
+            last.given.set_result(full)
 
     async def _wait_in_line(self, ahead: bool) -> WorkerProcess:
         place: asyncio.Future[WorkerProcess | ProviderError] = asyncio.get_running_loop().create_future()
-        (self._waiting.appendleft if ahead else self._waiting.append)(place)
+        caller = CALLER.get()
+        turn = self._order.turn(caller)
+        entry = _Place((0, -turn[1]) if ahead else turn, place, caller)
+        heapq.heappush(self._waiting, entry)
         self._wanted.set()
         try:
             async with asyncio.timeout(QUEUE_TIMEOUT_S):
                 given = await place
         except BaseException as error:
-            with suppress(ValueError):  # it may have been taken out of the line already
-                self._waiting.remove(place)
+            if entry in self._waiting:  # it may have been taken out of the line already
+                self._waiting.remove(entry)
+                heapq.heapify(self._waiting)
             if place.done() and not place.cancelled():
                 unused = place.result()
                 if isinstance(unused, WorkerProcess):
@@ -245,8 +273,9 @@ class Pool:
             return
         self._failure = None
         while self._waiting:
-            place = self._waiting.popleft()
+            turn, place, _ = heapq.heappop(self._waiting)
             if not place.done():
+                self._order.served(turn)
                 place.set_result(worker)
                 return
         self._idle.append(worker)
@@ -257,10 +286,10 @@ class Pool:
             self._refuse_all(failure)
 
     def _refuse_all(self, reason: ProviderError) -> None:
-        while self._waiting:
-            place = self._waiting.popleft()
-            if not place.done():
-                place.set_result(_again(reason))
+        waiting, self._waiting = self._waiting, []
+        for entry in waiting:
+            if not entry.given.done():
+                entry.given.set_result(_again(reason))
 
 
 def provider_of(module: str) -> str:
