@@ -10,6 +10,8 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -43,12 +45,12 @@ async def main() -> int:
 async def _run(environment: dict[str, str], names: list[str], *, strict: bool) -> int:
     """The clients of those names against one relay; 1 where one of them failed."""
     failed = False
-    async with listening(
-        "-m", "relay", "serve", "--port", "0", "--config", str(SETTINGS), environment=environment
-    ) as relay:
+    async with AsyncExitStack() as stack:
+        relay = await stack.enter_async_context(
+            listening("-m", "relay", "serve", "--port", "0", "--config", str(SETTINGS), environment=environment)
+        )
         clients = [client for client in TABLE if not names or client.name in names]
-        # Prepared beside each other, while others run.
-        commands = [asyncio.create_task(command_of(client), name=f"install {client.name}") for client in clients]
+        commands = await stack.enter_async_context(_prepared(clients))
         for client, command in zip(clients, commands, strict=True):
             try:
                 ready = await command
@@ -64,6 +66,18 @@ async def _run(environment: dict[str, str], names: list[str], *, strict: bool) -
                 print(f"        {line}")
             failed = failed or bool(wrong)
     return int(failed)
+
+
+@asynccontextmanager
+async def _prepared(clients: list[Client]) -> AsyncIterator[list[asyncio.Task[list[str]]]]:
+    """What runs each of them, prepared beside each other while others run; leaving ends what is not ready."""
+    commands = [asyncio.create_task(command_of(client), name=f"install {client.name}") for client in clients]
+    try:
+        yield commands
+    finally:
+        for command in commands:
+            command.cancel()
+        await asyncio.wait(commands)
 
 
 async def _try(client: Client, command: list[str], relay: Running) -> list[str]:

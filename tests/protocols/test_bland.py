@@ -22,6 +22,7 @@ from relay.protocols.bland.socket import BlandSession
 from relay.protocols.bland.v1 import BlandV1
 from relay.protocols.bland.v2 import BlandSpeech, BlandV2
 from relay.protocols.door import Door
+from relay.server import whole_speech
 from relay.testing.conformance.protocol import check_protocol
 from relay.testing.conformance.speech_protocol import check_speech_protocol
 from relay.testing.scenarios import PCM_CLIP, scenario
@@ -163,6 +164,15 @@ async def test_every_route_has_the_whole_speech() -> None:
         speech = {"model": "btts-3", "voice": "voc_1", "input": "Hello there.", "response_format": "pcm"}
         async with http.post(f"{url}/v2/audio/speech", json=speech) as response:
             assert await response.read() == PCM_CLIP.data
+
+
+async def test_a_whole_reply_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole_speech, "MAX_WHOLE_BYTES", 100_000)
+    async with door_to("endless_body") as (http, url):
+        async with http.post(f"{url}/v1/speak", json={"text": "On and on.", "voice_id": "voc_1"}) as response:
+            [error] = (await response.json())["errors"]
+        assert (response.status, error["error"]) == (413, "context_overflow")
+        assert "100000 bytes" in error["message"]
 
 
 async def test_refusals_and_lists_in_each_form() -> None:
