@@ -9,6 +9,7 @@ from relay.providers.base.provider import Provider, ProviderSettings
 from relay.providers.bland.provider import Bland
 from relay.providers.breeze.provider import Breeze
 from relay.providers.deepgram.provider import Deepgram
+from relay.providers.elevenlabs.provider import ElevenLabs
 from relay.providers.espeak.provider import Espeak
 from relay.providers.hibari.provider import Hibari
 from relay.providers.openai.provider import OpenAI
@@ -27,4 +28,5 @@ PROVIDERS: dict[str, Callable[[ProviderSettings], Provider]] = {
     "playai": PlayAI,
     "openai": OpenAI,
     "deepgram": Deepgram,
+    "elevenlabs": ElevenLabs,
 }

@@ -28,6 +28,9 @@ WANTED = {
     "playai": (SpeechRequest(), SpeechRequest(options={"delivery": "job"})),
     "openai": (SpeechRequest(), SpeechRequest(options={"stream_format": "sse"}, instructions="Calm.")),
     "deepgram": (SpeechRequest(), SpeechRequest(options={"transport": "socket"})),
+    "elevenlabs": tuple(
+        SpeechRequest(options={"transport": each}) for each in ("http", "timestamps", "multi", "single")
+    ),
 }
 VOICES = {"bland": KAREN, "espeak": "en", "hibari": "heart"}
 # The accounts that the goldens were written with.
@@ -41,6 +44,7 @@ TEST_ACCOUNTS = {
     ),
     "openai": (ProviderSettings(api_key="sk-test_key", base_url="http://openai.test"), ("sk-test_key",)),
     "deepgram": (ProviderSettings(api_key="dg_test_key"), ("dg_test_key",)),
+    "elevenlabs": (ProviderSettings(api_key="el_test_key"), ("el_test_key",)),
 }
 
 

@@ -96,6 +96,7 @@ _CHOSEN = (
     "openai-events-bare-pcm_s16le-24k-pcm-sse",
     *("deepgram-body-bare-pcm_s16le-24k-http-linear16", "deepgram-socket-bare-pcm_s16le-16k-linear16"),
     "deepgram-socket-bare-pcm_s16le-44k-linear16",
+    *("elevenlabs-body-bare-pcm_s16le-24k-http-pcm_24000", "elevenlabs-lines-bare-pcm_s16le-24k-timestamps-pcm_24000"),
 )
 CHOSEN = tuple(product for product in PRODUCTS if str(product) in _CHOSEN)
 assert len(CHOSEN) == len(_CHOSEN)

@@ -41,9 +41,18 @@ VOICES = {
     "playai": "s3://voices/v/manifest.json",
     "openai": "alloy",
     "deepgram": "aura-2-thalia-en",
+    "elevenlabs": "JBFqnCBsd6RMkjVDRZzb",
 }
 # Longest text of a request, as the providers' pages say; None for what is told to a socket as it is typed.
-LONGEST_CHARS = {"breeze": 1000, "bland": 5000, "sauti": 5000, "playai": 20_000, "openai": 4096, "deepgram": 2000}
+LONGEST_CHARS = {
+    "breeze": 1000,
+    "bland": 5000,
+    "sauti": 5000,
+    "playai": 20_000,
+    "openai": 4096,
+    "deepgram": 2000,
+    "elevenlabs": 3000,
+}
 MP3 = (Path(__file__).parent.parent / "golden" / "mp3" / "bare_24k.mp3").read_bytes()
 MP3_FRAME_BYTES = 192
 # Whole, with what faad makes of it: libsndfile reads no AAC.
@@ -198,6 +207,12 @@ def _deepgram(encoding: str, rate_hz: int, packing: Packing = "bare", **options:
     )
 
 
+def _elevenlabs(output_format: str, transport: str = "http", **fields: Any) -> Product:
+    delivery: Delivery = "lines" if transport == "timestamps" else "body"
+    options = {"transport": transport, "output_format": output_format}
+    return Product(provider="elevenlabs", options=options, delivery=delivery, **fields)
+
+
 JOB: dict[str, Any] = {"delivery": "job"}
 EVENTS: dict[str, Any] = {"options": {"stream_format": "sse"}, "delivery": "events"}
 PRODUCTS = (
@@ -247,6 +262,10 @@ PRODUCTS = (
     _deepgram("mulaw", 8000, transport="socket"),
     replace(_deepgram("linear16", 44100, transport="socket"), voice="flux-x-en"),
     replace(_deepgram("linear16", 44100), voice="flux-x-en"),
+    _elevenlabs("pcm_24000"),
+    _elevenlabs("ulaw_8000", encoding=Encoding.MULAW, rate_hz=8000),
+    _elevenlabs("mp3_24000_48", packing="mp3"),
+    _elevenlabs("pcm_24000", "timestamps"),
 )
 
 
@@ -343,7 +362,7 @@ def json_clip(clip: bytes) -> bytes:
 
 
 def timed_lines(clip: bytes) -> bytes:
-    """Breeze's lines: audio in base64, in parts that end anywhere, and times of words."""
+    """Lines of Breeze and ElevenLabs: audio in base64, in parts that end anywhere, and Breeze's times of words."""
     lines = []
     for index, start in enumerate(range(0, len(clip), 1001)):
         word = {"index": index, "word": f"word{index}", "start": index * 0.02, "end": index * 0.02 + 0.01}

@@ -177,6 +177,7 @@ def test_no_form_that_an_adapter_can_ask_for_is_left_out() -> None:
         *(("socket", each, None) for each in deepgram.RAW if each != "alaw"),
         ("http", "linear16", "wav"),
     }, "a-law is as mu-law"
+    assert {each["transport"] for each in asked["elevenlabs"]} == {"http", "timestamps"}, "and sockets, elsewhere"
 
 
 class Cuts:

@@ -35,12 +35,14 @@ from tests.providers.documented_errors import (
     BLAND_STATUSES,
     BREEZE,
     DEEPGRAM,
+    ELEVENLABS,
     OPENAI,
     PLAYAI,
     SAUTI,
     bland_shapes,
     breeze_body,
     deepgram_shapes,
+    elevenlabs_body,
     openai_shapes,
     playai_body,
     sauti_body,
@@ -92,6 +94,9 @@ def errors_at(place: Place) -> Iterator[Told]:
             for status, code, ours, retryable in DEEPGRAM:
                 for body in deepgram_shapes(code, words):
                     yield Told(status, body, code, ours, retryable)
+        case "elevenlabs":
+            for status, code, ours, retryable in ELEVENLABS:
+                yield Told(status, elevenlabs_body(code, words), code, ours, retryable)
         case "openai":
             # Each in one of the shapes, which `providers/base/test_problems.py` has one by one.
             for number, (status, code, ours, retryable) in enumerate(OPENAI):

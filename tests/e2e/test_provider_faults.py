@@ -119,6 +119,7 @@ SPECIAL: Mapping[Where, Ends] = {
     ("sauti", "job", "poll"): {"status_404": DOWN},
     ("sauti", "job", "file"): {"status_404": DOWN},
     ("playai", "body", "speech"): {"status_404": REJECTED},
+    ("elevenlabs", "lines", "speech"): {"wav_wrong_rate": NO_AUDIO},
     ("deepgram", "body", "speech"): {"status_404": MISSING, "status_422": MISSING},
     ("deepgram", "socket", "handshake"): {"status_404": MISSING, "status_422": MISSING},
     ("playai", "job", "make"): {"status_404": REJECTED},

@@ -136,6 +136,28 @@ DEEPGRAM = [
 ]
 
 
+# Status, `detail.status`, ours, whether another try may help.
+ELEVENLABS = [
+    (401, "invalid_api_key", Code.PROVIDER_AUTH, False),
+    (401, "detected_unusual_activity", Code.PROVIDER_AUTH, False),
+    (401, "quota_exceeded", Code.PROVIDER_AUTH, False),
+    (400, "quota_exceeded", Code.PROVIDER_AUTH, False),
+    (403, "only_for_creator+", Code.PROVIDER_AUTH, False),
+    (401, "max_character_limit_exceeded", Code.TEXT_TOO_LONG, False),
+    (401, "voice_not_found", Code.VOICE_NOT_FOUND, False),
+    (404, "voice_not_found", Code.VOICE_NOT_FOUND, False),
+    (400, "odd", Code.PROVIDER_REJECTED, False),
+    (401, "odd", Code.PROVIDER_AUTH, False),
+    (429, "too_many_concurrent_requests", Code.PROVIDER_RATE_LIMITED, True),
+    (429, "system_busy", Code.PROVIDER_RATE_LIMITED, True),
+    (503, "odd", Code.PROVIDER_UNAVAILABLE, True),
+]
+
+
+def elevenlabs_body(code: str, message: str) -> bytes:
+    return json.dumps({"detail": {"status": code, "message": message}}).encode()
+
+
 def deepgram_shapes(code: str, message: str) -> list[bytes]:
     told: list[Any] = [
         {"err_code": code, "err_msg": message, "request_id": "r1"},

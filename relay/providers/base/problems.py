@@ -1,7 +1,8 @@
 """Errors of JSON APIs, in all the shapes that servers of one API and the frameworks under them send. Pure.
 
 `{"error": {..}}` of OpenAI's kind, `{"code": .., "error": ".."}`, `{"detail": ..}` of FastAPI (a sentence, an object,
-or the list of what failed in a validation), `{"err_code": .., "err_msg": ..}`, or plain text.
+or the list of what failed in a validation), `{"err_code": .., "err_msg": ..}`, `{"error_code": .., "message": ..}`, or
+plain text.
 """
 
 import re
@@ -14,7 +15,7 @@ from relay.providers.base import faults
 from relay.providers.base.http import Refusal
 
 _WORDS = ("message", "err_msg", "msg", "error", "detail", "description", "details")
-_CODES = ("code", "err_code", "error", "type", "category")
+_CODES = ("code", "err_code", "error_code", "error", "type", "category", "status")
 _FIELDS = ("param", "field")
 # Statuses with which a server says that something in the request is wrong.
 _ABOUT_THE_REQUEST = (400, 404, 422)
