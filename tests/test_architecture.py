@@ -189,7 +189,7 @@ def test_a_module_imports_only_what_its_folder_may(module: str) -> None:
 
 def test_no_provider_is_named_where_all_are_served() -> None:
     """Only the catalog knows which there are: `if provider ==` in the server would be the end of that."""
-    names = ("hibari", "espeak", "breeze", "bland", "sauti", "playai", "openai", "deepgram", "elevenlabs")
+    names = ("hibari", "espeak", "breeze", "bland", "sauti", "playai", "openai", "deepgram", "elevenlabs", "cartesia")
     for module in sources():
         if not module.startswith(("relay/server", "relay/engine", "relay/core", "relay/codecs", "relay/drivers")):
             continue

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from relay.providers.base.provider import Provider, ProviderSettings
 from relay.providers.bland.provider import Bland
 from relay.providers.breeze.provider import Breeze
+from relay.providers.cartesia.provider import Cartesia
 from relay.providers.deepgram.provider import Deepgram
 from relay.providers.elevenlabs.provider import ElevenLabs
 from relay.providers.espeak.provider import Espeak
@@ -29,4 +30,5 @@ PROVIDERS: dict[str, Callable[[ProviderSettings], Provider]] = {
     "openai": OpenAI,
     "deepgram": Deepgram,
     "elevenlabs": ElevenLabs,
+    "cartesia": Cartesia,
 }

@@ -31,6 +31,7 @@ WANTED = {
     "elevenlabs": tuple(
         SpeechRequest(options={"transport": each}) for each in ("http", "timestamps", "multi", "single")
     ),
+    "cartesia": tuple(SpeechRequest(options={"transport": each}) for each in ("http", "events", "socket")),
 }
 VOICES = {"bland": KAREN, "espeak": "en", "hibari": "heart"}
 # The accounts that the goldens were written with.
@@ -45,6 +46,7 @@ TEST_ACCOUNTS = {
     "openai": (ProviderSettings(api_key="sk-test_key", base_url="http://openai.test"), ("sk-test_key",)),
     "deepgram": (ProviderSettings(api_key="dg_test_key"), ("dg_test_key",)),
     "elevenlabs": (ProviderSettings(api_key="el_test_key"), ("el_test_key",)),
+    "cartesia": (ProviderSettings(api_key="ca_test_key"), ("ca_test_key",)),
 }
 
 

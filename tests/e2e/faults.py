@@ -80,7 +80,7 @@ class Place:
             case "lines":
                 return Clip(timed_lines(data), "application/x-ndjson")
             case "events":
-                return Clip(audio_events(data), "text/event-stream")
+                return Clip(audio_events(data, self.product), "text/event-stream")
         return Clip(data, told)
 
 
@@ -96,6 +96,8 @@ _CHOSEN = (
     "openai-events-bare-pcm_s16le-24k-pcm-sse",
     *("deepgram-body-bare-pcm_s16le-24k-http-linear16", "deepgram-socket-bare-pcm_s16le-16k-linear16"),
     "deepgram-socket-bare-pcm_s16le-44k-linear16",
+    "cartesia-body-bare-pcm_s16le-24k-http",
+    "cartesia-events-bare-pcm_s16le-24k",
     *("elevenlabs-body-bare-pcm_s16le-24k-http-pcm_24000", "elevenlabs-lines-bare-pcm_s16le-24k-timestamps-pcm_24000"),
 )
 CHOSEN = tuple(product for product in PRODUCTS if str(product) in _CHOSEN)

@@ -42,8 +42,10 @@ VOICES = {
     "openai": "alloy",
     "deepgram": "aura-2-thalia-en",
     "elevenlabs": "JBFqnCBsd6RMkjVDRZzb",
+    "cartesia": "6ccbfb76-1fc6-48f7-b71d-91ac6298247b",
 }
 # Longest text of a request, as the providers' pages say; None for what is told to a socket as it is typed.
+# Cartesia states none.
 LONGEST_CHARS = {
     "breeze": 1000,
     "bland": 5000,
@@ -93,7 +95,7 @@ class Product:
 
     @property
     def longest_chars(self) -> int | None:
-        return None if self.delivery == "socket" else LONGEST_CHARS[self.provider]
+        return None if self.delivery == "socket" else LONGEST_CHARS.get(self.provider)
 
     def clip(self, text: str) -> bytes:
         """The audio of a text, packed."""
@@ -213,6 +215,12 @@ def _elevenlabs(output_format: str, transport: str = "http", **fields: Any) -> P
     return Product(provider="elevenlabs", options=options, delivery=delivery, **fields)
 
 
+def _cartesia(named: str, rate_hz: int, transport: str = "http", **fields: Any) -> Product:
+    asked = {"transport": transport, "encoding": named, "sample_rate": rate_hz}
+    delivery: Delivery = "events" if transport == "events" else "body"
+    return Product(provider="cartesia", options=asked, delivery=delivery, rate_hz=rate_hz, **fields)
+
+
 JOB: dict[str, Any] = {"delivery": "job"}
 EVENTS: dict[str, Any] = {"options": {"stream_format": "sse"}, "delivery": "events"}
 PRODUCTS = (
@@ -266,6 +274,10 @@ PRODUCTS = (
     _elevenlabs("ulaw_8000", encoding=Encoding.MULAW, rate_hz=8000),
     _elevenlabs("mp3_24000_48", packing="mp3"),
     _elevenlabs("pcm_24000", "timestamps"),
+    _cartesia("pcm_s16le", 24000),
+    _cartesia("pcm_mulaw", 8000, encoding=Encoding.MULAW),
+    _cartesia("pcm_f32le", 44100, encoding=Encoding.PCM_F32LE),
+    _cartesia("pcm_s16le", 24000, "events"),
 )
 
 
@@ -312,7 +324,7 @@ class Service:
             case "lines":
                 return self._cut(timed_lines(clip), "application/x-ndjson")
             case "events":
-                return self._cut(audio_events(clip), "text/event-stream")
+                return self._cut(audio_events(clip, self.product), "text/event-stream")
         return self._cut(clip, media_type(self.product))
 
     def _cut(self, body: bytes, content_type: str) -> Script:
@@ -339,7 +351,7 @@ class Service:
 def text_in(request: FakeRequest) -> str:
     """What a request is to be spoken with."""
     body = request.json()
-    return str(body["text"] if "text" in body else body["input"])
+    return str(next(body[name] for name in ("text", "input", "transcript") if name in body))
 
 
 def answer(status: int, content: Any, **headers: str) -> Script:
@@ -371,13 +383,18 @@ def timed_lines(clip: bytes) -> bytes:
     return "\n".join(lines).encode() + b"\n"
 
 
-def audio_events(clip: bytes) -> bytes:
-    """OpenAI's events, in parts that end anywhere; Mistral has another key."""
+_SPEECH_EVENTS = ("speech.audio.delta", "audio", "speech.audio.done")
+
+
+def audio_events(clip: bytes, product: Product) -> bytes:
+    """Events of OpenAI and Cartesia, in parts that end anywhere."""
+    shape = ("chunk", "data", "done") if product.provider == "cartesia" else _SPEECH_EVENTS
+    kind, key, done = shape
     events: list[dict[str, Any]] = [
-        {"type": "speech.audio.delta", "audio": base64.b64encode(clip[start : start + 1001]).decode()}
+        {"type": kind, key: base64.b64encode(clip[start : start + 1001]).decode()}
         for start in range(0, len(clip), 1001)
     ]
-    return "".join(f"data: {json.dumps(event)}\n\n" for event in [*events, {"type": "speech.audio.done"}]).encode()
+    return "".join(f"data: {json.dumps(event)}\n\n" for event in [*events, {"type": done}]).encode()
 
 
 def job_made(product: Product, number: int) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from relay.providers.bland import v1 as bland_v1
 from relay.providers.bland import v2 as bland_v2
 from relay.providers.breeze.api import FORMATS
 from relay.providers.breeze.settings import TRANSPORTS
+from relay.providers.cartesia import provider as cartesia
 from relay.providers.catalog import BUILT_IN, PROVIDERS
 from relay.providers.deepgram import provider as deepgram
 from relay.providers.openai import presets as openai
@@ -72,7 +73,7 @@ def check(product: Product, service: Service, heard: Heard, text: str, encoding:
     assert sorted(service.texts) == sorted(spoken)
     if product.longest_chars:
         assert max(map(len, spoken)) <= product.longest_chars
-    else:
+    elif product.delivery == "socket":
         assert len(spoken) == 1
     samples = np.concatenate([product.samples(each) for each in spoken])
     assert heard.end["samples"] == len(samples)
@@ -178,6 +179,10 @@ def test_no_form_that_an_adapter_can_ask_for_is_left_out() -> None:
         ("http", "linear16", "wav"),
     }, "a-law is as mu-law"
     assert {each["transport"] for each in asked["elevenlabs"]} == {"http", "timestamps"}, "and sockets, elsewhere"
+    assert {(each["transport"], each["encoding"]) for each in asked["cartesia"]} == {
+        *(("http", each) for each in cartesia.RAW if each != "pcm_alaw"),
+        ("events", "pcm_s16le"),
+    }, "and the socket, elsewhere"
 
 
 class Cuts:

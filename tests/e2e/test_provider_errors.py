@@ -34,6 +34,7 @@ from tests.providers.documented_errors import (
     BLAND_FATAL,
     BLAND_STATUSES,
     BREEZE,
+    CARTESIA,
     DEEPGRAM,
     ELEVENLABS,
     OPENAI,
@@ -41,6 +42,7 @@ from tests.providers.documented_errors import (
     SAUTI,
     bland_shapes,
     breeze_body,
+    cartesia_body,
     deepgram_shapes,
     elevenlabs_body,
     openai_shapes,
@@ -94,6 +96,9 @@ def errors_at(place: Place) -> Iterator[Told]:
             for status, code, ours, retryable in DEEPGRAM:
                 for body in deepgram_shapes(code, words):
                     yield Told(status, body, code, ours, retryable)
+        case "cartesia":
+            for status, code, ours, retryable in CARTESIA:
+                yield Told(status, cartesia_body(code, words), code, ours, retryable)
         case "elevenlabs":
             for status, code, ours, retryable in ELEVENLABS:
                 yield Told(status, elevenlabs_body(code, words), code, ours, retryable)

@@ -154,6 +154,24 @@ ELEVENLABS = [
 ]
 
 
+# Status, `error_code`, ours, whether another try may help.
+CARTESIA = [
+    (400, "odd", Code.PROVIDER_REJECTED, False),
+    (401, "odd", Code.PROVIDER_AUTH, False),
+    (402, "odd", Code.PROVIDER_AUTH, False),
+    (403, "odd", Code.PROVIDER_AUTH, False),
+    (404, "voice_not_found", Code.VOICE_NOT_FOUND, False),
+    (422, "odd", Code.PROVIDER_REJECTED, False),
+    (429, "concurrency_limited", Code.PROVIDER_RATE_LIMITED, True),
+    (500, "odd", Code.PROVIDER_UNAVAILABLE, True),
+]
+
+
+def cartesia_body(code: str, message: str) -> bytes:
+    said = {"error_code": code, "title": "A problem", "message": message, "request_id": "r1"}
+    return json.dumps(said).encode()
+
+
 def elevenlabs_body(code: str, message: str) -> bytes:
     return json.dumps({"detail": {"status": code, "message": message}}).encode()
 

@@ -21,7 +21,7 @@ Refuse = Callable[[Refusal], ProviderError]
 class RestApi:
     """One account at such an API. `base_url` has no slash at its end; `scheme` stands before the key in `key_header`.
 
-    `codes`, `hints` and `unknown_voice` are those of `problems.refused`.
+    `headers` go with every request; `codes`, `hints` and `unknown_voice` are those of `problems.refused`.
     """
 
     name: str
@@ -29,6 +29,7 @@ class RestApi:
     key: str | None = field(default=None, repr=False)
     key_header: str = "authorization"
     scheme: str = "Bearer "
+    headers: Mapping[str, str] = field(default_factory=dict)
     codes: Mapping[str, Code] = field(default_factory=dict)
     hints: Mapping[int, str] = field(default_factory=dict)
     unknown_voice: re.Pattern[str] = problems.UNKNOWN_VOICE
@@ -53,7 +54,7 @@ class RestApi:
             provider=self.name,
             method="POST",
             url=self.url(path, query),
-            headers={"content-type": "application/json"},
+            headers={"content-type": "application/json", **self.headers},
             secret_headers=self.credentials(),
             # ASCII: a lone surrogate, which JSON can carry to us and UTF-8 cannot carry on, is the server's to judge.
             body=json.dumps(body, separators=(",", ":")).encode("ascii"),
@@ -69,7 +70,7 @@ class RestApi:
             provider=self.name,
             method="GET",
             url=self.url(path, query),
-            headers={},
+            headers=self.headers,
             secret_headers=self.credentials(),
             body=None,
             accept=lambda headers: ReplyFacts(source=SourceFormat(container=Container.RAW), ids=_ids(headers)),

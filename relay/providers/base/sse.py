@@ -2,12 +2,13 @@
 
 import binascii
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from relay.errors import Code, ProviderError, ProviderFault
 from relay.providers.base import faults
-from relay.providers.base.http import Piece, Refusal
+from relay.providers.base.http import Piece, Refusal, WordTime
 
 # Data of one event: a minute of 24 kHz PCM in base64 is 3.8 MB, and no server sends a minute at once. More would hold
 # the event loop for longer than a frame lasts.
@@ -97,19 +98,23 @@ class EventLines:
 class AudioEvents:
     """How an API puts audio into events: the keys that may hold it, in base64, and the `type` of the last event.
 
-    An event with an `error` that is set ends the reply, whatever its type.
+    An event with an `error` that is set ends the reply, whatever its type; so does one of a type in `errors`. `words`
+    finds the times of words in an event.
     """
 
     audio: tuple[str, ...]
     done: tuple[str, ...]
+    errors: tuple[str, ...] = ()
+    words: Callable[[Mapping[str, Any]], Sequence[WordTime]] | None = None
 
 
 class EventAudio:
     """The body of a reply in events, cut anywhere -> its audio. A transform.
 
     `refuse` makes the error of an event that tells one, and of a body that is no events at all; it is given the event's
-    JSON with the status that its `code` says, else 200 before any audio and 500 after it. The error is raised by the
-    call after the one that gave the good pieces before it. A body that ends without the last event was cut.
+    JSON with the status that its `code` or `status_code` says, else 200 before any audio and 500 after it. The error is
+    raised by the call after the one that gave the good pieces before it. A body that ends without the last event
+    was cut.
 
     Bare audio in place of events, from a server that does not know them, is given as it is.
     """
@@ -179,8 +184,8 @@ class EventAudio:
         said = faults.json_object(event.data)
         if not said:
             raise faults.unreadable(self._name, "an event that is no JSON object, or half of one")
-        if said.get("error"):
-            raise self._refuse(Refusal(status=self._status_of(said["error"]), headers={}, body=event.data))
+        if said.get("error") or {said.get("type"), event.type}.intersection(self._shape.errors):
+            raise self._refuse(Refusal(status=self._status_of(said), headers={}, body=event.data))
         encoded = next((said[key] for key in self._shape.audio if isinstance(said.get(key), str)), "")
         self._is_done = said.get("type") in self._shape.done or event.type in self._shape.done
         try:
@@ -188,7 +193,8 @@ class EventAudio:
         except ValueError:
             raise faults.unreadable(self._name, "audio that is not base64") from None
         self._has_audio |= bool(audio)
-        return [audio] if audio else []
+        words = self._shape.words(said) if self._shape.words else ()
+        return [*words, *([audio] if audio else [])]
 
     def _is_audio(self) -> bool:
         """Whether the body is bare audio, as of a server that knows no events: its first bytes are those of no text."""
@@ -197,8 +203,9 @@ class EventAudio:
     def _no_events(self) -> ProviderError:
         return self._refuse(Refusal(status=200, headers={}, body=bytes(self._head)))
 
-    def _status_of(self, error: object) -> int:
-        code = error.get("code") if isinstance(error, Mapping) else None
+    def _status_of(self, said: Mapping[str, Any]) -> int:
+        error = said.get("error")
+        code = error.get("code") if isinstance(error, Mapping) else said.get("status_code")
         if isinstance(code, int) and 400 <= code <= 599:
             return code
         return 500 if self._has_audio else 200
