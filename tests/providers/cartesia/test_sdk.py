@@ -21,8 +21,6 @@ from relay.testing.fake_cartesia import VOICE, FakeCartesia, clip
 from relay.testing.fake_provider import FakeProvider, FakeRequest
 from relay.testing.fake_socket import FakeSocket
 
-sdk = pytest.importorskip("cartesia", reason="the SDK cartesia is not installed")
-
 KEY = "ca_test_key"
 TEXT = "The same words, said by both."
 PARTS = ("The same words, ", "said by both.")
@@ -31,6 +29,11 @@ GENERATION = {"speed": 1.2, "volume": 0.5, "emotion": "calm"}
 WANTED = SpeechRequest(model="sonic-3", language="en", options={"sample_rate": 16000, **GENERATION})
 # Pydantic's old names, which the SDK calls.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+def sdk() -> Any:
+    """The SDK, which is heavy to import; without it a test is skipped."""
+    return pytest.importorskip("cartesia", reason="the SDK cartesia is not installed")
 
 
 @dataclass(kw_only=True)
@@ -70,7 +73,7 @@ async def house(**knobs: Any) -> AsyncIterator[House]:
         ws = WsDriver(http)
         await http.start()
         await ws.start()
-        client = sdk.AsyncCartesia(api_key=KEY, base_url=api.url, websocket_base_url=sockets.url, max_retries=0)
+        client = sdk().AsyncCartesia(api_key=KEY, base_url=api.url, websocket_base_url=sockets.url, max_retries=0)
         try:
             yield House(fake=fake, api=api, sockets=sockets, sdk=client, http=http, ws=ws)
         finally:
@@ -149,7 +152,7 @@ async def test_many_turns_take_one_socket_and_a_cancel_keeps_it() -> None:
 
 async def test_what_the_service_refuses_is_refused_to_both() -> None:
     async with house() as of:
-        with pytest.raises(sdk.NotFoundError):
+        with pytest.raises(sdk().NotFoundError):
             await of.sdk.tts.generate(model_id="sonic-3", transcript=TEXT, voice="nobody", output_format=OUTPUT)
         with pytest.raises(ProviderError) as caught:
             await of.spoken(SpeechRequest(voice="nobody"))

@@ -21,13 +21,16 @@ from relay.testing.fake_elevenlabs import MAX_CONTEXTS, VOICE, FakeElevenLabs, c
 from relay.testing.fake_provider import FakeProvider, FakeRequest
 from relay.testing.fake_socket import FakeSocket, Scene
 
-sdk = pytest.importorskip("elevenlabs.client", reason="the SDK elevenlabs is not installed")
-
 KEY = "el_test_key"
 TEXT = "The same words, said by both."
 PARTS = ("The same words, ", "said by both.")
 # Pydantic's old names, which the SDK calls.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+def sdk() -> Any:
+    """The SDK, which is heavy to import; without it a test is skipped."""
+    return pytest.importorskip("elevenlabs.client", reason="the SDK elevenlabs is not installed")
 
 
 @dataclass(kw_only=True)
@@ -86,7 +89,7 @@ async def test_a_request_is_what_the_sdk_sends(timed: bool) -> None:
     asked |= {"apply_text_normalization": "off"}
     theirs = b""
     async with house() as of, httpx.AsyncClient() as client:
-        speech = sdk.AsyncElevenLabs(api_key=KEY, base_url=of.api.url, httpx_client=client).text_to_speech
+        speech = sdk().AsyncElevenLabs(api_key=KEY, base_url=of.api.url, httpx_client=client).text_to_speech
         told = {"voice_id": VOICE, "text": TEXT, "model_id": "eleven_multilingual_v2", "language_code": "en", **asked}
         if timed:
             async for line in speech.stream_with_timestamps(voice_settings=settings, **told):
@@ -103,7 +106,7 @@ async def test_a_request_is_what_the_sdk_sends(timed: bool) -> None:
 
 async def test_a_turn_on_the_socket_of_one_turn_is_what_the_sdk_sends() -> None:
     async with house("converse_once") as of:
-        client = sdk.ElevenLabs(api_key=KEY, base_url="http://127.0.0.1:9")
+        client = sdk().ElevenLabs(api_key=KEY, base_url="http://127.0.0.1:9")
         client.text_to_speech._ws_base_url = of.sockets.url  # its own address is always of TLS
 
         def speak() -> bytes:
@@ -148,7 +151,7 @@ async def test_many_turns_take_one_socket_and_a_cancel_keeps_it() -> None:
 
 async def test_what_the_service_refuses_is_refused_to_both() -> None:
     async with house() as of, httpx.AsyncClient() as client:
-        speech = sdk.AsyncElevenLabs(api_key=KEY, base_url=of.api.url, httpx_client=client).text_to_speech
+        speech = sdk().AsyncElevenLabs(api_key=KEY, base_url=of.api.url, httpx_client=client).text_to_speech
         with pytest.raises(Exception, match="voice_not_found"):
             await anext(speech.stream("nobody", text=TEXT, model_id="eleven_flash_v2_5", output_format="pcm_24000"))
         with pytest.raises(ProviderError) as caught:
