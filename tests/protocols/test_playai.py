@@ -22,6 +22,7 @@ from relay.protocols.base import Handshake
 from relay.protocols.door import Door
 from relay.protocols.playai import PlayAI
 from relay.providers.playai import job as playai_job
+from relay.testing.conformance.job_protocol import check_job_protocol
 from relay.testing.conformance.speech_protocol import check_speech_protocol
 from relay.testing.fake_provider import FakeProvider
 from tests.protocols.spelling import SENTENCES, spelled, speller
@@ -44,7 +45,8 @@ def body(**fields: Any) -> bytes:
     return json.dumps(BODY | fields).encode()
 
 
-def test_it_keeps_what_every_protocol_of_one_turn_has_to() -> None:
+def test_it_keeps_what_every_protocol_of_one_turn_and_with_jobs_has_to() -> None:
+    check_job_protocol(PlayAI(DOOR), valid={"/playai/api/v1/tts": body()}, text_field="text")
     every = {
         "outputFormat": "wav",
         "sampleRate": 8000,

@@ -21,6 +21,7 @@ from relay.protocols.base import Handshake, SpeechCall
 from relay.protocols.door import Door
 from relay.protocols.sauti import Sauti
 from relay.providers.sauti import job as sauti_job
+from relay.testing.conformance.job_protocol import check_job_protocol
 from relay.testing.conformance.speech_protocol import check_speech_protocol
 from relay.testing.fake_provider import FakeProvider
 from tests.protocols.spelling import SENTENCES, spelled, speller
@@ -43,7 +44,8 @@ def body(**fields: Any) -> bytes:
     return json.dumps({"text": "Hello.", **fields}).encode()
 
 
-def test_it_keeps_what_every_protocol_of_one_turn_has_to() -> None:
+def test_it_keeps_what_every_protocol_of_one_turn_and_with_jobs_has_to() -> None:
+    check_job_protocol(Sauti(DOOR), valid={"/sauti/v1/tts/jobs": body(voice_id="v")}, text_field="text")
     settings = {"speaking_rate": 1.5, "noise_scale": 0.667, "noise_scale_duration": None}
     check_speech_protocol(
         Sauti(DOOR), valid=[body(), body(voice_settings=settings)], text_field="text", handshake=VOICE

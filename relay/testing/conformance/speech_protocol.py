@@ -65,7 +65,7 @@ def check_parses(protocol: SpeechProtocol, valid: Sequence[bytes], text_field: s
             _parse_or_refuse(protocol, handshake, json.dumps(wrong | {text_field: wrong.get(text_field)}).encode())
         _parse_or_refuse(protocol, handshake, json.dumps(fields | {text_field: [TEXT]}).encode())
         _parse_or_refuse(protocol, handshake, body[:-1])
-    for body in _noise(valid):
+    for body in noise(valid):
         _parse_or_refuse(protocol, handshake, body)
 
 
@@ -95,7 +95,8 @@ def _parse_or_refuse(protocol: SpeechProtocol, handshake: Handshake, body: bytes
         assert isinstance(call, SpeechCall | JobRequest) and isinstance(call.text, str)
 
 
-def _noise(valid: Sequence[bytes]) -> Iterator[bytes]:
+def noise(valid: Sequence[bytes]) -> Iterator[bytes]:
+    """Bodies that are nothing, or nearly one of `valid`; the same ones each time."""
     yield from _SPOILT
     source = random.Random(24)
     yield from (source.randbytes(source.randrange(1, 300)) for _ in range(50))
