@@ -153,14 +153,12 @@ class PlayAI:
 
     def _submit(self, handshake: Handshake, body: bytes) -> JobRequest:
         asked = decode(_DECODER, body)
-        if asked.web_hook_url is not None:
-            raise ClientError(
-                Code.INVALID_MESSAGE, "webHookUrl cannot be honoured here; leave it out, and ask GET /api/v1/tts/{id}"
-            )
         container, turn = self._turn(asked)
         given = {name: value for name, value in msgspec.to_builtins(asked).items() if value is not None}
         del given["text"]
-        return JobRequest(turn=turn, text=asked.text, container=container, own={"input": given})
+        return JobRequest(
+            turn=turn, text=asked.text, container=container, own={"input": given}, webhook=asked.web_hook_url
+        )
 
     def _turn(self, asked: SpeechBody) -> tuple[str, TurnRequest]:
         """A container, and the turn. Raises ClientError."""

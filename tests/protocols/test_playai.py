@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from relay.config import DefaultsConfig, DoorConfig, JobsConfig, ProviderConfig, ServerConfig
-from relay.core.job import Job, JobAudio, JobFailure, JobRequest, JobStatus
+from relay.core.job import Job, JobAudio, JobFailure, JobStatus
 from relay.errors import ClientError, Code, LimitError
 from relay.protocols.base import Handshake
 from relay.protocols.door import Door
@@ -80,7 +80,6 @@ def test_fields_are_the_providers_where_they_ask_for_something() -> None:
         {"speed": 0},
         {"language": "klingon"},
         {"output_format": "mp3"},
-        {"webHookUrl": "https://example.com/done"},
     ],
     ids=str,
 )
@@ -108,8 +107,11 @@ def test_errors_have_this_apis_form() -> None:
 
 def test_a_job_is_told_in_each_of_its_states() -> None:
     door = PlayAI(DOOR)
-    asked = door.submissions["/playai/api/v1/tts"](Handshake(), body(outputFormat="wav", seed=None))
-    assert isinstance(asked, JobRequest)
+    submit, address = door.submissions["/playai/api/v1/tts"], "https://example.com/done"
+    assert submit(Handshake(), body(webHookUrl=address)).webhook == address
+    with pytest.raises(ClientError):
+        door.parse(Handshake(), body(webHookUrl=address))
+    asked = submit(Handshake(), body(outputFormat="wav", seed=None))
     at = Handshake(headers={"host": "relay.example"}, secure=True)
     job = Job(
         id="job_" + UUID(int=7, version=4).hex,
