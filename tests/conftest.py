@@ -6,8 +6,10 @@ It looks at the same ones in every run, so that a red run is about the change.
 """
 
 import gc
+import logging
 import os
 import sys
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -28,6 +30,18 @@ def _short_passes() -> None:
     collected tests again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was() -> Iterator[None]:
+    """A command that runs in this process sets up its log: what comes after it must still be seen by `caplog`."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.setLevel(level)
+    for handler in root.handlers[:]:
+        if handler not in handlers:
+            root.removeHandler(handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -42,6 +42,9 @@ def series() -> dict[str, set[str]]:
     spoken.failovers = [
         TurnFailedOver(turn_id="t", from_provider="q", to_provider="p", voice="v", code=Code.PROVIDER_CUT, at_sample=0)
     ]
+    metrics.connection_opened()
+    metrics.connection_ended("shed")
+    metrics.out_of_files()
     metrics.session_opened()
     metrics.session_refused(Code.RATE_LIMITED)
     metrics.token_minted()
