@@ -157,6 +157,19 @@ class JobsConfig(Struct, forbid_unknown_fields=True, frozen=True):
         return f"JobsConfig(enabled={self.enabled}, folder={self.folder!r}, webhook_secret={secret})"
 
 
+class HistoryConfig(Struct, forbid_unknown_fields=True, frozen=True):
+    """Turns that are kept after they ended, with text and audio."""
+
+    # What people have had spoken is theirs: nothing is kept unless the operator says so.
+    enabled: bool = False
+    # Where audio and the database are kept; empty: `relay/history` in the user's state folder.
+    folder: str = ""
+    # A month.
+    retention_s: Seconds = 2_592_000.0
+    # The audio of all turns together, 60 hours of 24 kHz: the oldest goes first.
+    max_bytes: Count = 10 * 1024**3
+
+
 class LogConfig(Struct, forbid_unknown_fields=True, frozen=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
@@ -281,6 +294,7 @@ class Config(Struct, forbid_unknown_fields=True, frozen=True):
     websocket: WebSocketConfig = field(default_factory=WebSocketConfig)
     tokens: TokensConfig = field(default_factory=TokensConfig)
     jobs: JobsConfig = field(default_factory=JobsConfig)
+    history: HistoryConfig = field(default_factory=HistoryConfig)
     log: LogConfig = field(default_factory=LogConfig)
     tracing: TracingConfig = field(default_factory=TracingConfig)
     # Words and how they are said: respellings, or tables with `alias` or `ipa` or both.
@@ -302,6 +316,7 @@ _SECTIONS: dict[str, type[Struct]] = {
     "websocket": WebSocketConfig,
     "tokens": TokensConfig,
     "jobs": JobsConfig,
+    "history": HistoryConfig,
     "log": LogConfig,
     "tracing": TracingConfig,
 }

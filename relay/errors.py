@@ -37,6 +37,7 @@ class Code(StrEnum):
     INVALID_CONFIG = "invalid_config", 400, False
     UNKNOWN_TURN = "unknown_turn", 400, False
     UNKNOWN_JOB = "unknown_job", 404, False
+    UNKNOWN_HISTORY = "unknown_history", 404, False
     JOB_NOT_READY = "job_not_ready", 409, True
     TEXT_TOO_LONG = "text_too_long", 413, False
     UNAUTHORIZED = "unauthorized", 401, False

@@ -98,11 +98,16 @@ RULES: dict[str, Rule] = {
         ),
         ("aiohttp", "socket", "ssl", "subprocess"),
     ),
+    # Turns that are kept after they ended. No sockets, no wire protocol.
+    "relay/history": Rule(
+        ("relay.core", "relay.codecs", "relay.errors", "relay.config", "relay.store", "relay.history"),
+        ("aiohttp", "socket", "ssl", "subprocess"),
+    ),
     "relay/server": Rule(
         (
             *("relay.core", "relay.codecs", "relay.protocols", "relay.providers.base", "relay.drivers", "relay.engine"),
             *("relay.errors", "relay.config", "relay.metrics", "relay.tracing", "relay.server", "relay.store.base"),
-            "relay.jobs",
+            *("relay.jobs", "relay.history"),
         ),
     ),
     "relay/testing": Rule(

@@ -68,7 +68,19 @@ def ids(value: object) -> str:
 
 def test_every_setting_has_its_row_with_its_variable_and_its_default() -> None:
     page = REFERENCE / "configuration.md"
-    sections = {"server", "limits", "defaults", "engine", "http", "websocket", "tokens", "jobs", "log", "tracing"}
+    sections = {
+        "server",
+        "limits",
+        "defaults",
+        "engine",
+        "http",
+        "websocket",
+        "tokens",
+        "jobs",
+        "history",
+        "log",
+        "tracing",
+    }
     for section in sections:
         kind = type(getattr(Config(), section))
         assert f"[{section}]" in named(page)

@@ -82,6 +82,8 @@ class TurnRequest:
     lexicon: Mapping[str, Any] | None = None
     # The caller's span (see `core.traceparent`), of which the turn is a part.
     traceparent: str | None = None
+    # False: not kept in the history, whatever the server does with others.
+    history: bool | None = None
 
 
 # Commands: what a client may say.

@@ -8,7 +8,7 @@ This file does not know sockets or wire protocols.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -39,6 +39,38 @@ class Accounts(Protocol):
     def underran(self, count: int, ms: float) -> None: ...
 
 
+class Tap(Protocol):
+    """Sees a session's turns on their way to the listener. It takes no time, and raises nothing."""
+
+    def opened(self, opened: OpenTurn) -> None:
+        """A turn begins."""
+
+    def wrote(self, items: Sequence[Any]) -> None:
+        """What the outlet has just taken."""
+
+    def closed(self) -> None:
+        """Nothing more leaves; turns that are open have no end."""
+
+
+class _Tapped:
+    """An outlet whose items are also seen by a tap."""
+
+    def __init__(self, outlet: Outlet, tap: Tap) -> None:
+        self._outlet = outlet
+        self._tap = tap
+
+    @property
+    def room_bytes(self) -> int:
+        return self._outlet.room_bytes
+
+    def write(self, items: Sequence[Any]) -> None:
+        self._outlet.write(items)
+        self._tap.wrote(items)
+
+    def fail(self, error: Exception) -> None:
+        self._outlet.fail(error)
+
+
 class LiveSession:
     """Entered, it runs its turns; leaving ends those that are left, and waits until their providers' work has ended."""
 
@@ -54,11 +86,14 @@ class LiveSession:
         spend: Callable[[int], None] = lambda _chars: None,
         session_id: str | None = None,
         traceparent: str | None = None,
+        tap: Tap | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`check` makes the TurnSettings of a turn, or raises ClientError. `traceparent` is that of turns which name
         none."""
         self.session = Session(defaults, limits, check, max_chars=max_chars, spend=spend)
+        outlet = _Tapped(outlet, tap) if tap is not None else outlet
+        self._tap = tap
         self.speaker = Speaker(self.session, outlet, accounts.ticker, accounts, session_id=session_id, clock=clock)
         # Why the connection is to be dropped: what the client is owed cannot be told any more.
         self.cut_off: RelayError | None = None
@@ -78,6 +113,8 @@ class LiveSession:
         self.speaker.close()
         for record in self.session.abandon():
             self._accounts.turn_abandoned(record, self._session_id)
+        if self._tap is not None:
+            self._tap.closed()
         self._turns.clear()
         tasks = list(self._tasks.values())
         for task in tasks:
@@ -145,6 +182,8 @@ class LiveSession:
         record = opened.record
         record.traceparent = record.traceparent or self._traceparent
         self._accounts.turn_opened(record, self.session.playout)
+        if self._tap is not None:
+            self._tap.opened(opened)
         turn = Turn(opened.checked, record, self.speaker, clock=self._clock)
         self._turns[opened.turn_id] = turn
         task = asyncio.create_task(turn.run(), name=f"turn {opened.turn_index}")

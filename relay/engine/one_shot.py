@@ -23,7 +23,7 @@ from relay.core.events import (
 )
 from relay.core.playout import Run
 from relay.core.record import TurnRecord
-from relay.engine.live_session import Accounts, LiveSession
+from relay.engine.live_session import Accounts, LiveSession, Tap
 from relay.errors import RelayError
 
 # What is taken of the schedule at a time: a third of a second at 24 kHz.
@@ -68,6 +68,7 @@ class OneShot:
         max_chars: int | None = None,
         spend: Callable[[int], None] = lambda _chars: None,
         traceparent: str | None = None,
+        tap: Tap | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outlet = _Pulled()
@@ -80,6 +81,7 @@ class OneShot:
             max_chars=max_chars,
             spend=spend,
             traceparent=traceparent,
+            tap=tap,
             clock=clock,
         )
         self._request = request

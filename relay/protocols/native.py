@@ -99,6 +99,7 @@ class TurnFields(_Strict, tag_field="type", kw_only=True):
     text_filter: list[str] | None = None
     lexicon: dict[str, Any] | None = None
     traceparent: str | None = None
+    history: bool | None = None
 
     def request(self) -> TurnRequest:
         return TurnRequest(
@@ -116,6 +117,7 @@ class TurnFields(_Strict, tag_field="type", kw_only=True):
             text_filter=self.text_filter,
             lexicon=self.lexicon,
             traceparent=self.traceparent,
+            history=self.history,
         )
 
 

@@ -44,14 +44,20 @@ def receive_job(body: bytes) -> JobRequest:
     return JobRequest(turn=given.request(), text=given.text, container=given.container, key=key, webhook=webhook)
 
 
-def receive_page(query: Mapping[str, str]) -> tuple[JobStatus | None, int, str | None]:
-    """Status, limit and cursor of a list. Raises ClientError `invalid_message`."""
-    status, limit = query.get("status"), query.get("limit", str(DEFAULT_LIMIT))
-    if status is not None and status not in list(JobStatus):
-        raise ClientError(Code.INVALID_MESSAGE, f"status must be one of {', '.join(JobStatus)}")
+def receive_limit(query: Mapping[str, str]) -> int:
+    """Raises ClientError `invalid_message`."""
+    limit = query.get("limit", str(DEFAULT_LIMIT))
     if not limit.isascii() or not limit.isdecimal() or not 1 <= int(limit[:9]) <= MAX_LIMIT:
         raise ClientError(Code.INVALID_MESSAGE, f"limit must be a whole number from 1 to {MAX_LIMIT}")
-    return JobStatus(status) if status is not None else None, int(limit[:9]), query.get("cursor")
+    return int(limit[:9])
+
+
+def receive_page(query: Mapping[str, str]) -> tuple[JobStatus | None, int, str | None]:
+    """Status, limit and cursor of a list. Raises ClientError `invalid_message`."""
+    status = query.get("status")
+    if status is not None and status not in list(JobStatus):
+        raise ClientError(Code.INVALID_MESSAGE, f"status must be one of {', '.join(JobStatus)}")
+    return JobStatus(status) if status is not None else None, receive_limit(query), query.get("cursor")
 
 
 def job_fields(job: Job) -> dict[str, Any]:
@@ -59,9 +65,9 @@ def job_fields(job: Job) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "id": job.id,
         "status": job.status,
-        "created_at": _instant(job.created_at_s),
-        "started_at": _instant(job.started_at_s),
-        "completed_at": _instant(job.completed_at_s),
+        "created_at": instant(job.created_at_s),
+        "started_at": instant(job.started_at_s),
+        "completed_at": instant(job.completed_at_s),
         "container": job.request.container,
         "progress": {
             "segments_done": job.progress.segments,
@@ -93,10 +99,10 @@ def job_fields(job: Job) -> dict[str, Any]:
 
 def webhook_body(job: Job) -> bytes:
     """What a client is told of a job that has ended."""
-    fields = {"type": f"job.{job.status}", "timestamp": _instant(job.completed_at_s), "data": job_fields(job)}
+    fields = {"type": f"job.{job.status}", "timestamp": instant(job.completed_at_s), "data": job_fields(job)}
     return msgspec.json.encode(fields)
 
 
-def _instant(at_s: float | None) -> str | None:
+def instant(at_s: float | None) -> str | None:
     """RFC 3339, in UTC."""
     return None if at_s is None else datetime.fromtimestamp(at_s, UTC).isoformat(timespec="milliseconds")

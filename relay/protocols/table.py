@@ -8,6 +8,7 @@ from relay.protocols.bland.v2 import BlandSpeech, BlandV2
 from relay.protocols.breeze.protocol import Breeze
 from relay.protocols.door import Door
 from relay.protocols.native import error_fields
+from relay.protocols.native_history import kept_fields, receive_turn_page
 from relay.protocols.native_http import Native
 from relay.protocols.native_jobs import job_fields, receive_job, receive_page, webhook_body
 from relay.protocols.openai import OpenAI
@@ -15,7 +16,18 @@ from relay.protocols.playai import PlayAI
 from relay.protocols.playai_live import PlayAILive
 from relay.protocols.sauti import Sauti
 
-__all__ = ["DOORS", "OWN", "Door", "error_fields", "job_fields", "receive_job", "receive_page", "webhook_body"]
+__all__ = [
+    "DOORS",
+    "OWN",
+    "Door",
+    "error_fields",
+    "job_fields",
+    "kept_fields",
+    "receive_job",
+    "receive_page",
+    "receive_turn_page",
+    "webhook_body",
+]
 
 # The relay's own, which also speaks for the routes that belong to none.
 OWN = Native()

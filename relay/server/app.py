@@ -14,6 +14,7 @@ from relay.engine.codec_warmup import warm_codecs
 from relay.engine.engine import Engine
 from relay.engine.setup import spent_tokens_of
 from relay.errors import Code, LimitError
+from relay.history.place import history_of
 from relay.jobs.place import jobs_of
 from relay.protocols.table import OWN, webhook_body
 from relay.server.access.authenticator import Authenticator
@@ -23,6 +24,7 @@ from relay.server.bad_http import closing_response, server_log
 from relay.server.connection_limits import connection_limits_of
 from relay.server.connections import Connection, Connections
 from relay.server.doors import protocols_of
+from relay.server.history import HistoryRoutes
 from relay.server.jobs import JobRoutes
 from relay.server.process import gc, worker_dir
 from relay.server.process.listen_socket import BACKLOG, bind, is_loopback
@@ -80,9 +82,12 @@ class Server:
             connection_limits_of(config), self.engine.metrics, timed_out=closing_response(refusal)
         )
         self.jobs = jobs_of(config.jobs, self.engine, webhook_body)
+        self.history = history_of(config.history)
         self._routes = Routes(
-            self.engine, authenticator, self._tokens, self.jobs, protocols_of(config, self.engine), self._connections
+            *(self.engine, authenticator, self._tokens, self.jobs, self.history),
+            *(protocols_of(config, self.engine), self._connections),
         )
+        self._history_routes = HistoryRoutes(self.history, self._routes.owner_of)
         routes = self._routes
         self._job_routes = JobRoutes(self.jobs, routes.owner_of, routes.body_of, config.jobs.max_text_chars)
         self._cors = Cors(auth)
@@ -91,7 +96,7 @@ class Server:
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         """Entered when ready. Leaving stops at once; call `drain` first to let turns finish."""
-        async with self._remembering(), self.engine.running(), self._running_jobs():
+        async with self._remembering(), self._keeping_history(), self.engine.running(), self._running_jobs():
             runner = await self._start()
             tasks = [
                 asyncio.create_task(self._sweep(), name="sweep"),
@@ -117,6 +122,14 @@ class Server:
             yield
         finally:
             await self._spent.close()
+
+    @asynccontextmanager
+    async def _keeping_history(self) -> AsyncIterator[None]:
+        await self.history.start()
+        try:
+            yield
+        finally:
+            await self.history.close()
 
     @asynccontextmanager
     async def _running_jobs(self) -> AsyncIterator[None]:
@@ -166,7 +179,15 @@ class Server:
         app = web.Application(
             middlewares=[self._routes.errors_as_answers], client_max_size=self._config.limits.max_message_bytes
         )
-        app.add_routes([*self._routes.table(), *self._job_routes.table(), *self._cors.table(), *Page().table()])
+        app.add_routes(
+            [
+                *self._routes.table(),
+                *self._job_routes.table(),
+                *self._history_routes.table(),
+                *self._cors.table(),
+                *Page().table(),
+            ]
+        )
         app.on_response_prepare.append(self._cors.on_response)
         runner = web.AppRunner(
             app,

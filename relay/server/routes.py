@@ -17,6 +17,7 @@ from relay.engine.engine import Engine
 from relay.engine.setup import adapter_of
 from relay.engine.untraced import UNTRACED
 from relay.errors import ClientError, Code, InternalError, LimitError, RelayError, untrace
+from relay.history.history import History
 from relay.jobs.jobs import Jobs
 from relay.protocols.base import (
     Handshake,
@@ -58,11 +59,13 @@ class Routes:
         authenticator: Authenticator,
         tokens: Tokens,
         jobs: Jobs,
+        history: History,
         protocols: Sequence[HttpProtocol],
         connections: Connections,
     ) -> None:
         self._connections = connections
         self._engine = engine
+        self._history = history
         self._streams = [each for each in protocols if isinstance(each, StreamProtocol)]
         self._speeches = [each for each in protocols if isinstance(each, SpeechProtocol)]
         self._lists = [each for each in protocols if isinstance(each, ListProtocol)]
@@ -142,6 +145,7 @@ class Routes:
                     session_id=f"s-{token_hex(8)}",
                     client=caller.client,
                     scope=caller.scope,
+                    tap=self._history.tap(caller.client),
                 )
                 return await self._connected(request, session)
         except RelayError as error:
@@ -166,7 +170,8 @@ class Routes:
                 assert isinstance(protocol, JobProtocol), "what makes jobs tells of them"
                 return await self._door_jobs.submitted(protocol, caller, handshake, call)
             async with self._entered(caller):
-                return await speak(self._engine, protocol, handshake, call, request, caller.scope, caller.client)
+                tap = self._history.tap(caller.client)
+                return await speak(self._engine, protocol, handshake, call, request, caller.scope, caller.client, tap)
 
     async def token(self, protocol: MintProtocol, request: web.Request) -> web.Response:
         caller, handshake = self._admit(request, protocol)

@@ -12,6 +12,7 @@ from relay.core.events import Event, TurnDone
 from relay.core.playout import Run
 from relay.engine.codec_warmup import container_loaded
 from relay.engine.engine import Engine
+from relay.engine.live_session import Tap
 from relay.engine.one_shot import OneShot
 from relay.errors import Code, LimitError, RelayError
 from relay.protocols.base import Handshake, SpeechCall, SpeechProtocol, SpeechReply
@@ -28,6 +29,7 @@ async def speak(
     request: web.Request,
     scope: TokenScope,
     client: str,
+    tap: Tap | None = None,
 ) -> web.StreamResponse:
     """Speaks the call's text. The status line waits for the first audio, and a failure after it cuts the connection;
     that of a whole reply waits for all of it. The turn has the request's id unless it was given one."""
@@ -40,6 +42,7 @@ async def speak(
         max_chars=scope.max_chars,
         spend=engine.spending.of(client),
         traceparent=handshake.headers.get("traceparent"),
+        tap=tap,
     )
     async with one_shot:
         one_shot.append(call.text)

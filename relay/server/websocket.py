@@ -11,7 +11,7 @@ from aiohttp import WSMsgType, web
 
 from relay.core.playout import UrgentFull
 from relay.engine.engine import Engine
-from relay.engine.live_session import LiveSession
+from relay.engine.live_session import LiveSession, Tap
 from relay.errors import ClientError, Code, InternalError, LimitError, RelayError
 from relay.protocols.base import Handshake, StreamProtocol
 from relay.server.access.scope import EVERYTHING, TokenScope
@@ -38,6 +38,7 @@ class WebSocketSession:
         session_id: str,
         client: str,
         scope: TokenScope = EVERYTHING,
+        tap: Tap | None = None,
     ) -> None:
         self.client = client
         self._engine = engine
@@ -56,6 +57,7 @@ class WebSocketSession:
             spend=engine.spending.of(client),
             session_id=session_id,
             traceparent=handshake.headers.get("traceparent"),
+            tap=tap,
         )
         self._socket = WebSocket(
             self._protocol, subprotocols=protocol.subprotocols, max_message_bytes=limits.max_message_bytes

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 from relay.errors import ClientError, Code
-from relay.store.base import JobStore, SpentTokens
+from relay.store.base import JobStore, SpentTokens, TurnStore
 from relay.store.memory import MemorySpentTokens
 from relay.store.memory_jobs import MemoryJobs
+from relay.store.memory_turns import MemoryTurns
 
 
 def _sqlite(path: str) -> SpentTokens:
@@ -43,4 +44,17 @@ def _sqlite_jobs(path: str) -> JobStore:
 JOBS: dict[str, Callable[[str], JobStore]] = {
     "memory": MemoryJobs,
     "sqlite": _sqlite_jobs,
+}
+
+
+def _sqlite_turns(path: str) -> TurnStore:
+    from relay.store.sqlite_turns import SqliteTurns
+
+    return SqliteTurns(path)
+
+
+# The stores of kept turns, by the same names.
+TURNS: dict[str, Callable[[str], TurnStore]] = {
+    "memory": MemoryTurns,
+    "sqlite": _sqlite_turns,
 }

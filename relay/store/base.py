@@ -6,6 +6,7 @@ A store knows neither tokens nor clients, and has no clock: instants are argumen
 from dataclasses import dataclass
 from typing import Protocol
 
+from relay.core.history import KeptTurn
 from relay.core.job import Job, JobStatus, Progress
 
 # Tokens spent and not yet expired. At the default life of a minute that is 3,000 sessions a second; at some 200 bytes
@@ -122,6 +123,49 @@ class JobStore(Protocol):
 
     async def ended_bytes(self) -> int:
         """What the audio of all jobs takes."""
+        ...
+
+    async def close(self) -> None:
+        """Releases what `open` took. Idempotent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnPage:
+    """Some kept turns, newest first, without their texts; and where the next page begins, None behind the last one."""
+
+    turns: tuple[KeptTurn, ...]
+    next_cursor: str | None = None
+
+
+class TurnStore(Protocol):
+    """Keeps turns that have ended. Several processes may share one place. Every method raises StoreError where the
+    place no longer answers."""
+
+    async def open(self) -> None:
+        """Called once, before anything else. Raises StoreError where the place cannot be used."""
+
+    async def add(self, turn: KeptTurn) -> None:
+        """Keeps a turn with an id of its own."""
+
+    async def get(self, kept_id: str, owner: str) -> KeptTurn | None:
+        """The turn with its text, if it is there and its owner's."""
+        ...
+
+    async def page(self, owner: str, *, limit: int, cursor: str | None) -> TurnPage:
+        """The owner's turns. A turn that is added while a list is paged through is in it once or not at all. Raises
+        ClientError for a cursor that no page gave."""
+        ...
+
+    async def remove(self, kept_id: str, owner: str | None) -> bool:
+        """Forgets a turn; `owner` None: whoever's. True for the one who did."""
+        ...
+
+    async def oldest(self, limit: int) -> tuple[KeptTurn, ...]:
+        """The turns that were added first, without their texts."""
+        ...
+
+    async def audio_bytes(self) -> int:
+        """What the audio of all turns takes."""
         ...
 
     async def close(self) -> None:
