@@ -38,6 +38,7 @@ RUNS: dict[str, tuple[str, str | None]] = {
     "cancel": ("", "3 50"),
     "dropped": ("", "20"),
     "pacing": ("", "4"),
+    "jobs": ("10000 16", "500 4"),
     "slow_reader": ("120", "4 20"),
     "soak": ("10", "0.1"),
 }

@@ -66,6 +66,7 @@ class Jobs:
         self._now_s = wall_clock_s
         self._store: JobStore | None = None
         self._opening = asyncio.Lock()
+        self._pace = asyncio.Lock()
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         # By the name of the lease that each is run under: a process that was stopped for longer than a lease lasts may
@@ -326,7 +327,7 @@ class Jobs:
     async def _spoken(self, job: Job, keep: Callable[[Progress], Awaitable[bool]]) -> Job:
         """The job as it ended. What may pass is tried again from where it stopped."""
         for attempt in range(len(RETRY_AFTER_S) + 1):
-            run = JobRun(self._engine, self._files, job, self._settings.max_text_chars, keep)
+            run = JobRun(self._engine, self._files, job, self._settings.max_text_chars, keep, self._pace)
             try:
                 spoken = await run.speak()
                 if not await keep(spoken.progress):

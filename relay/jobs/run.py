@@ -42,12 +42,20 @@ class Spoken:
 
 
 class JobRun:
-    """Speaks a job. `keep` is given each new progress, and says whether the job is still this worker's."""
+    """Speaks a job. `keep` is given each new progress, and says whether the job is still this worker's.
+    `pace`: all runs of a process have the same one."""
 
     def __init__(
-        self, engine: Engine, files: JobFiles, job: Job, max_chars: int, keep: Callable[[Progress], Awaitable[bool]]
+        self,
+        engine: Engine,
+        files: JobFiles,
+        job: Job,
+        max_chars: int,
+        keep: Callable[[Progress], Awaitable[bool]],
+        pace: asyncio.Lock,
     ) -> None:
         self._engine = engine
+        self._pace = pace
         self._files = files
         self._job = job
         self._max_chars = max_chars
@@ -82,8 +90,9 @@ class JobRun:
             async for item in contents:
                 await self._take(item)
                 _give(one_shot, rest)
-                # Whatever listens goes first.
-                await asyncio.sleep(0)
+                # Whatever listens goes first: of all jobs of the process, one works in a round of the loop.
+                async with self._pace:
+                    await asyncio.sleep(0)
             await self._write()
         assert self._audio is not None, "a turn that has ended has its format"
         self.progress = Progress(
