@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ async def asked_ms(http: aiohttp.ClientSession, url: str) -> float:
 
 async def table(port: int, ids: list[str]) -> bool:
     base, draw = f"http://127.0.0.1:{port}/v1/jobs", random.Random(1)
-    asks = {
+    asks: dict[str, Callable[[], str]] = {
         "poll": lambda: f"{base}/{draw.choice(ids)}",
         "list": lambda: base,
         "list of a status, deep": lambda: f"{base}?status=cancelled&cursor={draw.randint(100, len(ids))}",
@@ -154,7 +155,11 @@ async def beside(port: int, turns: int) -> bool:
 async def measure(jobs: int, turns: int) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         ids = await fill(Path(folder), jobs)
-        settings = {"RELAY_JOBS_FOLDER": folder, "RELAY_JOBS_MAX_RUNNING": str(RUNNING), "BREEZE_MAX_CONCURRENT": "100"}
+        settings: dict[str, Any] = {
+            "RELAY_JOBS_FOLDER": folder,
+            "RELAY_JOBS_MAX_RUNNING": str(RUNNING),
+            "BREEZE_MAX_CONCURRENT": "100",
+        }
         async with provider("2") as source, relay(source.url, **settings) as server:
             listed = await table(server.port, ids)
             return await beside(server.port, turns) and listed
