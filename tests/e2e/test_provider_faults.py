@@ -134,7 +134,9 @@ def special_of(place: Place) -> Ends:
 
 
 def ends_of(place: Place) -> dict[str, str]:
-    return {**REFUSALS, **KINDS.get(place.step, AUDIO), **special_of(place)}
+    # What another host says is not the provider's word.
+    elsewhere = {"json_200": NO_AUDIO} if place.step == "file" and place.product.elsewhere else {}
+    return {**REFUSALS, **KINDS.get(place.step, AUDIO), **special_of(place), **elsewhere}
 
 
 # All scenarios are played at one place of each kind. Everywhere else: one scenario of each kind, and those that the

@@ -6,6 +6,7 @@ const WORDS = {
   unknown_turn: ["The relay has no such turn.", "Speak again."],
   unknown_job: ["The relay has no such job.", "It may have been forgotten. Submit it again."],
   job_not_ready: ["The job has not ended yet.", "Wait until it has."],
+  unknown_history: ["The relay has kept no such turn.", "It may have been forgotten."],
   text_too_long: ["The text is too long for one turn.", "Speak it in parts."],
   unauthorized: ["The relay did not take the key.", "Check that it was pasted whole, then try again."],
   forbidden: ["The relay does not let this page in.", "Add this page's address to server.allowed_origins."],
