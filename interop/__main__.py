@@ -25,8 +25,8 @@ from relay.bench.processes import Running, listening
 
 SETTINGS = Path(__file__).parent / "settings.toml"
 KEY = "a-key-for-interop"
-# One sentence: where a text of several is cut depends on how fast it comes.
-TEXT = "Hello there, this is said by a relay, and heard by a client that does not know it."
+# One sentence of one clause: where another text is cut depends on how fast it comes.
+TEXT = "This is said by a relay and heard by a client that does not know it."
 CLIENT_TIMEOUT_S = 60
 
 
