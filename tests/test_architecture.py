@@ -62,12 +62,11 @@ RULES: dict[str, Rule] = {
         ("relay.core", "relay.errors", "relay.providers.base", "relay.drivers", "relay.__version__"), ("numpy",)
     ),
     "relay/store": Rule(
-        ("relay.core", "relay.errors", "relay.store.base", "relay.store.job_rules"), ("aiohttp", "numpy", *CLOCKS)
+        ("relay.core", "relay.errors", "relay.store.base", "relay.store.job_rules", "relay.store.sqlite_file"),
+        ("aiohttp", "numpy", *CLOCKS),
     ),
     # Waits for a lock, in its thread.
-    "relay/store/sqlite_jobs": Rule(
-        ("relay.core", "relay.errors", "relay.store.base", "relay.store.job_rules"), ("aiohttp", "numpy")
-    ),
+    "relay/store/sqlite_file": Rule(("relay.store.base",), ("aiohttp", "numpy")),
     # Which stores there are.
     "relay/store/__init__": Rule(("relay.errors", "relay.store"), PURE),
     "relay/engine": Rule(

@@ -45,7 +45,7 @@ RENEWED_AFTER = 1 / 30
 class Jobs:
     """Entered, it runs jobs; leaving hands those that run back to whoever comes next.
 
-    `store` is opened with the first job, or at once where jobs are left from before (`is_left`).
+    `store` is opened with the first job, or at once where an earlier process left jobs.
     """
 
     def __init__(

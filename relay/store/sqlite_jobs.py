@@ -1,25 +1,16 @@
 """Jobs in a SQLite file: shared by the processes of one machine, and kept when they end."""
 
-import asyncio
-import sqlite3
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
-from typing import TypeVar
 
 import msgspec
 
 from relay.core.job import Job, JobStatus, Progress
-from relay.store.base import DueWebhook, JobPage, StoreError
+from relay.store.base import DueWebhook, JobPage
 from relay.store.job_rules import position, too_many, used_key, without_text
-
-T = TypeVar("T")
+from relay.store.sqlite_file import SqliteFile
 
 # Writers take turns, and a turn is a row or two; who waits longer than this waits for a process that hangs.
 LOCK_TIMEOUT_S = 5.0
-LOCK_LOOK_S = 0.01
 
 # `seq` is the order of submission, and where a page begins. A job is one blob of JSON and the columns that are asked
 # by; its text, which may be long, is read only by who runs it.
@@ -51,102 +42,73 @@ _ACTIVE = "status IN ('queued', 'running')"
 
 
 class SqliteJobs:
-    """See `base.JobStore`. One thread has the one connection; `place` is the path of the file."""
+    """See `base.JobStore`. `place` is the path of the file."""
 
     def __init__(self, place: str) -> None:
-        self._place = place
-        self._thread: ThreadPoolExecutor | None = None
-        self._connection: sqlite3.Connection | None = None
+        self._file = SqliteFile(
+            place,
+            SCHEMA,
+            thread_name="jobs",
+            lock_timeout_s=LOCK_TIMEOUT_S,
+            # What was answered must be there when the power is back.
+            pragmas=("synchronous = FULL",),
+        )
 
     async def open(self) -> None:
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="jobs")
-        try:
-            await self._in_thread(self._open)
-        except BaseException:
-            await self.close()
-            raise
+        await self._file.open()
 
     async def add(self, job: Job, *, digest: str, most_active: int) -> Job:
-        return await self._in_thread(lambda: self._add(job, digest, most_active))
+        return await self._file.run(lambda: self._add(job, digest, most_active))
 
     async def get(self, job_id: str, owner: str | None) -> Job | None:
-        return await self._in_thread(lambda: self._get(job_id, owner))
+        return await self._file.run(lambda: self._get(job_id, owner))
 
     async def text(self, job_id: str, owner: str) -> str | None:
-        return await self._in_thread(lambda: self._text(job_id, owner))
+        return await self._file.run(lambda: self._text(job_id, owner))
 
     async def page(
         self, owner: str, *, status: JobStatus | None = None, door: str | None = None, limit: int, cursor: str | None
     ) -> JobPage:
         before = position(cursor)
-        return await self._in_thread(lambda: self._page(owner, status, door, limit, before))
+        return await self._file.run(lambda: self._page(owner, status, door, limit, before))
 
     async def lease(self, worker: str, *, now_s: float, until_s: float) -> Job | None:
-        return await self._in_thread(lambda: self._lease(worker, now_s, until_s))
+        return await self._file.run(lambda: self._lease(worker, now_s, until_s))
 
     async def renew(self, job_id: str, worker: str, *, until_s: float, progress: Progress) -> bool:
-        return await self._in_thread(lambda: self._renew(job_id, worker, until_s, progress))
+        return await self._file.run(lambda: self._renew(job_id, worker, until_s, progress))
 
     async def release(self, job_id: str, worker: str) -> None:
-        await self._in_thread(lambda: self._release(job_id, worker))
+        await self._file.run(lambda: self._release(job_id, worker))
 
     async def finish(self, job: Job, worker: str) -> bool:
-        return await self._in_thread(lambda: self._finish(job, worker))
+        return await self._file.run(lambda: self._finish(job, worker))
 
     async def cancel(self, job_id: str, owner: str, *, now_s: float) -> Job | None:
-        return await self._in_thread(lambda: self._cancel(job_id, owner, now_s))
+        return await self._file.run(lambda: self._cancel(job_id, owner, now_s))
 
     async def remove(self, job_id: str, owner: str | None) -> bool:
-        return await self._in_thread(lambda: self._remove(job_id, owner))
+        return await self._file.run(lambda: self._remove(job_id, owner))
 
     async def due_webhook(self, *, now_s: float, until_s: float) -> DueWebhook | None:
-        return await self._in_thread(lambda: self._due_webhook(now_s, until_s))
+        return await self._file.run(lambda: self._due_webhook(now_s, until_s))
 
     async def settle_webhook(self, job_id: str, *, again_at_s: float | None) -> None:
-        await self._in_thread(lambda: self._settle_webhook(job_id, again_at_s))
+        await self._file.run(lambda: self._settle_webhook(job_id, again_at_s))
 
     async def oldest_ended(self, limit: int) -> tuple[Job, ...]:
-        return await self._in_thread(lambda: self._oldest_ended(limit))
+        return await self._file.run(lambda: self._oldest_ended(limit))
 
     async def ended_bytes(self) -> int:
-        return await self._in_thread(self._ended_bytes)
+        return await self._file.run(self._ended_bytes)
 
     async def close(self) -> None:
-        if self._thread is not None:
-            await self._in_thread(self._close)
-            self._thread.shutdown()
-            self._thread = None
+        await self._file.close()
 
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        assert self._thread is not None, "it was opened"
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        except sqlite3.Error as error:
-            raise StoreError(f"{self._place}: {error}") from error
-
-    # All below runs in the thread.
-
-    def _open(self) -> None:
-        self._connection = connection = sqlite3.connect(self._place, timeout=LOCK_TIMEOUT_S, isolation_level=None)
-        deadline_s = time.monotonic() + LOCK_TIMEOUT_S
-        while True:
-            try:
-                # SQLite does not wait for the lock that this takes, where another process is just doing the same.
-                connection.execute("PRAGMA journal_mode = WAL")
-                break
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline_s:
-                    raise
-                time.sleep(LOCK_LOOK_S)
-        # What was answered must be there when the power is back.
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("BEGIN IMMEDIATE")
-        for statement in SCHEMA.split(";"):
-            connection.execute(statement)
-        connection.execute("COMMIT")
+    # All below runs in the file's thread.
 
     def _add(self, job: Job, digest: str, most_active: int) -> Job:
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             if job.request.key is not None:
                 found = connection.execute(
                     "SELECT digest, job FROM jobs WHERE owner = ? AND key = ?", (job.owner, job.request.key)
@@ -170,13 +132,15 @@ class SqliteJobs:
         return job
 
     def _get(self, job_id: str, owner: str | None) -> Job | None:
-        row = self._opened.execute(
+        row = self._file.connection.execute(
             "SELECT job FROM jobs WHERE id = ? AND (? IS NULL OR owner = ?)", (job_id, owner, owner)
         ).fetchone()
         return _decoded(row[0]) if row else None
 
     def _text(self, job_id: str, owner: str) -> str | None:
-        row = self._opened.execute("SELECT text FROM jobs WHERE id = ? AND owner = ?", (job_id, owner)).fetchone()
+        row = self._file.connection.execute(
+            "SELECT text FROM jobs WHERE id = ? AND owner = ?", (job_id, owner)
+        ).fetchone()
         return str(row[0]) if row else None
 
     def _page(self, owner: str, status: JobStatus | None, door: str | None, limit: int, before: int | None) -> JobPage:
@@ -189,7 +153,7 @@ class SqliteJobs:
             where.append("seq < ?")
             values.append(str(before))
         query = f"SELECT seq, job FROM jobs WHERE {' AND '.join(where)} ORDER BY seq DESC LIMIT ?"
-        rows = self._opened.execute(query, (*values, limit + 1)).fetchall()
+        rows = self._file.connection.execute(query, (*values, limit + 1)).fetchall()
         more = len(rows) > limit
         return JobPage(
             jobs=tuple(_decoded(blob) for _, blob in rows[:limit]),
@@ -197,7 +161,7 @@ class SqliteJobs:
         )
 
     def _lease(self, worker: str, now_s: float, until_s: float) -> Job | None:
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             row = connection.execute(
                 "SELECT id, job, text FROM jobs WHERE status = 'queued' OR (status = 'running' AND lease_until_s <= ?)"
                 " ORDER BY seq LIMIT 1",
@@ -219,7 +183,7 @@ class SqliteJobs:
         return replace(job, request=replace(job.request, text=row[2]))
 
     def _renew(self, job_id: str, worker: str, until_s: float, progress: Progress) -> bool:
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             job = self._held(job_id, worker)
             if job is None:
                 return False
@@ -230,7 +194,7 @@ class SqliteJobs:
         return True
 
     def _release(self, job_id: str, worker: str) -> None:
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             if (job := self._held(job_id, worker)) is not None:
                 queued = replace(job, status=JobStatus.QUEUED)
                 connection.execute(
@@ -239,14 +203,14 @@ class SqliteJobs:
                 )
 
     def _finish(self, job: Job, worker: str) -> bool:
-        with self._writing():
+        with self._file.writing():
             if self._held(job.id, worker) is None:
                 return False
             self._end(job)
         return True
 
     def _cancel(self, job_id: str, owner: str, now_s: float) -> Job | None:
-        with self._writing():
+        with self._file.writing():
             job = self._get(job_id, owner)
             if job is not None and not job.status.ended:
                 job = replace(job, status=JobStatus.CANCELLED, completed_at_s=now_s)
@@ -255,16 +219,18 @@ class SqliteJobs:
 
     def _end(self, job: Job) -> None:
         size = job.audio.bytes if job.audio is not None else 0
-        self._opened.execute(
+        self._file.connection.execute(
             "UPDATE jobs SET status = ?, worker = NULL, lease_until_s = NULL, completed_at_s = ?, bytes = ?, job = ?"
             " WHERE id = ?",
             (job.status, job.completed_at_s, size, _encoded(job), job.id),
         )
         if job.request.webhook is not None:
-            self._opened.execute("INSERT INTO webhooks (job_id, at_s) VALUES (?, ?)", (job.id, job.completed_at_s))
+            self._file.connection.execute(
+                "INSERT INTO webhooks (job_id, at_s) VALUES (?, ?)", (job.id, job.completed_at_s)
+            )
 
     def _remove(self, job_id: str, owner: str | None) -> bool:
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             removed = connection.execute(
                 f"DELETE FROM jobs WHERE id = ? AND (? IS NULL OR owner = ?) AND NOT {_ACTIVE}", (job_id, owner, owner)
             )
@@ -274,9 +240,9 @@ class SqliteJobs:
 
     def _due_webhook(self, now_s: float, until_s: float) -> DueWebhook | None:
         # Commonly there is none: then no other process is kept from writing.
-        if self._opened.execute("SELECT 1 FROM webhooks WHERE at_s <= ? LIMIT 1", (now_s,)).fetchone() is None:
+        if self._file.connection.execute("SELECT 1 FROM webhooks WHERE at_s <= ? LIMIT 1", (now_s,)).fetchone() is None:
             return None
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             row = connection.execute(
                 "SELECT job_id, attempts, job FROM webhooks JOIN jobs ON id = job_id"
                 " WHERE at_s <= ? ORDER BY at_s LIMIT 1",
@@ -290,50 +256,28 @@ class SqliteJobs:
         return DueWebhook(job=_decoded(row[2]), attempt=row[1] + 1)
 
     def _settle_webhook(self, job_id: str, again_at_s: float | None) -> None:
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             if again_at_s is None:
                 connection.execute("DELETE FROM webhooks WHERE job_id = ?", (job_id,))
             else:
                 connection.execute("UPDATE webhooks SET at_s = ? WHERE job_id = ?", (again_at_s, job_id))
 
     def _oldest_ended(self, limit: int) -> tuple[Job, ...]:
-        rows = self._opened.execute(
+        rows = self._file.connection.execute(
             "SELECT job FROM jobs WHERE completed_at_s IS NOT NULL ORDER BY completed_at_s LIMIT ?", (limit,)
         )
         return tuple(_decoded(blob) for (blob,) in rows)
 
     def _ended_bytes(self) -> int:
-        row = self._opened.execute("SELECT COALESCE(SUM(bytes), 0) FROM jobs").fetchone()
+        row = self._file.connection.execute("SELECT COALESCE(SUM(bytes), 0) FROM jobs").fetchone()
         return int(row[0])
 
     def _held(self, job_id: str, worker: str) -> Job | None:
         """The job, while it is this worker's."""
-        row = self._opened.execute(
+        row = self._file.connection.execute(
             "SELECT job FROM jobs WHERE id = ? AND worker = ? AND status = 'running'", (job_id, worker)
         ).fetchone()
         return _decoded(row[0]) if row else None
-
-    @property
-    def _opened(self) -> sqlite3.Connection:
-        assert self._connection is not None, "it was opened"
-        return self._connection
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, and a writer's from its start, so that no other process can come between."""
-        connection = self._opened
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield connection
-            connection.execute("COMMIT")
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-
-    def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
 
 def _encoded(job: Job) -> bytes:
