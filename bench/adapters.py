@@ -1,5 +1,5 @@
 """What an adapter costs: the first decoded audio through it, beside the first byte that a bare client of the same
-transport gets for the same request, turn about, in the same run.
+transport gets for the same request, in alternate turns of the same run.
 
 Run: `python -m bench.adapters [TURNS]`. The provider is a process of its own on loopback. A row is one way to ask.
 """

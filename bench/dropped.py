@@ -1,7 +1,7 @@
-"""From `turn.cancel` to the end of the provider's connection: how long a provider works for nobody after a barge-in.
+"""From `turn.cancel` to the end of the provider's connection: the time a provider goes on working after a barge-in.
 
 Run: `python -m bench.dropped [CANCELS]`. The provider notes when the connection of a stream ends, on the clock that all
-processes share; the instant before is that at which the client sends its cancel. Beside it, turn about, `direct`: a
+processes share; the instant before is that at which the client sends its cancel. Between the cancels, `direct`: a
 reader of the same provider drops its own connection, which is the floor: two system calls and the provider's waking.
 """
 

@@ -102,7 +102,7 @@ async def turn(websocket: ClientConnection) -> tuple[float, int]:
         if event["type"] == "turn.done":
             due_s = (arrivals_s[0] + index * FRAME_MS / 1000 for index in range(len(arrivals_s)))
             late = sum(at_s > due for at_s, due in zip(arrivals_s[1:], list(due_s)[1:], strict=True))
-            # Its end is told before it was heard: the next turn would begin behind it.
+            # `turn.done` comes before all of it was played; the next turn would queue behind what is left.
             await asyncio.sleep(2 * LEAD_MS / 1000)
             return (arrivals_s[0] - start_s) * 1000, late
 

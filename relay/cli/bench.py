@@ -35,7 +35,7 @@ TIMEOUT_S = 60.0
 @click.option("--format", "form", default="pcm_s16le/24000", metavar="ENCODING/HZ", help="[pcm_s16le/24000]")
 @click.option("--url", help="A running relay, such as ws://127.0.0.1:8765/v1/stream. Default: one of its own.")
 @click.option("--key", envvar="RELAY_KEY", help="The running relay's key.  [$RELAY_KEY]")
-@click.option("--direct", is_flag=True, help="Measure past the relay too, turn about: the baseline.")
+@click.option("--direct", is_flag=True, help="Also measure without the relay, in alternate turns: the baseline.")
 @click.option("--no-relay", is_flag=True, help="Measure past the relay only.")
 @click.option("--cold", is_flag=True, help="Measure turns on new connections too, apart.")
 @click.option(
